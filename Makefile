@@ -1,0 +1,134 @@
+# Every target sets up what it needs, once: `.venv` from the lock with hashes, natlb in it as an editable install.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# Some of these build namespaces of fixed names: never two at once.
+.NOTPARALLEL:
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet --quiet  # errors only
+
+# Branch coverage, in percent, that natlb/wire and natlb/core must reach interpreted; 0 only reports.
+COVERAGE_GATE ?= 0
+PURE := natlb/wire natlb/core
+# The tests that need no rights run a second time interpreted, and are measured there.
+UNPRIVILEGED := $(wildcard tests/unit tests/property tests/sim)
+PYTEST_FLAGS ?=
+INTERPRETED := $(if $(UNPRIVILEGED),interpreted)
+
+.PHONY: help demo test check bench soak conformance fuzz lint format setup lock clean
+.PHONY: packages interpreted compiled types architecture
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+demo: setup ## a lab, real traffic through natlb, and who got what
+	@$(BIN)/natlb lab demo
+
+## ---- set up: a stamp for each step, so that the second time takes no time
+
+VENV := .venv/.made
+RUNTIME := .venv/.runtime
+TESTING := .venv/.testing
+
+setup: $(RUNTIME) ## .venv with natlb in it
+
+$(VENV):
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "error: no $(PYTHON) here" >&2; \
+	  echo "fix: apt-get install python3 python3-venv, or make PYTHON=/path/to/python" >&2; exit 69; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: natlb needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1)" >&2; \
+	  echo "fix: make PYTHON=/path/to/a/newer/python" >&2; exit 69; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "error: $(PYTHON) cannot make a virtual environment" >&2; \
+	  echo "fix: apt-get install python3-venv" >&2; exit 69; }
+	@echo "making .venv with $$($(PYTHON) -V)" >&2
+	@rm -rf .venv && $(PYTHON) -m venv .venv && touch $@
+
+$(RUNTIME): requirements.lock pyproject.toml | $(VENV)
+	@echo "installing natlb into .venv (once, about a minute)" >&2
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+$(TESTING): requirements-dev.lock | $(RUNTIME)
+	@echo "installing what the tests and checks need into .venv (once, half a minute)" >&2
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+## ---- tests
+
+packages: # what Debian has to give: installed as root, named otherwise (those tests then skip)
+	@tests/install-packages
+
+# Two runs, both always made: the kernels as plain Python, where coverage sees them, then everything
+# compiled. The compiled run comes last, so the last line is pytest's own.
+test: $(TESTING) packages ## all tests, twice where it matters; under ten minutes
+	@failed=; for run in $(INTERPRETED) compiled; do \
+	  $(MAKE) --no-print-directory $$run || failed="$$failed $$run"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "error: failed:$$failed" >&2; exit 1; fi
+
+interpreted: $(TESTING)
+	@echo "tests with the kernels as plain Python (NATLB_JIT=0), branches of $(PURE) counted" >&2
+	@NATLB_JIT=0 $(BIN)/python -m pytest $(PYTEST_FLAGS) $(UNPRIVILEGED) --no-cov-on-fail \
+	  $(addprefix --cov=,$(subst /,.,$(PURE))) --cov-branch --cov-fail-under=$(COVERAGE_GATE)
+
+compiled: $(TESTING)
+	@echo "all tests, the kernels compiled" >&2
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+## ---- checks: what CI asks for before the tests
+
+check: lint types architecture ## format, lint, types, architecture
+
+lint: $(TESTING) ## ruff, changing nothing
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+format: $(TESTING) ## ruff, mending what it can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+types: $(TESTING)
+	@$(BIN)/mypy
+
+architecture: $(TESTING)
+	@$(BIN)/python -m pytest --quiet tests/test_architecture.py tests/test_mirror.py
+
+## ---- the long ones
+
+bench: setup ## natlb beside its peers, in one run
+	@$(BIN)/python -m bench
+
+soak: $(TESTING) packages ## the tests that take minutes each, which `make test` leaves out
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -m soak --timeout=3600
+
+conformance: $(TESTING) packages ## the behaviour the RFCs ask of a NAT, each requirement a test
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -m conformance
+
+fuzz: $(TESTING) ## the properties, a hundred times as many examples, a new seed each time
+	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/property --timeout=3600
+
+clean: ## everything these targets made
+	@rm -rf .venv .venv-lock .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+## ---- the lock: the public index's files alone, whatever this machine's pip is set to
+
+COMPILE := env -u PIP_FIND_LINKS -u PIP_INDEX_URL -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null \
+  .venv-lock/bin/pip-compile --quiet --generate-hashes --strip-extras --no-header --no-emit-options \
+  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+lock: ## requirements.lock and requirements-dev.lock from pyproject.toml (UPGRADE=1: newest that fit)
+	@test -x .venv-lock/bin/pip-compile || { \
+	  $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet 'pip-tools>=7.6,<8'; }
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) --build-deps-for=editable \
+	  --output-file=requirements.lock pyproject.toml
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) --build-deps-for=editable --extra=test \
+	  --constraint=requirements.lock --output-file=requirements-dev.lock pyproject.toml
+	@! grep -nE '://|^-|file:' requirements.lock requirements-dev.lock
