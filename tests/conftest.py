@@ -1,0 +1,53 @@
+"""What every test gets: the same chance each run, a reason to skip, a clean host afterwards.
+
+Profiles of hypothesis, by `HYPOTHESIS_PROFILE`: `dev`, and `ci` with more examples, which draw the
+same examples in each run; `fuzz` draws a hundred times as many, new ones each time.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+from tests.host import MARK, Leftovers, others_are_testing, why_no_docker, why_no_namespaces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+settings.register_profile("dev", max_examples=100, deadline=None, derandomize=True)
+settings.register_profile("ci", settings.get_profile("dev"), max_examples=500, print_blob=True)
+settings.register_profile(
+    "fuzz", settings.get_profile("dev"), max_examples=10_000, derandomize=False, print_blob=True
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev"))
+
+
+@pytest.fixture(autouse=True)
+def same_chance(request: pytest.FixtureRequest) -> None:
+    """Seed Python's own generator by the test's name: one test's draws never shift another's."""
+    random.seed(request.node.nodeid)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what this host or this user cannot run, and say why."""
+    for mark, why_not in (("netns", why_no_namespaces), ("docker", why_no_docker)):
+        if item.get_closest_marker(mark) is not None and (reason := why_not()):
+            pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left_behind() -> Iterator[None]:
+    """Fail the session if it leaves a namespace, a link or a process on this host."""
+    session = str(os.getpid())
+    os.environ[MARK] = session
+    before = Leftovers.now(session)
+    yield
+    left = Leftovers.now(session).since(before)
+    if others_are_testing(session):
+        left = [each for each in left if each.startswith("process")]
+
+    assert not left, f"the tests left behind: {'; '.join(left)}"
