@@ -1,0 +1,276 @@
+"""Typed client of the API: a method a request, values of `natlb.model`, errors of `natlb.errors`.
+
+Made of the standard library alone, so that a command starts at once. A client holds no
+connection: each request opens its own, as the socket outlives the process that answers on it.
+"""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+from contextlib import suppress
+from dataclasses import is_dataclass
+from functools import cache
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from pathlib import Path
+from socket import AF_UNIX, SOCK_STREAM, socket
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
+from urllib.parse import quote, urlencode
+
+from natlb.errors import DeniedError, NatlbError, UnavailableError, WaitTimeoutError
+from natlb.model import (
+    Backend,
+    BackendStateName,
+    Flow,
+    FlowFilter,
+    Flush,
+    Reload,
+    Service,
+    Statistics,
+    Status,
+    to_json,
+)
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+T = TypeVar("T")
+RUN = Path("/run/natlb")
+TIMEOUT_SECONDS = 30.0  # a reload compiles tables, and control may just be being replaced
+PIECE_BYTES = 1 << 16
+
+
+def default_socket() -> str:
+    """Return where the instance of this network namespace listens."""
+    namespace = os.stat("/proc/self/ns/net").st_ino  # noqa: PTH116 - a Path would say no more
+    return str(RUN / str(namespace) / "natlb.sock")
+
+
+class Client:
+    """The instance that listens on a socket."""
+
+    def __init__(self, path: str | None = None, *, timeout: float = TIMEOUT_SECONDS) -> None:
+        """Name the socket, by default that of this network namespace; nothing is opened yet."""
+        self.path = path or default_socket()
+        self._timeout = timeout
+
+    def status(self) -> Status:
+        """Return whether packets are forwarded, and by what."""
+        return _value(Status, self._get("/v1/status"))
+
+    def services(self) -> list[Service]:
+        """Return the services."""
+        return _values(Service, self._get("/v1/services"))
+
+    def backends(self, service: str | None = None) -> list[Backend]:
+        """Return the backends of one service or of all."""
+        return _values(Backend, self._get(_backends_path(service)))
+
+    def flows(self, wanted: FlowFilter | None = None, limit: int | None = None) -> list[Flow]:
+        """Return the flows that `wanted` describes."""
+        return _values(Flow, self._get(_flows_path(wanted, limit)))
+
+    def copy_flows(self, to: BinaryIO, wanted: FlowFilter | None = None) -> None:
+        """Write the JSON document of the flows to `to` as it comes: a million are never held."""
+        with self._open("GET", _flows_path(wanted, None)) as answer:
+            while piece := self._read(answer, PIECE_BYTES):
+                to.write(piece)
+
+    def stats(self) -> Statistics:
+        """Return the counters."""
+        return _value(Statistics, self._get("/v1/stats"))
+
+    def reload(self, config: str | None = None) -> Reload:
+        """Put a configuration in force; `config` is an absolute path, None the present file."""
+        return _value(Reload, self._send("POST", "/v1/reload", {"config": config}))
+
+    def set_backend(
+        self,
+        service: str,
+        name: str,
+        *,
+        state: BackendStateName | None = None,
+        weight: int | None = None,
+    ) -> Backend:
+        """Return the backend once it has this state and weight."""
+        path = f"{_backends_path(service)}/{quote(name, safe='')}"
+        change = _given({"state": state, "weight": weight})
+        return _value(Backend, self._send("PATCH", path, change))
+
+    def flush(self, wanted: FlowFilter | None = None, *, reset: bool = False) -> Flush:
+        """Drop the flows that `wanted` describes, all by default."""
+        body = {**_words(wanted), "reset": reset}
+        return _value(Flush, self._send("POST", "/v1/flush", body))
+
+    def _get(self, path: str) -> Any:
+        return self._send("GET", path, None)
+
+    def _send(self, method: str, path: str, body: object) -> Any:
+        with self._open(method, path, body) as answer:
+            return self._parse(self._read(answer))
+
+    def _open(self, method: str, path: str, body: object = None) -> HTTPResponse:
+        """Return an answer that is no error, yet to be read.
+
+        Reads are asked a second time when the connection breaks: control was replaced.
+        """
+        try:
+            answer = self._ask(method, path, body)
+        except _BrokenError:
+            if method != "GET":
+                raise
+            answer = self._ask(method, path, body)
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            with answer:
+                raise self._refused(answer)
+        return answer
+
+    def _ask(self, method: str, path: str, body: object) -> HTTPResponse:
+        connection = _UnixConnection(self.path, self._timeout)
+        text = None if body is None else json.dumps(body)
+        headers = {"Connection": "close", "Content-Type": "application/json"}
+        try:
+            # One connection too many is refused unread: the answer is there all the same.
+            with suppress(BrokenPipeError):
+                connection.request(method, path, text, headers)
+            return connection.getresponse()
+        except (OSError, HTTPException) as error:
+            connection.close()
+            raise self._failure(error) from None
+
+    def _read(self, answer: HTTPResponse, most: int | None = None) -> bytes:
+        try:
+            return answer.read(most)
+        except (OSError, HTTPException) as error:
+            raise self._failure(error) from None
+
+    def _parse(self, octets: bytes) -> Any:
+        try:
+            return json.loads(octets)
+        except ValueError:
+            raise UnavailableError(f"what listens on {self.path} is not natlb") from None
+
+    def _refused(self, answer: HTTPResponse) -> NatlbError:
+        """Return the error that an answer tells, as the exception it was on the other side."""
+        document = self._parse(self._read(answer))
+        try:
+            error = document["error"]
+            kind = _kinds().get(error["code"], NatlbError)
+            return kind(error["message"], fix=error["fix"])
+        except (TypeError, KeyError):
+            return UnavailableError(f"what listens on {self.path} is not natlb")
+
+    def _failure(self, error: OSError | HTTPException) -> NatlbError:
+        """Return what an error of the socket means to who uses natlb."""
+        if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+            return self._not_running()
+        if isinstance(error, PermissionError):
+            return self._denied()
+        if isinstance(error, TimeoutError):
+            message = f"natlb did not answer within {self._timeout:g} s on {self.path}"
+            return WaitTimeoutError(message, fix="natlb doctor")
+        if isinstance(error, ConnectionError | HTTPException):
+            message = f"the connection broke before natlb had answered, on {self.path}"
+            return _BrokenError(message, fix="natlb status")
+        return UnavailableError(f"cannot reach {self.path}: {error.strerror or error}")
+
+    def _not_running(self) -> UnavailableError:
+        others = [str(path) for path in sorted(RUN.glob("*/natlb.sock")) if str(path) != self.path]
+        message = f"natlb is not running, nothing listens on {self.path}"
+        if not others:
+            return UnavailableError(message, fix="natlb run -c FILE")
+        message += f"; other sockets: {', '.join(others)}"
+        return UnavailableError(message, fix=f"natlb --socket {others[0]} status")
+
+    def _denied(self) -> DeniedError:
+        message = f"no permission to use {self.path}"
+        try:
+            number = Path(self.path).stat().st_gid
+        except OSError:  # a folder on the way is closed to us: it hides the group too
+            return DeniedError(message, fix="sudo natlb ...")
+        group = _group_name(number)
+        fix = f"sudo natlb ..., or join the group: sudo usermod -aG {group} $USER"
+        return DeniedError(f"{message}, it belongs to group '{group}'", fix=fix)
+
+
+class _BrokenError(UnavailableError):
+    """The connection ended before the answer did."""
+
+
+class _UnixConnection(HTTPConnection):
+    """An HTTP connection whose place is a path."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("natlb", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket(AF_UNIX, SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _backends_path(service: str | None) -> str:
+    return "/v1/backends" if service is None else f"/v1/services/{quote(service, safe='')}/backends"
+
+
+def _flows_path(wanted: FlowFilter | None, limit: int | None) -> str:
+    words = _given({**_words(wanted), "limit": limit})
+    return f"/v1/flows?{urlencode(words)}" if words else "/v1/flows"
+
+
+def _words(wanted: FlowFilter | None) -> dict[str, Any]:
+    return _given(to_json(wanted or FlowFilter()))
+
+
+def _given(words: dict[str, Any]) -> dict[str, Any]:
+    return {word: value for word, value in words.items() if value is not None}
+
+
+@cache
+def _kinds() -> dict[str, type[NatlbError]]:
+    return {kind.code: kind for kind in NatlbError.__subclasses__()}
+
+
+def _group_name(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
+
+
+def _values(kind: type[T], document: object) -> list[T]:
+    if not isinstance(document, list):
+        raise _other_version(kind)
+    return [_value(kind, item) for item in document]
+
+
+def _value(kind: type[T], document: object) -> T:
+    """Return a value of the model from its JSON; fields that a later natlb added are left out."""
+    if not isinstance(document, dict):
+        raise _other_version(kind)
+    hints = _hints(kind)  # type: ignore[arg-type] # every class is hashable
+    if hints.keys() - document.keys():
+        raise _other_version(kind)
+    return kind(**{name: _field(hint, document[name]) for name, hint in hints.items()})
+
+
+def _field(hint: Any, document: Any) -> Any:
+    if is_dataclass(hint):
+        return _value(hint, document)  # type: ignore[arg-type] # a class, as hints are
+    items = get_args(hint)
+    if isinstance(document, list) and items and is_dataclass(items[0]):
+        return _values(items[0], document)  # type: ignore[arg-type] # as above
+    return document
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _other_version(kind: type) -> UnavailableError:
+    message = f"natlb's answer is no {kind.__name__.lower()}: another version is running"
+    return UnavailableError(message, fix="natlb --version")

@@ -1,0 +1,303 @@
+"""An instance made of values, and the real API on a real Unix socket in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from natlb.errors import UnknownNameError
+from natlb.model import (
+    Backend,
+    BackendFlows,
+    ByteCounts,
+    Change,
+    Flow,
+    FlowCounts,
+    FlowFilter,
+    Flush,
+    PacketCounts,
+    PerDirection,
+    PoolCount,
+    ProcessIds,
+    Reload,
+    Service,
+    ServiceFlows,
+    ServiceStatus,
+    Statistics,
+    Status,
+    WorkerStatistics,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WAIT_SECONDS = 30.0
+
+
+def _backend(name: str) -> Backend:
+    address = f"10.77.0.1{name[-1]}:8080"
+    return Backend(
+        service="web",
+        name=name,
+        address=address,
+        weight=1,
+        effective_weight=1,
+        backup=False,
+        state="ready",
+        health="unknown",
+        flows=BackendFlows(current=1, opening=0, total=7),
+        packets=PerDirection(original=4, reply=3),
+        bytes=PerDirection(original=412, reply=640),
+    )
+
+
+def _flow(backend: Backend, number: int) -> Flow:
+    return Flow(
+        service="web",
+        backend=backend.name,
+        protocol="tcp",
+        client=f"198.51.100.2:{40000 + number}",
+        vip="203.0.113.10:80",
+        server=backend.address,
+        source=None,
+        state="established",
+        worker=0,
+        age_seconds=1.2,
+        idle_seconds=0.1,
+        expires_seconds=7439.9,
+        packets=PerDirection(original=4, reply=3),
+        bytes=PerDirection(original=412, reply=640),
+    )
+
+
+class FakeInstance:
+    """Keeps `natlb.control.instance.Instance` over plain values, and remembers what was asked."""
+
+    def __init__(self) -> None:
+        """Begin as every test expects."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Have one service `web` with the backends be1 to be3 and a flow on each."""
+        self.calls: list[tuple[Any, ...]] = []
+        self.failure: Exception | None = None
+        self.gate: threading.Event | None = None
+        self.pool = [_backend(f"be{number}") for number in (1, 2, 3)]
+        self.table = [_flow(backend, number) for number, backend in enumerate(self.pool)]
+        self.ready = True
+
+    async def _asked(self, *call: Any) -> None:
+        self.calls.append(call)
+        while self.gate and not self.gate.is_set():  # noqa: ASYNC110 - another thread sets it
+            await asyncio.sleep(0.005)
+        if self.failure is not None:
+            raise self.failure
+
+    async def status(self) -> Status:
+        """Return ready or not."""
+        await self._asked("status")
+        return Status(
+            ready=self.ready,
+            version="0.1.0",
+            engine="compiled",
+            driver="tun",
+            generation=2,
+            config="/etc/natlb/natlb.yaml",
+            pid=ProcessIds(supervisor=10, control=11, workers=[12]),
+            services=[ServiceStatus(name="web", up=3, total=3)],
+            changes=[Change(backend="web/be2", field="weight", file=1, now=5)],
+        )
+
+    async def services(self) -> list[Service]:
+        """Return web."""
+        await self._asked("services")
+        return [
+            Service(
+                name="web",
+                listen=["tcp://203.0.113.10:80"],
+                policy="round-robin",
+                nat="dnat",
+                backends=PoolCount(total=3, up=3),
+                flows=ServiceFlows(current=3, total=21),
+                new_flows_per_second=3.0,
+            )
+        ]
+
+    async def backends(self, service: str | None, /) -> list[Backend]:
+        """Return the pool."""
+        await self._asked("backends", service)
+        if service not in (None, "web"):
+            raise UnknownNameError(f"no service '{service}'; there is web")
+        return self.pool
+
+    async def flows(self, wanted: FlowFilter, limit: int | None, /) -> list[Flow]:
+        """Return the table, cut at `limit`."""
+        await self._asked("flows", wanted, limit)
+        return [flow for flow in self.table if wanted.backend in (None, flow.backend)][:limit]
+
+    async def stats(self) -> Statistics:
+        """Return the contract's example."""
+        await self._asked("stats")
+        return Statistics(
+            generation=2,
+            uptime_seconds=60.0,
+            workers=[WorkerStatistics(index=0, pid=12, restarts=0)],
+            packets=PacketCounts(
+                received=10, forwarded=8, passed=0, replied=1, dropped=1, held=0, sent=9
+            ),
+            bytes=ByteCounts(received=900, forwarded=800),
+            flows=FlowCounts(current=1, peak=9, opened=21, closed=18, expired=2, evicted=0),
+            drops={"malformed": 1},
+            replies={"no-service": 1},
+        )
+
+    async def reload(self, config: str | None, /) -> Reload:
+        """Return a difference."""
+        await self._asked("reload", config)
+        return Reload(generation=3, added=["dns"], removed=[], drained=[], changed=["web/be2"])
+
+    async def set_backend(
+        self, service: str, name: str, /, *, state: Any = None, weight: int | None = None
+    ) -> Backend:
+        """Return the backend changed."""
+        await self._asked("set_backend", service, name, state, weight)
+        for index, backend in enumerate(self.pool):
+            if (backend.service, backend.name) == (service, name):
+                self.pool[index] = replace(
+                    backend,
+                    state=state or backend.state,
+                    weight=backend.weight if weight is None else weight,
+                )
+                return self.pool[index]
+        names = ", ".join(backend.name for backend in self.pool)
+        raise UnknownNameError(f"no backend '{service}/{name}'; there are {names}")
+
+    async def flush(self, wanted: FlowFilter, /, *, reset: bool) -> Flush:
+        """Return counts."""
+        await self._asked("flush", wanted, reset)
+        return Flush(flushed=3, resets=6 if reset else 0)
+
+
+class Served:
+    """A fake instance behind the real API, and where it listens."""
+
+    def __init__(self, instance: FakeInstance, path: str) -> None:
+        """Keep both."""
+        self.instance = instance
+        self.path = path
+
+    def ask(self, octets: bytes, *, close: bool = True) -> bytes:
+        """Return all that comes back for `octets`, sent as they are."""
+        with self.connect() as connection:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.sendall(octets)
+            if close:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_WR)
+            return read_all(connection)
+
+    def connect(self) -> socket.socket:
+        """Return an open connection."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(WAIT_SECONDS)
+        connection.connect(self.path)
+        return connection
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Return what the other side still writes before it closes."""
+    octets = b""
+    with contextlib.suppress(ConnectionResetError):
+        while piece := connection.recv(1 << 16):
+            octets += piece
+    return octets
+
+
+@contextlib.contextmanager
+def serving(instance: FakeInstance, path: str) -> Iterator[Served]:
+    """Serve `instance` on `path` from a loop in a thread; it must end in peace."""
+    from natlb.api import serve
+
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(path)
+    listening.listen(64)
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(serve(instance, listening))
+
+    def run() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            loop.run_until_complete(task)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield Served(instance, path)
+        assert thread.is_alive(), "the server ended before its test did"
+    finally:
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join(WAIT_SECONDS)
+        loop.close()
+        listening.close()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Return a folder whose name is short enough for a socket: at most 107 octets."""
+    with tempfile.TemporaryDirectory(prefix="natlb-") as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def served_by_module() -> Iterator[Served]:
+    """Serve a fake instance as long as a file's tests run: starting and leaving take 0.2 s."""
+    with (
+        tempfile.TemporaryDirectory(prefix="natlb-") as name,
+        serving(FakeInstance(), str(Path(name) / "natlb.sock")) as running,
+    ):
+        yield running
+
+
+@pytest.fixture
+def served(served_by_module: Served) -> Served:
+    """Return the served instance as good as new."""
+    served_by_module.instance.reset()
+    return served_by_module
+
+
+@pytest.fixture
+def serving_at() -> Any:
+    """Return a context manager that serves a fake instance on a path, for as long as it is open."""
+    return lambda path: serving(FakeInstance(), path)
+
+
+@pytest.fixture
+def natlb(served: Served) -> Any:
+    """Return a function that runs `natlb` with words, against the served instance."""
+
+    def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return run_natlb(*words, NATLB_SOCKET=served.path, **environment)
+
+    return run
+
+
+def run_natlb(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user would, and return what it said."""
+    return subprocess.run(
+        [sys.executable, "-m", "natlb", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=WAIT_SECONDS,
+        env={**os.environ, **environment},
+    )

@@ -1,0 +1,294 @@
+"""The client against the real API, and against sockets that are something else."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from natlb import client as client_module
+from natlb.client import Client, default_socket
+from natlb.errors import (
+    BusyError,
+    ConfigError,
+    DeniedError,
+    HostError,
+    NatlbError,
+    UnavailableError,
+    UnknownNameError,
+    UsageError,
+    WaitTimeoutError,
+)
+from natlb.model import Flow, FlowFilter, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def test_what_the_instance_says_arrives_as_it_was(served) -> None:
+    """Values go through JSON and come out equal, nested ones too."""
+    client, instance = Client(served.path), served.instance
+
+    assert client.backends() == instance.pool
+    assert client.backends("web") == instance.pool
+    assert client.flows() == instance.table
+    assert client.services()[0].backends.up == 3
+    assert client.stats().workers[0].pid == 12
+    assert client.status().changes[0].now == 5
+
+
+def test_intents_arrive_as_they_were_meant(served) -> None:
+    """Each change is one request, with all that was said and nothing more."""
+    client, wanted = Client(served.path), FlowFilter(service="web", client="198.51.100.0/24")
+    client.set_backend("web", "be2", state="draining")
+    client.set_backend("web", "be2", weight=0)
+    client.reload("/etc/natlb.yaml")
+    client.flush(wanted, reset=True)
+    client.flows(wanted, limit=7)
+
+    assert served.instance.calls == [
+        ("set_backend", "web", "be2", "draining", None),
+        ("set_backend", "web", "be2", None, 0),
+        ("reload", "/etc/natlb.yaml"),
+        ("flush", wanted, True),
+        ("flows", wanted, 7),
+    ]
+
+
+def test_a_change_returns_what_is_now(served) -> None:
+    """The caller sees what it did."""
+    client = Client(served.path)
+
+    assert client.set_backend("web", "be2", state="maint", weight=3).state == "maint"
+    assert client.reload().changed == ["web/be2"]
+    assert client.flush(reset=True).resets == 6
+
+
+def test_flows_are_copied_without_being_held(served) -> None:
+    """The document of a million flows passes through as it comes."""
+    served.instance.table *= 1000
+    copy = io.BytesIO()
+    Client(served.path).copy_flows(copy)
+
+    assert json.loads(copy.getvalue()) == to_json(served.instance.table)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        kind("what, where", fix="how")
+        for kind in (
+            UsageError,
+            UnknownNameError,
+            ConfigError,
+            UnavailableError,
+            BusyError,
+            DeniedError,
+            HostError,
+            WaitTimeoutError,
+        )
+    ],
+)
+def test_an_error_crosses_the_socket_with_its_class_words_and_exit_code(served, error) -> None:
+    """The command line exits as if the instance had been called in its own process."""
+    served.instance.failure = error
+    with pytest.raises(type(error)) as caught:
+        Client(served.path).reload()
+
+    assert (caught.value.message, caught.value.fix) == ("what, where", "how")
+    assert caught.value.exit_code == error.exit_code
+
+
+def test_a_bug_on_the_other_side_stays_a_bug_here(served) -> None:
+    """Exit code 70, and the words that say where its traceback is."""
+    served.instance.failure = ZeroDivisionError()
+    with pytest.raises(NatlbError) as caught:
+        Client(served.path).status()
+
+    assert caught.value.exit_code == 70
+
+
+def test_nothing_there_names_the_socket_and_those_that_exist(folder, monkeypatch) -> None:
+    """The usual mistake is to stand in another namespace than natlb does."""
+    monkeypatch.setattr(client_module, "RUN", folder)
+    for namespace in ("4026531840", "4026532222"):
+        (folder / namespace).mkdir()
+        (folder / namespace / "natlb.sock").touch()
+    with pytest.raises(UnavailableError) as caught:
+        Client(str(folder / "none.sock")).status()
+
+    assert f"{folder}/none.sock" in caught.value.message
+    assert f"{folder}/4026531840/natlb.sock, {folder}/4026532222" in caught.value.message
+    assert caught.value.fix == f"natlb --socket {folder}/4026531840/natlb.sock status"
+
+
+def test_a_socket_that_nobody_serves_is_natlb_not_running(folder, monkeypatch) -> None:
+    """A dead instance leaves its socket's name behind."""
+    monkeypatch.setattr(client_module, "RUN", folder)
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(folder / "left.sock"))
+    left.close()
+    with pytest.raises(UnavailableError, match="not running") as caught:
+        Client(str(folder / "left.sock")).status()
+
+    assert caught.value.fix == "natlb run -c FILE"
+
+
+@pytest.mark.parametrize("path", ["/proc/none/natlb.sock", "/etc/hostname/x", "/" + "a" * 200])
+def test_a_path_that_can_be_no_socket_is_unavailable(path) -> None:
+    """Whatever was given as a path, it is no bug of natlb's."""
+    with pytest.raises(UnavailableError, match="/"):
+        Client(path).status()
+
+
+def test_no_permission_names_the_group_that_has_it(folder, monkeypatch) -> None:
+    """One word tells what to join."""
+    (folder / "closed.sock").touch()
+    os.chown(folder / "closed.sock", -1, os.getgid())
+    with refusing(monkeypatch, PermissionError(13, "Permission denied")):
+        with pytest.raises(DeniedError, match=r"closed\.sock.*group '"):
+            Client(str(folder / "closed.sock")).status()
+        with pytest.raises(DeniedError, match="hidden"):
+            Client(str(folder / "closed.sock" / "hidden")).status()
+
+
+@contextmanager
+def refusing(monkeypatch, error: OSError) -> Iterator[None]:
+    """Let every connect fail: root, who runs tests, is refused nothing by the kernel."""
+
+    def connect(_connection) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client_module._UnixConnection, "connect", connect)
+        yield
+
+
+def test_a_group_without_a_name_is_told_by_number() -> None:
+    """In a container the group's name may not be known."""
+    assert client_module._group_name(2**31 - 7) == str(2**31 - 7)
+
+
+def test_silence_ends(folder) -> None:
+    """A hung control must not hang every command."""
+    with listening(folder) as (path, _), pytest.raises(WaitTimeoutError, match=r"0\.05 s"):
+        Client(path, timeout=0.05).status()
+
+
+@contextmanager
+def listening(folder: Path, *answers: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """Serve fixed answers, one a connection, each then closed; yield path and requests."""
+    path, asked = str(folder / "other.sock"), []
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+
+        def answer() -> None:
+            for octets in answers:
+                connection, _ = listener.accept()
+                with connection:
+                    asked.append(connection.recv(1 << 16))
+                    connection.sendall(octets)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield path, asked
+        thread.join()
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        HEAD + b"<html>",
+        HEAD + b"\xff",
+        HEAD + b"[]",
+        HEAD + b"{}",
+        HEAD + b'"ready"',
+        b"HTTP/1.1 500 Oops\r\nconnection: close\r\n\r\nOops",
+        b"HTTP/1.1 500 Oops\r\nconnection: close\r\n\r\n[]",
+        b"HTTP/1.1 500 Oops\r\nconnection: close\r\n\r\n{}",
+    ],
+)
+def test_another_kind_of_server_is_not_natlb(folder, answer) -> None:
+    """A path mixed up is told as that, not as a bug."""
+    with listening(folder, answer) as (path, _), pytest.raises(UnavailableError):
+        Client(path).status()
+
+
+def test_fields_that_a_later_natlb_added_are_left_out(folder, served) -> None:
+    """An old command goes on reading a new instance."""
+    flow = {**to_json(served.instance.table[0]), "mark": 5}
+    with listening(folder, HEAD + json.dumps([flow]).encode()) as (path, _):
+        flows = Client(path).flows()
+
+    assert flows == [served.instance.table[0]]
+    assert isinstance(flows[0], Flow)
+
+
+def test_a_read_is_asked_again_when_control_is_replaced(folder, served) -> None:
+    """Between two controls the listening socket stays: the second try is served."""
+    backends = HEAD + json.dumps(to_json(served.instance.pool)).encode()
+    with listening(folder, b"", backends) as (path, asked):
+        assert Client(path).backends() == served.instance.pool
+
+    assert len(asked) == 2
+
+
+def test_a_change_is_not_asked_twice(folder) -> None:
+    """It may have been done: the user is told to look."""
+    with listening(folder, b"") as (path, asked), pytest.raises(UnavailableError, match="broke"):
+        Client(path).reload()
+
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("length", [b"content-length: 50", b"transfer-encoding: chunked"])
+def test_an_answer_cut_short_is_told(folder, length) -> None:
+    """Half a document is no document."""
+    cut = b"HTTP/1.1 200 OK\r\nconnection: close\r\n" + length + b"\r\n\r\n1\r\n[\r\n"
+    with listening(folder, cut) as (path, _), pytest.raises(UnavailableError, match="broke"):
+        Client(path).flows()
+
+
+def test_a_copy_cut_short_is_told(folder) -> None:
+    """What was written until then is no whole list, and the exit code says so."""
+    head = b"HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+    cut = head + b"1\r\n[\r\n"
+    with listening(folder, cut) as (path, _), pytest.raises(UnavailableError, match="broke"):
+        Client(path).copy_flows(io.BytesIO())
+
+
+def test_the_default_socket_is_that_of_this_network_namespace() -> None:
+    """Commands find the instance of the namespace they run in."""
+    inode = Path("/proc/self/ns/net").stat().st_ino
+
+    assert default_socket() == f"/run/natlb/{inode}/natlb.sock"
+    assert Client().path == default_socket()
+
+
+def test_the_client_is_light() -> None:
+    """It is in every command's way."""
+    code = "import natlb.client, sys; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+
+    assert {name for name in loaded if name.startswith("natlb")} == {
+        "natlb",
+        "natlb.client",
+        "natlb.errors",
+        "natlb.model",
+    }
+    assert not {"numpy", "numba", "pydantic", "fastapi", "pyroute2"} & set(loaded)
