@@ -9,7 +9,8 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet --quiet  # errors only
+# Twice quiet: errors are printed, warnings are not.
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet --quiet
 
 # Branch coverage, in percent, that natlb/wire and natlb/core must reach interpreted; 0 only reports.
 COVERAGE_GATE ?= 0
@@ -76,7 +77,7 @@ test: $(TESTING) packages ## all tests, twice where it matters; under ten minute
 interpreted: $(TESTING)
 	@echo "tests with the kernels as plain Python (NATLB_JIT=0), branches of $(PURE) counted" >&2
 	@NATLB_JIT=0 $(BIN)/python -m pytest $(PYTEST_FLAGS) $(UNPRIVILEGED) --no-cov-on-fail \
-	  $(addprefix --cov=,$(subst /,.,$(PURE))) --cov-branch --cov-fail-under=$(COVERAGE_GATE)
+	  $(addprefix --cov=,$(PURE)) --cov-branch --cov-fail-under=$(COVERAGE_GATE)
 
 compiled: $(TESTING)
 	@echo "all tests, the kernels compiled" >&2
