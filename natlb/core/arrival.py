@@ -1,0 +1,123 @@
+"""A packet that no flow knows: whose is it, and may it begin one?"""
+
+from __future__ import annotations
+
+from natlb.core.batch import emit
+from natlb.core.layout import BACKEND_ADDRESS, PRIVATE, PUBLIC, REJECT, VIP
+from natlb.core.opening import Pick, open_flow
+from natlb.core.refusal import answer_ttl_expired, refuse
+from natlb.core.state import Core
+from natlb.core.tables import NO_SERVICE_INDEX, find_service, kind_of_address
+from natlb.core.tracking import is_opener
+from natlb.core.translate import is_ttl_spent, translate
+from natlb.core.verdict import ECHO, PASS, answered, drop
+from natlb.jit import i64, kernel
+from natlb.wire.answers import (
+    destination_lanes,
+    is_echo_request,
+    is_icmp,
+    is_icmp_error,
+    is_transport_sum_right,
+    source_lanes,
+    write_echo_reply,
+)
+from natlb.wire.fields import TCP, UDP
+from natlb.wire.octets import Octets
+from natlb.wire.parse import FRAGMENTED, PLAIN
+from natlb.wire.reasons import (
+    BAD_CHECKSUM,
+    ICMP_UNMATCHED,
+    MARTIAN,
+    NO_BACKEND,
+    NO_SERVICE,
+    OUT_OF_STATE,
+    UNSUPPORTED,
+)
+
+
+@kernel
+def arrive(core: Core, i: int, packet: Octets, now: int, hops: int, pick: Pick) -> int:
+    """Return the outcome of a packet that belongs to no flow.
+
+    A source that only the private side may have is a forgery on the public one (RFC 2827), and
+    one that is a VIP is a forgery on both.
+    """
+    batch = core.batch
+    parsed = batch.parsed[i]
+    source = kind_of_address(core.tables, source_lanes(parsed))
+    is_public = batch.frames[i]["way"] == PUBLIC
+    if source & VIP or (is_public and source & BACKEND_ADDRESS):
+        return drop(MARTIAN)
+    if kind_of_address(core.tables, destination_lanes(parsed)) & VIP:
+        return _call_vip(core, i, packet, now, hops, pick)
+    return _pass_on(core, i, packet)
+
+
+@kernel
+def _pass_on(core: Core, i: int, packet: Octets) -> int:
+    """Send a packet of no service on by the other side, untouched.
+
+    Not what may belong to a flow and cannot be told to: fragments, and ICMP errors, whose quote
+    would show a private address.
+    """
+    batch = core.batch
+    frame, parsed = batch.frames[i], batch.parsed[i]
+    carries_ports = parsed["protocol"] == TCP or parsed["protocol"] == UDP
+    if (carries_ports and parsed["kind"] & FRAGMENTED) or is_icmp_error(packet, parsed):
+        return drop(UNSUPPORTED)
+    emit(batch, frame, PRIVATE if frame["way"] == PUBLIC else PUBLIC)
+    return PASS
+
+
+@kernel
+def _call_vip(core: Core, i: int, packet: Octets, now: int, hops: int, pick: Pick) -> int:
+    """Return the outcome of a packet to a VIP: all of these are natlb's."""
+    parsed = core.batch.parsed[i]
+    if parsed["kind"] != PLAIN:
+        return drop(UNSUPPORTED)
+    if is_icmp(parsed):
+        return _answer_icmp(core, i, packet)
+    protocol = i64(parsed["protocol"])
+    if protocol not in (TCP, UDP):
+        return drop(UNSUPPORTED)
+    port = i64(parsed["destination_port"])
+    service = find_service(core.tables, destination_lanes(parsed), port, protocol)
+    if service == NO_SERVICE_INDEX:
+        return refuse(core, i, packet, NO_SERVICE)
+    if protocol == TCP and not is_opener(parsed["tcp_flags"]):
+        return refuse(core, i, packet, OUT_OF_STATE)
+    if core.batch.frames[i]["way"] != PUBLIC:
+        return drop(UNSUPPORTED)  # hairpin: without full NAT the answer would not come back here
+    if is_ttl_spent(parsed["ttl"], hops):
+        return answer_ttl_expired(core, i, packet)
+    return _begin(core, i, packet, service, now, hops, pick)
+
+
+@kernel
+def _begin(  # noqa: PLR0913, PLR0917 - the pipeline's state is its arguments
+    core: Core, i: int, packet: Octets, service: int, now: int, hops: int, pick: Pick
+) -> int:
+    """Open a flow and send its first packet on, or say why not."""
+    opened = open_flow(core, i, service, now, pick)
+    if opened > 0:
+        return translate(core, i, packet, opened, now, hops)
+    reason = -opened
+    if reason == NO_BACKEND and i64(core.tables.services[service]["no_backend"]) == REJECT:
+        return refuse(core, i, packet, reason)
+    return drop(reason)
+
+
+@kernel
+def _answer_icmp(core: Core, i: int, packet: Octets) -> int:
+    """Answer an echo request to a VIP; other ICMP to it has no flow to belong to."""
+    batch = core.batch
+    frame, parsed = batch.frames[i], batch.parsed[i]
+    if is_icmp_error(packet, parsed):
+        return drop(ICMP_UNMATCHED)
+    if not is_echo_request(packet, parsed):
+        return drop(UNSUPPORTED)
+    if not is_transport_sum_right(packet, frame, parsed):
+        return drop(BAD_CHECKSUM)
+    write_echo_reply(packet, frame, parsed)
+    emit(batch, frame, frame["way"])
+    return answered(ECHO)

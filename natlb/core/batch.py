@@ -1,0 +1,104 @@
+"""A batch of packets on its way through: slots, input frames, what was parsed, output frames.
+
+Allocated once; nothing is allocated for a packet. An output frame names the slot that its packet
+lies in: usually the input's own, for packets of natlb's own a spare one.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from natlb.core.layout import HEADROOM, SLOT_BYTES
+from natlb.jit import kernel
+from natlb.wire.frame import FRAME, Frame
+from natlb.wire.parse import PARSED
+
+# The batch's own numbers: kept in memory, so that a batch can go on behind a packet that raised
+NUMBERS = ("count", "parsed", "tracked", "output", "spare", "touched")
+COUNT_IN, PARSED_SO_FAR, TRACKED_SO_FAR, OUTPUT, SPARE, TOUCHED = range(6)
+
+SPARE_SLOTS = 64  # for packets that answer no packet: resets told by a command
+
+
+class Batch(NamedTuple):
+    """`frames`, `parsed` and `outcomes` are by input packet; `output` has room for all and the spares."""
+
+    slots: NDArray[np.uint8]  # [slot, octet]
+    frames: NDArray[np.void]  # FRAME
+    parsed: NDArray[np.void]  # PARSED
+    outcomes: NDArray[np.int64]  # verdict | reason << 8
+    output: NDArray[np.void]  # FRAME
+    numbers: NDArray[np.int64]
+
+
+def make_batch(size: int, slot_bytes: int = SLOT_BYTES) -> Batch:
+    """Return an empty batch for `size` packets of up to `slot_bytes - HEADROOM` octets."""
+    return Batch(
+        slots=np.zeros((size + SPARE_SLOTS, slot_bytes), np.uint8),
+        frames=np.zeros(size, FRAME),
+        parsed=np.zeros(size, PARSED),
+        outcomes=np.zeros(size, np.int64),
+        output=np.zeros(size + SPARE_SLOTS, FRAME),
+        numbers=np.zeros(len(NUMBERS), np.int64),
+    )
+
+
+@kernel
+def start_batch(batch: Batch, count: int) -> None:
+    """Begin with `count` input frames and no output."""
+    batch.numbers[COUNT_IN] = count
+    batch.numbers[PARSED_SO_FAR] = 0
+    batch.numbers[TRACKED_SO_FAR] = 0
+    batch.numbers[OUTPUT] = 0
+    batch.numbers[SPARE] = 0
+
+
+@kernel
+def emit(batch: Batch, frame: Frame, way: int) -> None:
+    """Append a frame to the output, to leave by `way`."""
+    at = batch.numbers[OUTPUT]
+    batch.numbers[OUTPUT] = at + 1
+    output = batch.output[at]
+    output["slot"] = frame["slot"]
+    output["start"] = frame["start"]
+    output["length"] = frame["length"]
+    output["way"] = way
+    output["needs_checksum"] = frame["needs_checksum"]
+    output["checksum_start"] = frame["checksum_start"]
+    output["checksum_offset"] = frame["checksum_offset"]
+    output["gso_type"] = frame["gso_type"]
+    output["gso_size"] = frame["gso_size"]
+
+
+@kernel
+def spare_slots_left(batch: Batch) -> int:
+    """Return how many packets of natlb's own still fit into this batch."""
+    return SPARE_SLOTS - batch.numbers[SPARE]
+
+
+@kernel
+def take_spare_slot(batch: Batch) -> int:
+    """Return a slot for a packet of natlb's own, which begins at HEADROOM there."""
+    slot = batch.frames.size + batch.numbers[SPARE]
+    batch.numbers[SPARE] += 1
+    return slot
+
+
+@kernel
+def emit_spare(batch: Batch, slot: int, length: int, way: int) -> None:
+    """Append a finished packet in a spare slot to the output."""
+    at = batch.numbers[OUTPUT]
+    batch.numbers[OUTPUT] = at + 1
+    output = batch.output[at]
+    output["slot"] = slot
+    output["start"] = HEADROOM
+    output["length"] = length
+    output["way"] = way
+    output["needs_checksum"] = 0
+    output["checksum_start"] = 0
+    output["checksum_offset"] = 0
+    output["gso_type"] = 0
+    output["gso_size"] = 0

@@ -1,0 +1,107 @@
+"""Two keyed hashes, never confused.
+
+`index_hash` places a key in the flow table; its secret is this boot's, so that nobody can craft
+tuples that collide. `spread_hash` decides which backend a client gets; it is keyed by the
+configured seed, so that every node agrees, also after a reboot.
+
+Both are HalfSipHash-1-3 (Aumasson and Bernstein, 2012; Linux: lib/siphash.c, hsiphash for hash
+tables): 32-bit lanes, so that compiled and interpreted integers agree.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from natlb.jit import i64, kernel
+from natlb.wire.fields import MAPPED_LANE
+
+State: TypeAlias = tuple[int, int, int, int]
+
+WORD = 0xFFFFFFFF
+V2 = 0x6C796765
+V3 = 0x74656462
+
+
+@kernel
+def _rotate(value: int, bits: int) -> int:
+    """Return a 32-bit word rotated left."""
+    return (value << bits | value >> (32 - bits)) & WORD
+
+
+@kernel
+def _round(state: State) -> State:
+    """Return the state after one SipRound on 32-bit lanes."""
+    v0, v1, v2, v3 = state
+    v0 = (v0 + v1) & WORD
+    v1 = _rotate(v1, 5) ^ v0
+    v0 = _rotate(v0, 16)
+    v2 = (v2 + v3) & WORD
+    v3 = _rotate(v3, 8) ^ v2
+    v0 = (v0 + v3) & WORD
+    v3 = _rotate(v3, 7) ^ v0
+    v2 = (v2 + v1) & WORD
+    v1 = _rotate(v1, 13) ^ v2
+    v2 = _rotate(v2, 16)
+    return v0, v1, v2, v3
+
+
+@kernel
+def _absorb(state: State, word: int) -> State:
+    """Return the state after one 32-bit word of the message."""
+    v0, v1, v2, v3 = _round((state[0], state[1], state[2], state[3] ^ word))
+    return v0 ^ word, v1, v2, v3
+
+
+@kernel
+def _begin(key0: int, key1: int) -> State:
+    """Return the first state for a 64-bit key."""
+    return key0, key1, V2 ^ key0, V3 ^ key1
+
+
+@kernel
+def _finish(state: State, octets: int) -> int:
+    """Return the 32-bit hash of a message of `octets`."""
+    v0, v1, v2, v3 = _absorb(state, (octets & 0xFF) << 24)
+    state = _round(_round(_round((v0, v1, v2 ^ 0xFF, v3))))
+    return state[1] ^ state[3]
+
+
+@kernel
+def index_hash(key0: int, key1: int, key: Any, protocol: int) -> int:
+    """Return the 32-bit hash of a flow key: a packet's `Parsed`, or a row's half.
+
+    An IPv4 key's constant lanes are left out, which makes it half as dear.
+    """
+    state = _begin(key0, key1)
+    upper = i64(key["source0"]) | i64(key["source1"])
+    if upper != 0 or i64(key["source2"]) != MAPPED_LANE:
+        state = _absorb(state, i64(key["source0"]))
+        state = _absorb(state, i64(key["source1"]))
+        state = _absorb(state, i64(key["source2"]))
+        state = _absorb(state, i64(key["destination0"]))
+        state = _absorb(state, i64(key["destination1"]))
+        state = _absorb(state, i64(key["destination2"]))
+    state = _absorb(state, i64(key["source3"]))
+    state = _absorb(state, i64(key["destination3"]))
+    state = _absorb(state, i64(key["source_port"]) << 16 | i64(key["destination_port"]))
+    return _finish(state, protocol)
+
+
+@kernel
+def spread_hash(key0: int, key1: int, lanes: State) -> int:
+    """Return the 32-bit hash of a client's address: the same on every node with this seed."""
+    state = _begin(key0, key1)
+    for lane in lanes:
+        state = _absorb(state, lane)
+    return _finish(state, 16)
+
+
+@kernel
+def second_hash(first: int) -> int:
+    """Return another 32-bit hash made from the first alone: two rounds of xor-shift and multiply.
+
+    The multiplier is below 2^31, so that no product passes 63 bits.
+    """
+    h = ((first ^ first >> 16) * 0x45D9F3B) & WORD
+    h = ((h ^ h >> 16) * 0x45D9F3B) & WORD
+    return h ^ h >> 16

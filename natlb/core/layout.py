@@ -1,0 +1,235 @@
+"""The memory of the data plane, field by field: what a worker writes and what it is given to read.
+
+Everything here lies in memfds that outlive the processes (`memory.py`), so a change of any record
+is a change of LAYOUT_VERSION. Integers are in the machine's order; addresses are four 32-bit
+lanes, IPv4 as ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+LAYOUT_VERSION = 1
+
+KEY_FIELDS = [
+    *((f"source{lane}", np.uint32) for lane in range(4)),
+    *((f"destination{lane}", np.uint32) for lane in range(4)),
+    ("source_port", np.uint16),
+    ("destination_port", np.uint16),
+]
+
+# One direction of a flow: the key its packets arrive with, and what is counted and kept of them.
+HALF = np.dtype(
+    [
+        *KEY_FIELDS,
+        ("address_delta", np.uint16),  # what NAT changes in a sum over addresses
+        ("transport_delta", np.uint16),  # and in one over addresses and ports
+        ("bytes", np.int64),  # on the wire, from the IP header on
+        ("packets", np.int64),  # on the wire: a super-packet counts as its segments
+        ("sequence_end", np.uint32),  # TCP: the highest sequence number seen, plus one
+        ("window_end", np.uint32),  # reserved: the highest the other side allowed
+        ("window_most", np.uint32),  # reserved: the largest window seen
+        ("sequence_delta", np.uint32),  # reserved: added to sequence numbers
+        ("timestamp_delta", np.uint32),  # reserved: added to timestamps
+        ("window_scale", np.uint8),  # reserved
+        ("way", np.uint8),  # where packets of this direction leave
+    ],
+    align=True,
+)
+
+# A flow. `state` decides what the rest means; the order of stores is the law of flow_table.py.
+ROW = np.dtype(
+    [
+        ("state", np.uint8),
+        ("flags", np.uint8),  # BOUND, ...
+        ("actions", np.uint8),  # what may be changed in its packets: ACTION_*
+        ("protocol", np.uint8),
+        ("service", np.uint16),
+        ("marks", np.uint16),  # what was seen: MARK_*
+        ("backend", np.uint32),
+        ("generation", np.uint32),  # of this row: how often it was given out
+        ("created", np.uint32),  # in 32 ms since the table's epoch: wraps after four years
+        ("seen", np.uint32),  # in ms since the epoch, modulo 2^32: differences only
+        ("link", np.uint32),  # next free row
+        ("reserved", np.uint32),
+        ("original", HALF),
+        ("reply", HALF),
+    ],
+    align=True,
+)
+
+ROW_BYTES = 192  # three cache lines
+INDEX_SLOTS_PER_FLOW = 3.75  # of 4 octets; two are used when the table is full
+BUCKET = 8  # index entries that are looked at together: half a cache line
+MOST_FLOWS = (1 << 24) - 1  # an index entry has 24 bits for a row's number; row 0 is "none"
+
+ACTION_NAT = 1
+ACTION_XLAT = 2
+ACTION_MSS = 4
+ACTION_IPID = 8
+ACTION_SEQUENCE = 16
+
+FLAG_BOUND = 1
+FLAG_OFFLOADED = 2
+FLAG_SYNCED = 4
+
+MARK_REPLIED = 1  # a packet in reply direction was seen (TCP: a SYN-ACK)
+MARK_FIN_ORIGINAL = 2
+MARK_FIN_REPLY = 4
+
+# States of a row. MAKING and ENDING exist only between two stores: recovery undoes or finishes them.
+FREE = 0
+MAKING = 1
+ENDING = 2
+OPENING = 3
+ESTABLISHED = 4
+CLOSING = 5
+UNREPLIED = 6
+REPLIED = 7
+STATES = 8
+FIRST_LIVE = OPENING
+STATE_LABELS = {
+    OPENING: "opening",
+    ESTABLISHED: "established",
+    CLOSING: "closing",
+    UNREPLIED: "unreplied",
+    REPLIED: "replied",
+}
+
+# The flow table's own numbers, one int64 each
+META = (
+    "rows",  # that the table has; numbered from 1
+    "buckets",
+    "free",  # first of the free list; 0: none
+    "fresh",  # rows from here on were never used
+    "current",
+    "peak",
+    "opened",
+    "closed",
+    "expired",
+    "evicted",
+    "sweep",  # where expiry goes on
+    "key0",  # the secret of the index hash
+    "key1",
+    "epoch_ns",  # CLOCK_BOOTTIME at the table's making
+    "tick_ms",  # when expiry last ran
+    "draws",  # state of the random sequence
+)
+ROWS, BUCKETS, FREE_HEAD, FRESH, CURRENT, PEAK, OPENED, CLOSED = range(8)
+EXPIRED, EVICTED, SWEEP, KEY0, KEY1, EPOCH, TICK, DRAWS = range(8, 16)
+
+MOST_SERVICES = 4096
+MOST_BACKENDS = 65536
+POLICY_WORDS = 8  # of private state that a policy has for each service
+
+# What is counted for each backend and each service
+COUNT = np.dtype(
+    [
+        ("current", np.int64),
+        ("opening", np.int64),
+        ("total", np.int64),
+        ("packets_original", np.int64),
+        ("packets_reply", np.int64),
+        ("bytes_original", np.int64),
+        ("bytes_reply", np.int64),
+        ("reserved", np.int64),
+    ],
+    align=True,
+)
+
+# The worker's totals, one int64 each
+TOTALS = (
+    "received",
+    "forwarded",
+    "passed",
+    "replied",
+    "dropped",
+    "held",
+    "sent",
+    "bytes_received",
+    "bytes_forwarded",
+    "generation",  # of the tables in use
+    "iterations",  # of the packet loop
+    "commands",  # done so far
+)
+RECEIVED, FORWARDED, PASSED, REPLIED_TOTAL, DROPPED, HELD, SENT = range(7)
+BYTES_RECEIVED, BYTES_FORWARDED, GENERATION, ITERATIONS, COMMANDS_DONE = range(7, 12)
+REASONS = 32  # room for every DropReason; reason 0 in `replies` is the echo
+
+# The compiled tables of a generation. Read-only for workers.
+ENDPOINT = np.dtype(
+    [
+        *((f"address{lane}", np.uint32) for lane in range(4)),
+        ("port", np.uint16),
+        ("protocol", np.uint8),
+        ("kind", np.uint8),
+        ("service", np.uint32),
+    ],
+    align=True,
+)
+UNUSED = 0
+VIP = 1  # an address clients call; port and protocol are 0
+BACKEND_ADDRESS = 2  # an address backends answer from; port and protocol are 0
+SERVICE_ENDPOINT = 4
+
+SERVICE = np.dtype(
+    [
+        ("policy", np.int32),
+        ("no_backend", np.int32),  # REJECT or SILENCE
+        ("ring_start", np.int64),
+        ("ring_size", np.int64),
+    ],
+    align=True,
+)
+REJECT = 0
+SILENCE = 1
+
+BACKEND = np.dtype(
+    [
+        *((f"address{lane}", np.uint32) for lane in range(4)),
+        ("port", np.uint16),  # 0: the port the client called
+        ("way", np.uint8),
+        ("takes", np.uint8),  # 1 iff new flows may be given to it
+        ("weight", np.uint32),
+    ],
+    align=True,
+)
+
+# Where packets leave, and who natlb is there
+WAY = np.dtype(
+    [
+        ("side", np.int64),
+        ("mtu", np.int64),
+        ("address4", np.uint32),  # the source of natlb's own ICMP errors on this side
+        *((f"address6_{lane}", np.uint32) for lane in range(4)),
+    ],
+    align=True,
+)
+PUBLIC = 0
+PRIVATE = 1
+DUMMY_ADDRESS4 = 0xC0000008  # 192.0.0.8, RFC 7600 section 6: the source of ICMP errors without one
+
+# Control to worker
+COMMAND = np.dtype(
+    [
+        ("kind", np.int64),
+        ("reset", np.int64),  # 1: tell both ends of TCP
+        ("service", np.int64),  # ANY or an index
+        ("backend", np.int64),
+        ("state", np.int64),
+        ("protocol", np.int64),
+        *((f"client{lane}", np.uint32) for lane in range(4)),
+        ("prefix", np.int64),  # of the client's address: 0 to 128
+        ("position", np.int64),  # the worker's: the row it goes on from
+        ("flushed", np.int64),  # the worker's: flows ended so far
+        ("resets", np.int64),  # the worker's: packets sent for them
+        ("done", np.int64),  # the worker's: 1 when all is done
+    ],
+    align=True,
+)
+FLUSH = 1
+ANY = -1
+RING = 64  # commands under way at the most
+
+HEADROOM = 128  # before each packet in its slot
+SLOT_BYTES = HEADROOM + 65536 + 128  # the largest packet TUN hands over, and room behind it

@@ -1,0 +1,82 @@
+"""How long a flow lives after its last packet, and the sweep that ends what has run out.
+
+Times are milliseconds since the table's epoch. A row keeps the lowest 32 bits of its last
+packet's time, so an age is right as long as the sweep comes by every 24 days.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from natlb.core.counters import account_ended
+from natlb.core.flow_table import remove
+from natlb.core.layout import EXPIRED, FIRST_LIVE, FRESH, SWEEP
+from natlb.core.state import Core
+from natlb.jit import i64, kernel
+
+WORD = 0xFFFFFFFF
+HALF_RANGE = 1 << 31
+CREATED_SHIFT = 5  # `created` counts 32 ms
+
+# The sweep's pace: every piece is a 1024th of the rows in use and 16 rows more, a piece is due every
+# 1.5 ms, so the whole table is looked at within two seconds (nat-behaviour: gone in T to T + 2 s).
+PIECES = 1024
+PIECE_EXTRA = 16
+MOST_ENDED = 512  # flows a piece ends at the most: about 0.3 ms, however many run out together
+
+
+@kernel
+def begin_life(row: Any, now: int) -> None:
+    """Set a new row's times."""
+    row["created"] = (now >> CREATED_SHIFT) & WORD
+    row["seen"] = now & WORD
+
+
+@kernel
+def idle_time(row: Any, now: int) -> int:
+    """Return for how many milliseconds the flow had no packet; 0 where its last one is ahead of `now`."""
+    age = (now - i64(row["seen"])) & WORD
+    return age if age < HALF_RANGE else 0
+
+
+@kernel
+def has_expired(core: Core, row: Any, now: int) -> bool:
+    """Return whether a live row's timer has run out."""
+    return idle_time(row, now) >= core.tables.timeouts[i64(row["service"]), i64(row["state"])]
+
+
+@kernel
+def end_flow(core: Core, number: int, ending: int) -> None:
+    """End a live flow, counted under `ending` (CLOSED, EXPIRED or EVICTED)."""
+    row = core.flows.rows[number]
+    account_ended(core.counters, row, i64(row["state"]))
+    remove(core.flows, number, ending)
+
+
+@kernel
+def sweep_piece(core: Core, now: int) -> None:
+    """End what has run out in the next piece of the table: 1/1024 of the rows in use, and 16 more."""
+    meta = core.flows.meta
+    rows_in_use = meta[FRESH] - 1
+    number = meta[SWEEP]
+    ended = 0
+    for _ in range(min(rows_in_use, rows_in_use // PIECES + PIECE_EXTRA)):
+        if number < 1 or number > rows_in_use:
+            number = 1
+        row = core.flows.rows[number]
+        if i64(row["state"]) >= FIRST_LIVE and has_expired(core, row, now):
+            if ended == MOST_ENDED:
+                break
+            end_flow(core, number, EXPIRED)
+            ended += 1
+        number += 1
+    meta[SWEEP] = number
+
+
+@kernel
+def sweep_all(core: Core, now: int) -> None:
+    """End all that has run out, however long it takes: for the engine, not for the loop."""
+    for number in range(1, core.flows.meta[FRESH]):
+        row = core.flows.rows[number]
+        if i64(row["state"]) >= FIRST_LIVE and has_expired(core, row, now):
+            end_flow(core, number, EXPIRED)

@@ -1,0 +1,97 @@
+"""A new flow: pick a backend, keep both keys, count it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from natlb.core.counters import account_opened
+from natlb.core.flow_table import CONFLICT, NOTHING, abandon, bind, insert
+from natlb.core.hashing import WORD, spread_hash
+from natlb.core.layout import DRAWS
+from natlb.core.lifetime import begin_life
+from natlb.core.policy import NO_BACKEND_INDEX, Pool
+from natlb.core.state import Core
+from natlb.core.tables import SEED0, SEED1
+from natlb.core.tracking import first_state
+from natlb.jit import i64, kernel
+from natlb.wire.answers import source_lanes
+from natlb.wire.parse import Parsed
+from natlb.wire.reasons import NO_BACKEND, PORT_EXHAUSTED, TABLE_FULL
+
+Pick: TypeAlias = Callable[[Pool, int, int, int], int]
+
+OTHER_CHOICES = 8  # backends tried after the policy's own choice, where its reply key is taken
+
+
+@kernel
+def draw_random(core: Core) -> int:
+    """Return the next of the table's random sequence, 31 bits (xorshift32: Marsaglia, 2003)."""
+    x = core.flows.meta[DRAWS]
+    x ^= (x << 13) & WORD
+    x ^= x >> 17
+    x ^= (x << 5) & WORD
+    core.flows.meta[DRAWS] = x
+    return i64(x >> 1)
+
+
+@kernel
+def open_flow(core: Core, i: int, service: int, now: int, pick: Pick) -> int:
+    """Give a packet's conversation a backend; return its row, or the reason refused, negated.
+
+    The same backend's same port may already talk to this client's port through another VIP: then
+    a reply could not be told apart, and another backend is tried.
+    """
+    tables, counters = core.tables, core.counters
+    parsed = core.batch.parsed[i]
+    draw = draw_random(core)
+    spread = spread_hash(tables.numbers[SEED0], tables.numbers[SEED1], source_lanes(parsed))
+    pool = Pool(tables.services, tables.rings, tables.backends, counters.backends, counters.policy)
+    backend = pick(pool, service, spread, draw)
+    if backend == NO_BACKEND_INDEX:
+        return -NO_BACKEND
+    number = insert(core.flows, parsed, parsed["protocol"], parsed["hash"])
+    if number == NOTHING:
+        return -TABLE_FULL
+    record = tables.services[service]
+    begin_life(core.flows.rows[number], now)
+    for choice in range(1 + OTHER_CHOICES):
+        bound = _bind_backend(core, i, number, service, backend)
+        if bound != CONFLICT:
+            break
+        backend = i64(tables.rings[record["ring_start"] + (draw + choice) % record["ring_size"]])
+    if bound > NOTHING:
+        account_opened(counters, core.flows.rows[number])
+        return number
+    abandon(core.flows, number)
+    return -PORT_EXHAUSTED if bound == CONFLICT else -TABLE_FULL
+
+
+@kernel
+def _bind_backend(core: Core, i: int, number: int, service: int, backend: int) -> int:
+    """Write the reply key that a backend makes and index it: the row's number, CONFLICT or NOTHING."""
+    row = core.flows.rows[number]
+    parsed = core.batch.parsed[i]
+    record = core.tables.backends[backend]
+    row["service"] = service
+    row["backend"] = backend
+    row["original"]["way"] = record["way"]
+    row["reply"]["way"] = core.batch.frames[i]["way"]
+    _write_reply_key(row["reply"], parsed, record)
+    return bind(core.flows, number, first_state(parsed["protocol"]))
+
+
+@kernel
+def _write_reply_key(reply: Any, parsed: Parsed, backend: Any) -> None:
+    """Write the key that the backend's answers arrive with: backend -> client."""
+    reply["source0"] = backend["address0"]
+    reply["source1"] = backend["address1"]
+    reply["source2"] = backend["address2"]
+    reply["source3"] = backend["address3"]
+    port = i64(backend["port"])
+    reply["source_port"] = parsed["destination_port"] if port == 0 else port
+    reply["destination0"] = parsed["source0"]
+    reply["destination1"] = parsed["source1"]
+    reply["destination2"] = parsed["source2"]
+    reply["destination3"] = parsed["source3"]
+    reply["destination_port"] = parsed["source_port"]

@@ -1,0 +1,153 @@
+"""A batch's way through natlb:  parse → look up → track (new flow: pick) → rewrite → output.
+
+Two passes. The first parses, hashes and looks up every packet, so that the cache misses of a
+large table overlap; the second decides and rewrites, one packet after the other. What the first
+found is compared again, since an earlier packet may have made or ended the flow meanwhile.
+
+An exception here is a bug of ours, and must not stop forwarding: the batch's numbers say how far
+it came, `give_up_packet()` drops that one packet as `internal`, and the batch goes on.
+
+Laws
+    A packet of a known flow leaves translated or not at all.
+    A packet to a VIP is never passed to the host.
+    TTL and size are judged before anything is rewritten, so an error quotes what the sender sent.
+"""
+
+from __future__ import annotations
+
+from natlb.core.arrival import arrive
+from natlb.core.batch import COUNT_IN, OUTPUT, PARSED_SO_FAR, TOUCHED, TRACKED_SO_FAR
+from natlb.core.counters import account_verdict
+from natlb.core.flow_table import (
+    NOTHING,
+    ORIGINAL,
+    FlowTable,
+    direction_of,
+    first_bucket,
+    hash_key,
+    holds,
+    lookup,
+    row_of,
+)
+from natlb.core.layout import CLOSED, CLOSING, EXPIRED
+from natlb.core.lifetime import end_flow, has_expired
+from natlb.core.opening import Pick
+from natlb.core.state import Core
+from natlb.core.tracking import is_opener
+from natlb.core.translate import translate
+from natlb.core.verdict import drop
+from natlb.jit import i64, kernel
+from natlb.wire.octets import Octets
+from natlb.wire.parse import Parsed, parse
+from natlb.wire.reasons import ACCEPTED, INTERNAL
+
+
+@kernel
+def process_batch(core: Core, now: int, hops: int, pick: Pick) -> int:
+    """Take the batch from where it stands to its end; return how many output frames there are.
+
+    `now` is milliseconds since the table's epoch and never goes back, `hops` one of TTL_*.
+    Work is bounded by the batch. May be called again after an exception and `give_up_packet()`.
+    """
+    batch = core.batch
+    _parse_all(core)
+    while batch.numbers[TRACKED_SO_FAR] < batch.numbers[COUNT_IN]:
+        i = batch.numbers[TRACKED_SO_FAR]
+        frame = batch.frames[i]
+        packet = batch.slots[frame["slot"], frame["start"] : frame["start"] + frame["length"]]
+        before = batch.numbers[OUTPUT]
+        outcome = _handle(core, i, packet, now, hops, pick)
+        _conclude(core, i, outcome, before)
+    return i64(batch.numbers[OUTPUT])
+
+
+@kernel
+def give_up_packet(core: Core) -> None:
+    """Drop, as `internal`, the packet whose handling raised; the batch can go on behind it."""
+    batch = core.batch
+    if batch.numbers[PARSED_SO_FAR] < batch.numbers[COUNT_IN]:
+        parsed = batch.parsed[batch.numbers[PARSED_SO_FAR]]
+        parsed["refusal"] = INTERNAL
+        parsed["found"] = NOTHING
+        batch.numbers[PARSED_SO_FAR] += 1
+        return
+    _conclude(core, batch.numbers[TRACKED_SO_FAR], drop(INTERNAL), batch.numbers[OUTPUT])
+
+
+@kernel
+def _parse_all(core: Core) -> None:
+    """First pass: parse and hash all, then look all up."""
+    batch, flows = core.batch, core.flows
+    touched = 0
+    while batch.numbers[PARSED_SO_FAR] < batch.numbers[COUNT_IN]:
+        i = batch.numbers[PARSED_SO_FAR]
+        touched += _parse_one(core, i)
+        batch.numbers[PARSED_SO_FAR] = i + 1
+    for i in range(batch.numbers[TRACKED_SO_FAR], batch.numbers[COUNT_IN]):
+        parsed = batch.parsed[i]
+        parsed["found"] = NOTHING
+        if parsed["refusal"] == ACCEPTED:
+            parsed["found"] = lookup(flows, parsed, i64(parsed["protocol"]), parsed["hash"])
+    batch.numbers[TOUCHED] = touched  # or the early loads would be compiled away
+
+
+@kernel
+def _parse_one(core: Core, i: int) -> int:
+    """Parse and hash a packet, and load its index bucket early; return what was loaded."""
+    frame = core.batch.frames[i]
+    parsed = core.batch.parsed[i]
+    packet = core.batch.slots[frame["slot"], frame["start"] : frame["start"] + frame["length"]]
+    parse(packet, frame, parsed)
+    if parsed["refusal"] != ACCEPTED:
+        return 0
+    hashed = hash_key(core.flows, parsed, i64(parsed["protocol"]))
+    parsed["hash"] = hashed
+    return i64(core.flows.index[first_bucket(core.flows, hashed)])
+
+
+@kernel
+def _handle(core: Core, i: int, packet: Octets, now: int, hops: int, pick: Pick) -> int:
+    """Second pass, one packet: return its outcome, with what it put out in the batch."""
+    parsed = core.batch.parsed[i]
+    if parsed["refusal"] != ACCEPTED:
+        return drop(parsed["refusal"])
+    found = _find_again(core.flows, parsed)
+    if found != NOTHING and not _is_over(core, found, parsed, now):
+        return translate(core, i, packet, found, now, hops)
+    return arrive(core, i, packet, now, hops, pick)
+
+
+@kernel
+def _find_again(flows: FlowTable, parsed: Parsed) -> int:
+    """Return the flow as of now: the first pass's find if it still holds, or what there is meanwhile."""
+    protocol = i64(parsed["protocol"])
+    if parsed["found"] != NOTHING and holds(flows, parsed["found"], parsed, protocol):
+        return i64(parsed["found"])
+    return lookup(flows, parsed, protocol, parsed["hash"])
+
+
+@kernel
+def _is_over(core: Core, found: int, parsed: Parsed, now: int) -> bool:
+    """End the flow that a packet would belong to if it has run out, or if the packet begins it anew."""
+    number = row_of(found)
+    row = core.flows.rows[number]
+    if has_expired(core, row, now):
+        end_flow(core, number, EXPIRED)
+        return True
+    if (
+        i64(row["state"]) == CLOSING
+        and direction_of(found) == ORIGINAL
+        and is_opener(parsed["tcp_flags"])
+    ):
+        end_flow(core, number, CLOSED)
+        return True
+    return False
+
+
+@kernel
+def _conclude(core: Core, i: int, outcome: int, before: int) -> None:
+    """Count a packet's fate and what it put out, and move on."""
+    batch = core.batch
+    batch.outcomes[i] = outcome
+    batch.numbers[TRACKED_SO_FAR] = i + 1
+    account_verdict(core.counters, batch.parsed[i], outcome, batch.numbers[OUTPUT] - before)

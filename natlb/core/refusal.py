@@ -1,0 +1,97 @@
+"""Refusals with an answer: what the sender is told, from which address, by the side it came from."""
+
+from __future__ import annotations
+
+from natlb.core.batch import emit
+from natlb.core.layout import VIP
+from natlb.core.state import Core
+from natlb.core.tables import kind_of_address
+from natlb.core.verdict import answered, drop
+from natlb.jit import i64, kernel
+from natlb.wire.answers import (
+    Lanes,
+    destination_lanes,
+    may_be_answered,
+    write_error,
+    write_reset,
+)
+from natlb.wire.fields import (
+    ICMP4_FRAGMENTATION_NEEDED,
+    ICMP4_PORT_UNREACHABLE,
+    ICMP4_TIME_EXCEEDED,
+    ICMP4_UNREACHABLE,
+    ICMP6_PACKET_TOO_BIG,
+    ICMP6_PORT_UNREACHABLE,
+    ICMP6_TIME_EXCEEDED,
+    ICMP6_UNREACHABLE,
+    MAPPED_LANE,
+    RST,
+    TCP,
+)
+from natlb.wire.octets import Octets
+from natlb.wire.reasons import MTU_EXCEEDED, TTL_EXPIRED
+
+NOWHERE = (0, 0, 0, 0)
+
+
+@kernel
+def error_source(core: Core, i: int) -> Lanes:
+    """Return who an error comes from: the VIP that was called, else natlb's address on that side."""
+    parsed = core.batch.parsed[i]
+    destination = destination_lanes(parsed)
+    if kind_of_address(core.tables, destination) & VIP:
+        return destination
+    way = core.tables.ways[core.batch.frames[i]["way"]]
+    if parsed["version"] == 4:
+        return 0, 0, MAPPED_LANE, i64(way["address4"])
+    return (
+        i64(way["address6_0"]),
+        i64(way["address6_1"]),
+        i64(way["address6_2"]),
+        i64(way["address6_3"]),
+    )
+
+
+@kernel
+def answer_error(core: Core, i: int, packet: Octets, reason: int, kind: int, code: int, rest: int) -> int:
+    """Answer with an ICMP error and return the outcome; silence where none may be sent."""
+    batch = core.batch
+    frame = batch.frames[i]
+    source = error_source(core, i)
+    if source == NOWHERE or not may_be_answered(packet, frame, batch.parsed[i]):
+        return drop(reason)
+    write_error(batch.slots[frame["slot"]], frame, batch.parsed[i], source, kind, code, rest)
+    emit(batch, frame, frame["way"])
+    return answered(reason)
+
+
+@kernel
+def refuse(core: Core, i: int, packet: Octets, reason: int) -> int:
+    """Answer as a closed port does: a reset for TCP, "port unreachable" for UDP."""
+    parsed = core.batch.parsed[i]
+    frame = core.batch.frames[i]
+    if parsed["protocol"] != TCP:
+        if parsed["version"] == 4:
+            return answer_error(core, i, packet, reason, ICMP4_UNREACHABLE, ICMP4_PORT_UNREACHABLE, 0)
+        return answer_error(core, i, packet, reason, ICMP6_UNREACHABLE, ICMP6_PORT_UNREACHABLE, 0)
+    if parsed["tcp_flags"] & RST or not may_be_answered(packet, frame, parsed):
+        return drop(reason)
+    write_reset(core.batch.slots[frame["slot"], frame["start"] :], frame, parsed)
+    emit(core.batch, frame, frame["way"])
+    return answered(reason)
+
+
+@kernel
+def answer_ttl_expired(core: Core, i: int, packet: Octets) -> int:
+    """Answer "time exceeded in transit" (RFC 1812 section 5.2.7.3)."""
+    kind = ICMP4_TIME_EXCEEDED if core.batch.parsed[i]["version"] == 4 else ICMP6_TIME_EXCEEDED
+    return answer_error(core, i, packet, TTL_EXPIRED, kind, 0, 0)
+
+
+@kernel
+def answer_too_big(core: Core, i: int, packet: Octets, mtu: int) -> int:
+    """Answer with the MTU of the way that the packet would have left by (RFC 1191, RFC 8201)."""
+    if core.batch.parsed[i]["version"] == 4:
+        code = ICMP4_FRAGMENTATION_NEEDED
+        return answer_error(core, i, packet, MTU_EXCEEDED, ICMP4_UNREACHABLE, code, mtu & 0xFFFF)
+    return answer_error(core, i, packet, MTU_EXCEEDED, ICMP6_PACKET_TOO_BIG, 0, mtu)

@@ -1,0 +1,25 @@
+"""All that the data plane works on, and how packets leave: the arguments of every stage."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from natlb.core.batch import Batch
+from natlb.core.counters import Counters
+from natlb.core.flow_table import FlowTable
+from natlb.core.tables import Tables
+
+
+class Core(NamedTuple):
+    """A worker's whole world: what it reads, what it keeps, and the batch in hand."""
+
+    tables: Tables
+    flows: FlowTable
+    counters: Counters
+    batch: Batch
+
+
+# Who takes the hops that a packet pays for passing (`ttl=` of the engine)
+TTL_ROUTE = 0  # the kernel: one on the way in, one on the way out
+TTL_DIRECT = 1  # the kernel: one on the way in
+TTL_OWN = 2  # natlb: one

@@ -1,0 +1,199 @@
+"""`@kernel`: plain Python over NumPy arrays that Numba compiles. The one file that names Numba.
+
+A kernel means the same interpreted (`NATLB_JIT=0`: to study it, step through it, cover it) and
+compiled (to forward). Compiled integers are 64-bit and signed, Python's are not bounded, and
+NumPy's small unsigned scalars wrap, so kernels keep three laws:
+
+- a load from an array narrower than 64 bits goes through `i64()`;
+- no integer passes 63 bits, and every `~`, `<<` and `*` is masked to its width;
+- no negative index, no negative shift, no `//` of a negative.
+
+Bounds checks stay on in compiled code: an index that is off raises `IndexError` there too. A
+negative one would not: it is taken from the end, compiled or not.
+
+The cache of compiled code lies in a directory named by a digest of every kernel source, Numba,
+NumPy and Python: a kernel whose callee changed in another file is never found stale. It holds
+pickles, so it is used only where nobody else may write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import stat
+import sys
+import tempfile
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+
+from natlb.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+COMPILED = os.environ.get("NATLB_JIT", "1") != "0"
+KERNEL_SOURCES = ("jit.py", "wire", "core", "io")
+KEPT_CACHES = 4  # digests kept on disk: the running version's, and a few to go back to
+
+
+def source_digest() -> str:
+    """Return a name for this code as compiled: sources, Numba, NumPy, Python and machine."""
+    root = Path(__file__).parent
+    digest = hashlib.blake2b(digest_size=10)
+    for part in (version("numba"), version("numpy"), sys.version, platform.machine()):
+        digest.update(part.encode() + b"\0")
+    for source in KERNEL_SOURCES:
+        place = root / source
+        for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def cache_root() -> Path:
+    """Return where compiled code is kept: `NATLB_CACHE`, `/var/cache/natlb` for root, or XDG's."""
+    if chosen := os.environ.get("NATLB_CACHE"):
+        return Path(chosen)
+    if os.geteuid() == 0 and os.access("/var/cache", os.W_OK):
+        return Path("/var/cache/natlb")
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path("~").expanduser() / ".cache")
+    return Path(base) / "natlb"
+
+
+def is_ours_alone(place: Path) -> bool:
+    """Return whether nobody but this user (and root) can have put a file there."""
+    status = place.stat()
+    return status.st_uid in {0, os.geteuid()} and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def prepare_cache() -> Path:
+    """Make the directory for this digest, forget old ones, and return it.
+
+    Where no directory of our own can be made, a temporary one serves this process alone.
+    """
+    root = cache_root()
+    place = root / f"kernels-{source_digest()}"
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not is_ours_alone(root) or not is_ours_alone(place) or not os.access(place, os.W_OK):
+            raise PermissionError(place)
+        os.utime(place)
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="natlb-kernels-"))
+    kept = sorted(root.glob("kernels-*"), key=lambda old: old.stat().st_mtime, reverse=True)
+    for old in kept[KEPT_CACHES:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return place
+
+
+if COMPILED:
+    os.environ["NUMBA_CACHE_DIR"] = str(prepare_cache())
+    try:
+        import numba
+        from numba.core import types
+        from numba.extending import intrinsic
+    except ImportError as error:
+        message = f"the compiled packet path needs Numba, which does not import: {error}"
+        raise UnavailableError(message, fix="pip install numba") from error
+    warnings.simplefilter("ignore", numba.errors.NumbaExperimentalFeatureWarning)
+    i64: Callable[[Any], int] = numba.int64
+else:
+    os.environ["NUMBA_DISABLE_JIT"] = "1"
+    i64 = int
+
+
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Return the function, compiled at its first call: bounds checked, cached, without the GIL."""
+    if not COMPILED:
+        return function
+    jit = numba.njit(cache=True, boundscheck=True, nogil=True, error_model="numpy")
+    return cast("Callable[P, R]", jit(function))
+
+
+def is_compiled(function: Callable[..., Any]) -> bool:
+    """Return whether a kernel has machine code in this process already."""
+    return bool(getattr(function, "signatures", ()))
+
+
+def function_type(function: Callable[..., Any], *samples: Any) -> Any:  # noqa: ANN401 - Numba's type
+    """Compile `function` for arguments like `samples`, and return its type as an argument.
+
+    A kernel that takes such a function calls whichever it is given, without being compiled anew.
+    The function must return an integer.
+    """
+    signature = types.int64(*(numba.typeof(sample) for sample in samples))
+    cast("Any", function).compile(signature)
+    return types.FunctionType(signature)
+
+
+def compile_for(function: Callable[..., Any], *samples: Any) -> None:
+    """Compile a kernel (or load it from the cache) for arguments like `samples`, and for no others.
+
+    A sample may be a Numba type, as `function_type()` returns. Nothing happens when interpreted.
+    """
+    dispatcher = cast("Any", function)
+    if COMPILED and not dispatcher.signatures:
+        kinds = [s if isinstance(s, types.Type) else numba.typeof(s) for s in samples]
+        dispatcher.compile(tuple(kinds))
+        dispatcher.disable_compile()
+
+
+def was_cached(function: Callable[..., Any]) -> bool:
+    """Return whether a compiled kernel came from the cache."""
+    return not COMPILED or bool(sum(cast("Any", function).stats.cache_hits.values()))
+
+
+if COMPILED:
+
+    @intrinsic
+    def _release(_context: Any) -> Any:  # noqa: ANN401 - Numba's protocol
+        def generate(context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:  # noqa: ANN401
+            builder.fence("release")
+            return context.get_dummy_value()
+
+        return types.void(), generate
+
+    @intrinsic
+    def _acquire(_context: Any) -> Any:  # noqa: ANN401 - Numba's protocol
+        def generate(context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:  # noqa: ANN401
+            builder.fence("acquire")
+            return context.get_dummy_value()
+
+        return types.void(), generate
+
+
+@kernel
+def release_fence() -> None:
+    """Let no store before this be seen after a store behind it, by any process (facts: LLVM moves them)."""
+    if COMPILED:
+        _release()
+
+
+@kernel
+def acquire_fence() -> None:
+    """Let no load behind this be done before a load ahead of it."""
+    if COMPILED:
+        _acquire()
+
+
+def external(name: str, result: str, *arguments: str) -> Callable[..., int]:
+    """Return a C library function for compiled code: called without the GIL, and cached.
+
+    Types are Numba's names (`int32`, `intp`, ...). Interpreted code calls it through ctypes.
+    """
+    if COMPILED:
+        signature = getattr(types, result)(*(getattr(types, kind) for kind in arguments))
+        return cast("Callable[..., int]", types.ExternalFunction(name, signature))
+    import ctypes  # noqa: PLC0415 - interpreted only
+
+    function = getattr(ctypes.CDLL(None, use_errno=True), name)
+    kinds = {"int32": ctypes.c_int32, "int64": ctypes.c_int64, "intp": ctypes.c_ssize_t}
+    function.restype = kinds[result]
+    function.argtypes = [kinds[kind] for kind in arguments]
+    return cast("Callable[..., int]", function)

@@ -1,0 +1,236 @@
+"""The nouns of natlb as frozen values: what the API answers, the client returns and the CLI prints.
+
+Field names and their order are those of the JSON documents, so `to_json()` is the document.
+Nothing here knows where the values come from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+BackendStateName = Literal["ready", "draining", "maint"]
+HealthName = Literal["up", "down", "unknown"]
+FlowStateName = Literal["opening", "established", "closing", "unreplied", "replied"]
+ProtocolName = Literal["tcp", "udp"]
+EngineName = Literal["compiled", "interpreted"]
+
+
+def to_json(value: Any) -> Any:  # noqa: ANN401 - any value of this module, or a list of them
+    """Return a value of this module (or a list of them) as plain JSON data."""
+    if isinstance(value, list | tuple):
+        return [to_json(item) for item in value]
+    return asdict(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerDirection:
+    """A count for each direction: as the first packet of a flow went, and the other way."""
+
+    original: int = 0
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """One tracked conversation."""
+
+    service: str
+    backend: str
+    protocol: ProtocolName
+    client: str
+    vip: str
+    server: str
+    source: str | None
+    state: FlowStateName
+    worker: int
+    age_seconds: float
+    idle_seconds: float
+    expires_seconds: float
+    packets: PerDirection
+    bytes: PerDirection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendFlows:
+    """How many flows a backend has now, how many of them are opening, how many it ever had."""
+
+    current: int
+    opening: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """One real server's endpoint in a pool."""
+
+    service: str
+    name: str
+    address: str
+    weight: int
+    effective_weight: int
+    backup: bool
+    state: BackendStateName
+    health: HealthName
+    flows: BackendFlows
+    packets: PerDirection
+    bytes: PerDirection
+    check: None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolCount:
+    """How many backends a service has, and how many of them take new flows."""
+
+    total: int
+    up: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceFlows:
+    """How many flows a service has now and how many it ever had."""
+
+    current: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """(VIP, port, protocol), a policy and a pool."""
+
+    name: str
+    listen: list[str]
+    policy: str
+    nat: str
+    backends: PoolCount
+    flows: ServiceFlows
+    new_flows_per_second: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStatistics:
+    """One worker process."""
+
+    index: int
+    pid: int
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacketCounts:
+    """Where packets went; `received` is the sum of the next five at a quiet moment."""
+
+    received: int
+    forwarded: int
+    passed: int
+    replied: int
+    dropped: int
+    held: int
+    sent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByteCounts:
+    """Octets from the IP header on, as on the wire."""
+
+    received: int
+    forwarded: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowCounts:
+    """The flow table's life in numbers."""
+
+    current: int
+    peak: int
+    opened: int
+    closed: int
+    expired: int
+    evicted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """All counters of an instance; only reasons that were seen are listed."""
+
+    generation: int
+    uptime_seconds: float
+    workers: list[WorkerStatistics]
+    packets: PacketCounts
+    bytes: ByteCounts
+    flows: FlowCounts
+    drops: dict[str, int]
+    replies: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessIds:
+    """The processes of an instance."""
+
+    supervisor: int
+    control: int
+    workers: list[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStatus:
+    """A service in one line."""
+
+    name: str
+    up: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What was changed at run time and so differs from the file."""
+
+    backend: str
+    field: str
+    file: str | int
+    now: str | int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Whether natlb forwards, and what it is made of."""
+
+    ready: bool
+    version: str
+    engine: EngineName
+    driver: str
+    generation: int
+    config: str
+    pid: ProcessIds
+    services: list[ServiceStatus]
+    changes: list[Change]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reload:
+    """What a reload did: `added`, `removed`, `changed` name services and `service/backend`s."""
+
+    generation: int
+    added: list[str]
+    removed: list[str]
+    drained: list[str]
+    changed: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flush:
+    """What a flush did."""
+
+    flushed: int
+    resets: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowFilter:
+    """Which flows are meant; None means any. `client` is an address or a prefix."""
+
+    service: str | None = None
+    backend: str | None = None
+    client: str | None = None
+    state: str | None = None
+    protocol: str | None = None
