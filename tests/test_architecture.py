@@ -55,6 +55,7 @@ PLACES = {
     "numpy": "jit wire core io bpf control engine testing",
     "pyroute2": "netlink",
     "pydantic": "control.config api",
+    "pydantic_core": "control.config api",  # pydantic's own other half
     "ruamel": "control.config lab",
     "netaddr": "control",
     "fastapi": "api",
