@@ -1,0 +1,1 @@
+"""Control plane: configuration, host set-up, and the processes that natlb consists of."""

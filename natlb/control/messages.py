@@ -1,0 +1,334 @@
+"""What supervisor, control and workers say to each other: fixed layouts over SOCK_SEQPACKET.
+
+A message is a header, a body of the layout that its kind has, at most one text behind it, and the
+fds that its kind carries; what is larger than a text travels as a memfd. Nothing is pickled. The
+reader checks magic, version, kind, lengths, enumerations and the number of fds before it believes
+a word: a message that differs anywhere is refused whole.
+
+    header   magic "ntlb", version, kind, number of fds, length of the body, length of the text
+
+Each kind says who sends it. `channel` carries them.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import Any, ClassVar
+
+MAGIC = b"ntlb"
+VERSION = 1
+HEADER = struct.Struct("<4sHHHHI")
+LARGEST_BODY = 64
+LARGEST_TEXT = 8192  # a path has at most 4096 octets, an error with its fix stays below this
+MOST_FDS = 1
+
+
+class MessageError(Exception):
+    """This is no message of this protocol; says where it differs."""
+
+
+class Role(IntEnum):
+    """What an fd that several processes hold is for; `index` of a `Hold` is the worker's number."""
+
+    QUEUE_PUBLIC = 1
+    QUEUE_PRIVATE = 2
+    FLOWS = 3
+    COUNTERS = 4
+    COMMANDS = 5
+    TABLES = 6  # value: the generation
+    REGISTRY = 7
+    API_LISTENER = 8
+    HANDOVER_LISTENER = 9
+    LIFE_CHANNEL = 10  # the supervisor's end towards a worker; value: its pid, stamp: its start
+    TABLES_CHANNEL = 11  # control's end towards a worker; value: its pid
+    HOST_PLAN = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """A message without a body."""
+
+    kind: ClassVar[int] = 0
+    layout: ClassVar[struct.Struct] = struct.Struct("")
+    fds: ClassVar[int] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hold(Message):
+    """Keep this fd: supervisor and control mirror what they hold, a worker takes what it needs."""
+
+    kind: ClassVar[int] = 1
+    layout: ClassVar[struct.Struct] = struct.Struct("<HHQQ")
+    fds: ClassVar[int] = 1
+    role: Role
+    index: int = 0
+    value: int = 0
+    stamp: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release(Message):
+    """Close the fd of this role."""
+
+    kind: ClassVar[int] = 2
+    layout: ClassVar[struct.Struct] = struct.Struct("<HH")
+    role: Role
+    index: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start(Message):
+    """To control, after what it is to hold: begin. `fresh`: nothing was published yet."""
+
+    kind: ClassVar[int] = 3
+    layout: ClassVar[struct.Struct] = struct.Struct("<HQ")
+    fresh: int
+    started_ns: int
+    text: str  # the configuration's path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reload(Message):
+    """To control: load the configuration again, from this path; empty: from the same."""
+
+    kind: ClassVar[int] = 4
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leave(Message):
+    """To control or a worker: end in good order."""
+
+    kind: ClassVar[int] = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processes(Message):
+    """To control: who is at work. `ready`: packets are forwarded."""
+
+    kind: ClassVar[int] = 6
+    layout: ClassVar[struct.Struct] = struct.Struct("<HHIIII")
+    index: int
+    ready: int
+    compiled: int
+    supervisor: int
+    worker: int
+    restarts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyPlan(Message):
+    """To the supervisor: make the host look like this plan, an encoded HostPlan in a memfd."""
+
+    kind: ClassVar[int] = 7
+    layout: ClassVar[struct.Struct] = struct.Struct("<Q")
+    fds: ClassVar[int] = 1
+    serial: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listen(Message):
+    """To the supervisor: make the API's socket at this path and hand it over by `Hold`."""
+
+    kind: ClassVar[int] = 8
+    layout: ClassVar[struct.Struct] = struct.Struct("<Q")
+    serial: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadFile(Message):
+    """To the supervisor: open this configuration, which control's uid alone may not read."""
+
+    kind: ClassVar[int] = 9
+    layout: ClassVar[struct.Struct] = struct.Struct("<Q")
+    serial: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done(Message):
+    """To control: the request with this serial is fulfilled."""
+
+    kind: ClassVar[int] = 10
+    layout: ClassVar[struct.Struct] = struct.Struct("<Q")
+    serial: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class File(Message):
+    """To control: the file that `ReadFile` asked for, open for reading."""
+
+    kind: ClassVar[int] = 11
+    layout: ClassVar[struct.Struct] = struct.Struct("<Q")
+    fds: ClassVar[int] = 1
+    serial: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused(Message):
+    """To control: the request failed with this exit code; the text is message, NUL, fix."""
+
+    kind: ClassVar[int] = 12
+    layout: ClassVar[struct.Struct] = struct.Struct("<QH")
+    serial: int
+    exit_code: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed(Message):
+    """To the supervisor: this child gives up; the memfd holds message, NUL, fix."""
+
+    kind: ClassVar[int] = 13
+    layout: ClassVar[struct.Struct] = struct.Struct("<H")
+    fds: ClassVar[int] = 1
+    exit_code: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logging(Message):
+    """To the supervisor: log from this level on (`logging`'s numbers), as text or JSON."""
+
+    kind: ClassVar[int] = 14
+    layout: ClassVar[struct.Struct] = struct.Struct("<HH")
+    level: int
+    json: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving(Message):
+    """To the supervisor: a generation is published and the API answers; the text says of what."""
+
+    kind: ClassVar[int] = 15
+    layout: ClassVar[struct.Struct] = struct.Struct("<Q")
+    generation: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandedOver(Message):
+    """To an adopting supervisor, after all that is held: that was everything."""
+
+    kind: ClassVar[int] = 16
+    layout: ClassVar[struct.Struct] = struct.Struct("<QHHHII")
+    started_ns: int
+    level: int
+    json: int
+    compiled: int
+    restarts: int
+    pid: int  # control's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attach(Message):
+    """To a worker, after its fds: forward as this worker. `takeover`: another died over them."""
+
+    kind: ClassVar[int] = 17
+    layout: ClassVar[struct.Struct] = struct.Struct("<HH")
+    index: int
+    takeover: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared(Message):
+    """From a worker: code is loaded, rights are dropped. `dropped`: the uid as well."""
+
+    kind: ClassVar[int] = 18
+    layout: ClassVar[struct.Struct] = struct.Struct("<HH")
+    compiled: int
+    dropped: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading(Message):
+    """From a worker: it forwards by the tables of this generation."""
+
+    kind: ClassVar[int] = 19
+    layout: ClassVar[struct.Struct] = struct.Struct("<HQ")
+    index: int
+    generation: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueLost(Message):
+    """From a worker: the TUN behind this queue is gone."""
+
+    kind: ClassVar[int] = 20
+    layout: ClassVar[struct.Struct] = struct.Struct("<HH")
+    role: Role
+    index: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note(Message):
+    """From a child: a word for the user."""
+
+    kind: ClassVar[int] = 21
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wake(Message):
+    """To a worker: commands wait in its ring."""
+
+    kind: ClassVar[int] = 22
+
+
+KINDS: dict[int, type[Message]] = {kind.kind: kind for kind in Message.__subclasses__()}
+LARGEST = HEADER.size + LARGEST_BODY + LARGEST_TEXT
+
+
+def encode(message: Message) -> bytes:
+    """Return the message as octets; a text that is too long loses its end."""
+    values = {field.name: getattr(message, field.name) for field in fields(message)}
+    text: bytes = values.pop("text", "").encode("utf-8", "surrogateescape")[:LARGEST_TEXT]
+    body: bytes = message.layout.pack(*values.values())
+    header = HEADER.pack(MAGIC, VERSION, message.kind, message.fds, len(body), len(text))
+    return header + body + text
+
+
+def decode(octets: bytes, fds: int) -> Message:
+    """Return the message that these octets and this number of fds are.
+
+    Raises `MessageError`, saying what differs.
+    """
+    kind, text_length = _parse_header(octets, fds)
+    names = [field.name for field in fields(kind)]
+    text = octets[len(octets) - text_length :].decode("utf-8", "surrogateescape")
+    body = kind.layout.unpack(octets[HEADER.size : HEADER.size + kind.layout.size])
+    values: dict[str, Any] = dict(zip(names, body, strict=False))
+    if "text" in names:
+        values["text"] = text
+    elif text:
+        raise MessageError(f"{kind.__name__} carries no text")
+    if "role" in values:
+        values["role"] = _role(values["role"])
+    return kind(**values)
+
+
+def _parse_header(octets: bytes, fds: int) -> tuple[type[Message], int]:
+    """Return the kind and the length of the text, once everything in the header agrees."""
+    if len(octets) < HEADER.size:
+        raise MessageError(f"{len(octets)} octets are no message")
+    magic, version, number, carried, body, text = HEADER.unpack_from(octets)
+    if (magic, version) != (MAGIC, VERSION):
+        raise MessageError(f"magic {magic!r}, version {version}: not this protocol")
+    kind = KINDS.get(number)
+    if kind is None:
+        raise MessageError(f"kind {number} is unknown")
+    if carried != kind.fds or fds != kind.fds:
+        raise MessageError(f"{kind.__name__} came with {fds} fds, not {kind.fds}")
+    expected = HEADER.size + kind.layout.size + text
+    if body != kind.layout.size or text > LARGEST_TEXT or len(octets) != expected:
+        raise MessageError(f"{kind.__name__} has {len(octets)} octets, not {expected}")
+    return kind, text
+
+
+def _role(number: int) -> Role:
+    try:
+        return Role(number)
+    except ValueError as error:
+        raise MessageError(f"role {number} is unknown") from error
