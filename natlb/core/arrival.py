@@ -94,7 +94,7 @@ def _call_vip(core: Core, i: int, packet: Octets, now: int, hops: int, pick: Pic
 
 
 @kernel
-def _begin(  # noqa: PLR0913, PLR0917 - the pipeline's state is its arguments
+def _begin(
     core: Core, i: int, packet: Octets, service: int, now: int, hops: int, pick: Pick
 ) -> int:
     """Open a flow and send its first packet on, or say why not."""

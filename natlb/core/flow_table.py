@@ -41,7 +41,6 @@ from natlb.core.layout import (
     ACTION_NAT,
     BUCKET,
     BUCKETS,
-    CLOSED,
     CURRENT,
     ENDING,
     FIRST_LIVE,
@@ -374,5 +373,3 @@ def _add_address(delta: int, this: Half, other: Half) -> int:
 def _add_lane(delta: int, old: int, new: int) -> int:
     """Return `delta` with a 32-bit lane's change in it."""
     return add_delta(add_delta(delta, old >> 16, new >> 16), old & 0xFFFF, new & 0xFFFF)
-
-

@@ -123,7 +123,7 @@ def start_flows(flows: FlowTable, max_flows: int, secret: bytes, epoch_ns: int) 
     flows.meta[EPOCH] = epoch_ns
 
 
-def make(kind: Kind, **items: int) -> Any:  # noqa: ANN401 - TUPLES[kind]
+def make(kind: Kind, **items: int) -> Any:
     """Return the arrays of a kind in this process's own memory, all zero."""
     arrays = []
     for shape in SHAPES[kind]:

@@ -53,7 +53,9 @@ def error_source(core: Core, i: int) -> Lanes:
 
 
 @kernel
-def answer_error(core: Core, i: int, packet: Octets, reason: int, kind: int, code: int, rest: int) -> int:
+def answer_error(
+    core: Core, i: int, packet: Octets, reason: int, kind: int, code: int, rest: int
+) -> int:
     """Answer with an ICMP error and return the outcome; silence where none may be sent."""
     batch = core.batch
     frame = batch.frames[i]
@@ -72,7 +74,9 @@ def refuse(core: Core, i: int, packet: Octets, reason: int) -> int:
     frame = core.batch.frames[i]
     if parsed["protocol"] != TCP:
         if parsed["version"] == 4:
-            return answer_error(core, i, packet, reason, ICMP4_UNREACHABLE, ICMP4_PORT_UNREACHABLE, 0)
+            return answer_error(
+                core, i, packet, reason, ICMP4_UNREACHABLE, ICMP4_PORT_UNREACHABLE, 0
+            )
         return answer_error(core, i, packet, reason, ICMP6_UNREACHABLE, ICMP6_PORT_UNREACHABLE, 0)
     if parsed["tcp_flags"] & RST or not may_be_answered(packet, frame, parsed):
         return drop(reason)

@@ -1,10 +1,10 @@
 """What a packet does to its flow's state. The transition table of TCP, in this version:
 
-    OPENING      SYN seen                      SYN-ACK answered and acknowledged -> ESTABLISHED
-    ESTABLISHED                                FIN both ways, or RST             -> CLOSING
-    CLOSING      late segments still pass      a new SYN begins a new flow
+OPENING      SYN seen                      SYN-ACK answered and acknowledged -> ESTABLISHED
+ESTABLISHED                                FIN both ways, or RST             -> CLOSING
+CLOSING      late segments still pass      a new SYN begins a new flow
 
-    UNREPLIED    UDP, one way                  an answer                         -> REPLIED
+UNREPLIED    UDP, one way                  an answer                         -> REPLIED
 """
 
 from __future__ import annotations

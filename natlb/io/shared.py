@@ -59,7 +59,7 @@ def create(kind: Kind, **items: int) -> int:
     return fd
 
 
-def attach(kind: Kind, fd: int, *, writable: bool = True) -> Any:  # noqa: ANN401 - TUPLES[kind]
+def attach(kind: Kind, fd: int, *, writable: bool = True) -> Any:
     """Map a memfd and return its arrays as the named tuple of its kind.
 
     Raises ValueError, saying what was found, where it is not a whole memfd of this kind and version.
@@ -79,12 +79,12 @@ def attach(kind: Kind, fd: int, *, writable: bool = True) -> Any:  # noqa: ANN40
     return TUPLES[kind](*arrays)
 
 
-def _cut(memory: NDArray[np.uint8], header: Any, at: int, shape: Shape) -> NDArray[Any]:  # noqa: ANN401
+def _cut(memory: NDArray[np.uint8], header: Any, at: int, shape: Shape) -> NDArray[Any]:
     """Return one array of a mapped memfd, its place and size judged first."""
     offset, items, width = (int(header[name][at]) for name in ("offset", "items", "item_bytes"))
     expected = shape.dtype.itemsize * int(np.prod(shape.shape[1:], dtype=np.int64))
     fixed = shape.shape[0]
-    fits = 0 <= offset and 0 <= items and offset + items * width <= memory.size
+    fits = offset >= 0 and items >= 0 and offset + items * width <= memory.size
     if width != expected or not fits or fixed not in (-1, items) or offset % ALIGNMENT:
         message = f"array {shape.name!r} does not lie where the header says"
         raise ValueError(message)

@@ -42,7 +42,6 @@ from natlb.wire.fields import (
     IP4_IDENTIFICATION,
     IP4_PROTOCOL,
     IP4_SOURCE,
-    IP4_TOS,
     IP4_TOTAL_LENGTH,
     IP4_TTL,
     IP6_DESTINATION,
@@ -271,7 +270,7 @@ def sequence_length(parsed: Parsed) -> int:
 
 
 @kernel
-def write_tcp(  # noqa: PLR0913, PLR0917 - a header has as many fields
+def write_tcp(
     packet: Octets,
     version: int,
     source: Lanes,

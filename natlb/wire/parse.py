@@ -102,7 +102,9 @@ FRAGMENTED = 1  # a fragment, the first included
 LATER_FRAGMENT = 2  # a fragment without a transport header
 EXTENDED = 4  # IPv4 options or IPv6 extension headers
 
-MOST_EXTENSION_HEADERS = 8  # work per packet is bounded; RFC 8504 section 5.3 lets a host set such a limit
+MOST_EXTENSION_HEADERS = (
+    8  # work per packet is bounded; RFC 8504 section 5.3 lets a host set such a limit
+)
 
 
 @kernel

@@ -1,0 +1,9 @@
+"""Between names and numbers: `tables` makes what workers read, `views` says what they counted."""
+
+from __future__ import annotations
+
+from natlb.control.compile.indices import Indices
+from natlb.control.compile.tables import RunTime, Sides, WayOut, compile_tables
+from natlb.control.compile.views import Snapshot
+
+__all__ = ["Indices", "RunTime", "Sides", "Snapshot", "WayOut", "compile_tables"]

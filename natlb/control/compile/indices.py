@@ -1,0 +1,70 @@
+"""Which index is which service and which backend, from generation to generation.
+
+A row of the flow table knows its backend by index alone, so an index means the same backend for
+as long as any flow holds it: also after the backend has gone from the configuration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from natlb.core.layout import MOST_BACKENDS, MOST_SERVICES
+from natlb.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from natlb.control.config import Config
+
+BackendName = tuple[str, str]  # service, backend
+Name = TypeVar("Name")
+
+
+@dataclass(frozen=True, slots=True)
+class Indices:
+    """Names to numbers, both ways unique; names that are gone stay while flows hold their number."""
+
+    services: Mapping[str, int] = field(default_factory=dict)
+    backends: Mapping[BackendName, int] = field(default_factory=dict)
+
+    def assign(self, config: Config, held_services: set[int], held_backends: set[int]) -> Indices:
+        """Return the numbers for a configuration: old names keep theirs, new ones get the lowest free.
+
+        Raises ConfigError where the numbers run out.
+        """
+        names = [
+            (service.name, backend.name)
+            for service in config.services.values()
+            for backend in service.backends
+        ]
+        return Indices(
+            services=_assign(self.services, config.services, held_services, MOST_SERVICES),
+            backends=_assign(self.backends, names, held_backends, MOST_BACKENDS),
+        )
+
+    def service_names(self) -> dict[int, str]:
+        """Return the service of each index."""
+        return {index: name for name, index in self.services.items()}
+
+    def backend_names(self) -> dict[int, BackendName]:
+        """Return the backend of each index."""
+        return {index: name for name, index in self.backends.items()}
+
+
+def _assign(
+    old: Mapping[Name, int], wanted: Iterable[Name], held: set[int], limit: int
+) -> dict[Name, int]:
+    names = dict.fromkeys(wanted)
+    kept = {name: at for name, at in old.items() if at in held or name in names}
+    taken = set(kept.values())
+    free = (number for number in range(limit) if number not in taken)
+    for name in names:
+        if name in kept:
+            continue
+        number = next(free, None)
+        if number is None:
+            message = f"more than {limit} at once, those that drain included"
+            raise ConfigError(message, fix="wait until removed ones have drained, then reload")
+        kept[name] = number
+    return kept

@@ -1,0 +1,237 @@
+"""From a configuration and what was changed at run time to the tables of a generation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from natlb.control.compile.addresses import Address, lanes_of
+from natlb.control.policy import COMPILERS, Member
+from natlb.core.layout import (
+    BACKEND_ADDRESS,
+    CLOSING,
+    DUMMY_ADDRESS4,
+    ESTABLISHED,
+    OPENING,
+    PRIVATE,
+    PUBLIC,
+    REJECT,
+    REPLIED,
+    SERVICE_ENDPOINT,
+    SILENCE,
+    UNREPLIED,
+    UNUSED,
+    VIP,
+)
+from natlb.core.memory import Kind, make
+from natlb.core.policy import POLICY_NAMES
+from natlb.core.tables import SEED0, SEED1, TABLE_GENERATION, Tables, endpoint_slot
+from natlb.wire.fields import TCP, UDP
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from ipaddress import IPv4Address, IPv6Address
+
+    from natlb.control.compile.indices import Indices
+    from natlb.control.config import Config
+    from natlb.control.config.values import BackendConfig, ServiceConfig, Timeouts
+    from natlb.model import BackendStateName, HealthName
+
+PROTOCOLS = {"tcp": TCP, "udp": UDP}
+LARGEST_MTU = 65535
+"""What a way out takes unless said: every IP packet there can be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTime:
+    """What is true of a backend at run time; None: as the configuration says."""
+
+    state: BackendStateName = "ready"
+    weight: int | None = None
+    health: HealthName = "unknown"
+
+    def weight_of(self, backend: BackendConfig) -> int:
+        """Return the weight in force."""
+        return backend.weight if self.weight is None else self.weight
+
+    def effective_weight(self, backend: BackendConfig) -> int:
+        """Return the weight new flows are given by: 0 for a backend that takes none."""
+        takes = self.state == "ready" and self.health != "down"
+        return self.weight_of(backend) if takes else 0
+
+
+AS_CONFIGURED = RunTime()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WayOut:
+    """A side's way out: its MTU, and who natlb's own ICMP errors come from there."""
+
+    mtu: int = LARGEST_MTU
+    address4: IPv4Address | None = None
+    address6: IPv6Address | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sides:
+    """Both ways out."""
+
+    public: WayOut = field(default_factory=WayOut)
+    private: WayOut = field(default_factory=WayOut)
+
+
+def compile_tables(
+    config: Config,
+    *,
+    indices: Indices,
+    run_time: Mapping[tuple[str, str], RunTime],
+    sides: Sides,
+    seed: int,
+    generation: int,
+) -> Tables:
+    """Return the tables of a generation, read-only. `seed` (64 bits) spreads clients by hash."""
+    endpoints = _endpoints(config, indices)
+    rings = _rings(config, indices, run_time, seed)
+    tables: Tables = make(
+        Kind.TABLES,
+        endpoints=_endpoint_slots(len(endpoints)),
+        services=_length(indices.services),
+        backends=_length(indices.backends),
+        rings=max(1, sum(ring.size for ring in rings.values())),
+        timeouts=_length(indices.services),
+        ways=2,
+    )
+    for endpoint in endpoints.items():
+        _store_endpoint(tables.endpoints, endpoint)
+    _fill_services(tables, config, indices, rings)
+    _fill_backends(tables, config, indices, run_time)
+    _fill_way(tables.ways[PUBLIC], PUBLIC, sides.public)
+    _fill_way(tables.ways[PRIVATE], PRIVATE, sides.private)
+    tables.numbers[TABLE_GENERATION] = generation
+    tables.numbers[SEED0], tables.numbers[SEED1] = seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF
+    for array in tables:
+        array.flags.writeable = False
+    return tables
+
+
+EndpointName = tuple[Address, int, int]
+EndpointMeaning = tuple[int, int]
+
+
+def _length(numbers: Mapping[Any, int]) -> int:
+    return 1 + max(numbers.values(), default=0)
+
+
+def _endpoint_slots(count: int) -> int:
+    """Return a power of two that `count` entries fill to a half at most."""
+    return 1 << max(4, (2 * count).bit_length())
+
+
+def _endpoints(config: Config, indices: Indices) -> dict[EndpointName, EndpointMeaning]:
+    """Return every (address, port, protocol) that means something, as (kind, service)."""
+    found: dict[EndpointName, EndpointMeaning] = {}
+
+    def mark(address: Address, kind: int) -> None:
+        found[address, 0, 0] = (found.get((address, 0, 0), (0, 0))[0] | kind, 0)
+
+    for service in config.services.values():
+        index = indices.services[service.name]
+        for listen in service.listen:
+            mark(listen.address, VIP)
+            key = listen.address, listen.port, PROTOCOLS[listen.protocol]
+            found[key] = (SERVICE_ENDPOINT, index)
+        for backend in service.backends:
+            mark(backend.address, BACKEND_ADDRESS)
+    return found
+
+
+def _store_endpoint(slots: Any, endpoint: tuple[EndpointName, EndpointMeaning]) -> None:
+    (address, port, protocol), (kind, service) = endpoint
+    lanes = lanes_of(address)
+    at = endpoint_slot(lanes, port, protocol, slots.size)
+    while slots[at]["kind"] != UNUSED:
+        at = at + 1 & slots.size - 1
+    slots[at] = (*lanes, port, protocol, kind, service)
+
+
+def _rings(
+    config: Config, indices: Indices, run_time: Mapping[tuple[str, str], RunTime], seed: int
+) -> dict[str, Any]:
+    """Return each service's ring, of the backends that take new flows."""
+    rings = {}
+    for service in config.services.values():
+        members = []
+        for backend in service.backends:
+            name = service.name, backend.name
+            weight = run_time.get(name, AS_CONFIGURED).effective_weight(backend)
+            if weight > 0:
+                members.append(Member(indices.backends[name], backend.name, weight))
+        rings[service.name] = COMPILERS[service.policy.name](members, seed)
+    return rings
+
+
+def _fill_services(
+    tables: Tables, config: Config, indices: Indices, rings: Mapping[str, Any]
+) -> None:
+    start = 0
+    for service in config.services.values():
+        index, ring = indices.services[service.name], rings[service.name]
+        no_backend = REJECT if service.no_backend == "reject" else SILENCE
+        policy = POLICY_NAMES.index(service.policy.name)
+        tables.services[index] = (policy, no_backend, start, ring.size)
+        tables.rings[start : start + ring.size] = ring
+        start += ring.size
+    tables.timeouts[:] = _milliseconds(config.timeouts)
+    for service in config.services.values():
+        tables.timeouts[indices.services[service.name]] = _milliseconds(service.timeouts)
+
+
+def _milliseconds(timeouts: Timeouts) -> list[int]:
+    """Return the timeouts by state; a removed service's flows live by the global ones."""
+    seconds = {
+        OPENING: timeouts.tcp_opening,
+        ESTABLISHED: timeouts.tcp_established,
+        CLOSING: timeouts.tcp_transitory,
+        UNREPLIED: timeouts.udp_unreplied,
+        REPLIED: timeouts.udp,
+    }
+    return [round(1000 * seconds.get(state, 0)) for state in range(REPLIED + 1)]
+
+
+def _fill_backends(
+    tables: Tables,
+    config: Config,
+    indices: Indices,
+    run_time: Mapping[tuple[str, str], RunTime],
+) -> None:
+    for service in config.services.values():
+        for backend in service.backends:
+            name = service.name, backend.name
+            now = run_time.get(name, AS_CONFIGURED)
+            weight = now.effective_weight(backend)
+            tables.backends[indices.backends[name]] = (
+                *lanes_of(backend.address),
+                backend.port or 0,
+                PRIVATE,
+                int(weight > 0),
+                weight,
+            )
+
+
+def _fill_way(record: Any, side: int, way: WayOut) -> None:
+    record["side"], record["mtu"] = side, way.mtu
+    record["address4"] = int(way.address4) if way.address4 else DUMMY_ADDRESS4
+    if way.address6:
+        for lane, word in enumerate(lanes_of(way.address6)):
+            record[f"address6_{lane}"] = word
+
+
+__all__ = ["AS_CONFIGURED", "PROTOCOLS", "RunTime", "Sides", "WayOut", "compile_tables"]
+
+
+def takes_new_flows(service: ServiceConfig, run_time: Mapping[tuple[str, str], RunTime]) -> int:
+    """Return how many of a service's backends take new flows."""
+    return sum(
+        run_time.get((service.name, backend.name), AS_CONFIGURED).effective_weight(backend) > 0
+        for backend in service.backends
+    )

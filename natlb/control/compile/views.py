@@ -1,0 +1,292 @@
+"""From what workers wrote to the values that the API answers: indexes become names again.
+
+Workers write on while this reads: a row is copied and looked at again, and one that changed hands
+meanwhile is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from natlb.control.compile.addresses import address_of, endpoint, lanes_of
+from natlb.control.compile.tables import AS_CONFIGURED, PROTOCOLS, takes_new_flows
+from natlb.core.layout import (
+    BYTES_FORWARDED,
+    BYTES_RECEIVED,
+    CLOSED,
+    CURRENT,
+    EVICTED,
+    EXPIRED,
+    FIRST_LIVE,
+    FRESH,
+    OPENED,
+    PEAK,
+    STATE_LABELS,
+)
+from natlb.errors import UsageError
+from natlb.model import (
+    Backend,
+    BackendFlows,
+    ByteCounts,
+    Flow,
+    FlowCounts,
+    PacketCounts,
+    PerDirection,
+    PoolCount,
+    Service,
+    ServiceFlows,
+    Statistics,
+)
+from natlb.wire.reasons import DropReason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from natlb.control.compile.indices import Indices
+    from natlb.control.compile.tables import RunTime
+    from natlb.control.config import Config
+    from natlb.control.config.values import BackendConfig, ServiceConfig
+    from natlb.core.counters import Counters
+    from natlb.core.flow_table import FlowTable
+    from natlb.core.tables import Tables
+    from natlb.model import FlowFilter, WorkerStatistics
+
+MOST_AT_ONCE = 65536  # rows copied and judged together
+STATES = {label: state for state, label in STATE_LABELS.items()}
+GONE = "-"  # the name of a service or backend that nobody remembers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything needed to put names to numbers; `flows` and `counters` are by worker."""
+
+    config: Config
+    indices: Indices
+    run_time: Mapping[tuple[str, str], RunTime]
+    tables: Tables
+    flows: Sequence[FlowTable]
+    counters: Sequence[Counters]
+
+    def list_flows(self, wanted: FlowFilter, limit: int | None, now_ms: int) -> list[Flow]:
+        """Return the live flows that a filter names, at most `limit`, in the table's order."""
+        names = _Names(self.indices)
+        found: list[Flow] = []
+        for worker, table in enumerate(self.flows):
+            for start in range(1, int(table.meta[FRESH]), MOST_AT_ONCE):
+                rows = _live_rows(table, start, start + MOST_AT_ONCE)
+                rows = rows[self._are_wanted(rows, wanted)]
+                room = rows.size if limit is None else limit - len(found)
+                found += [self._flow(row, worker, names, now_ms) for row in rows[:room]]
+        return found
+
+    def list_backends(self, service: str | None = None) -> list[Backend]:
+        """Return the backends of one service, or of all, in the order of the configuration."""
+        return [
+            self._backend(owner, backend)
+            for owner in self.config.services.values()
+            if service in (None, owner.name)
+            for backend in owner.backends
+        ]
+
+    def list_services(self, new_flows_per_second: Mapping[str, float]) -> list[Service]:
+        """Return the services in the order of the configuration."""
+        return [
+            self._service(service, new_flows_per_second.get(service.name, 0.0))
+            for service in self.config.services.values()
+        ]
+
+    def statistics(
+        self, *, generation: int, uptime_seconds: float, workers: list[WorkerStatistics]
+    ) -> Statistics:
+        """Return all counters, summed over the workers."""
+        totals = _sum([counters.totals for counters in self.counters])
+        meta = _sum([table.meta for table in self.flows])
+        names = ("received", "forwarded", "passed", "replied", "dropped", "held", "sent")
+        return Statistics(
+            generation=generation,
+            uptime_seconds=round(uptime_seconds, 3),
+            workers=workers,
+            packets=PacketCounts(**{name: int(totals[at]) for at, name in enumerate(names)}),
+            bytes=ByteCounts(
+                received=int(totals[BYTES_RECEIVED]), forwarded=int(totals[BYTES_FORWARDED])
+            ),
+            flows=FlowCounts(
+                current=int(meta[CURRENT]),
+                peak=int(meta[PEAK]),
+                opened=int(meta[OPENED]),
+                closed=int(meta[CLOSED]),
+                expired=int(meta[EXPIRED]),
+                evicted=int(meta[EVICTED]),
+            ),
+            drops=_by_reason([counters.drops for counters in self.counters]),
+            replies=_by_reason([counters.replies for counters in self.counters]),
+        )
+
+    def flows_opened(self, service: str) -> int:
+        """Return how many flows a service ever had."""
+        return int(self._counts("services", self.indices.services[service])["total"])
+
+    def _are_wanted(self, rows: NDArray[Any], wanted: FlowFilter) -> NDArray[np.bool_]:
+        chosen = np.ones(rows.size, np.bool_)
+        if wanted.service is not None:
+            chosen &= rows["service"] == self.indices.services.get(wanted.service, -1)
+        if wanted.backend is not None:
+            chosen &= np.isin(rows["backend"], backend_numbers(self.indices, wanted))
+        if wanted.state is not None:
+            chosen &= rows["state"] == STATES[wanted.state]
+        if wanted.protocol is not None:
+            chosen &= rows["protocol"] == PROTOCOLS[wanted.protocol]
+        if wanted.client is not None:
+            chosen &= _are_in(rows["original"], *client_prefix(wanted.client))
+        return chosen
+
+    def _flow(self, row: Any, worker: int, names: _Names, now_ms: int) -> Flow:
+        original, reply = row["original"], row["reply"]
+        service, backend = names.of(int(row["service"]), int(row["backend"]))
+        idle = (now_ms - int(row["seen"])) & 0xFFFFFFFF
+        idle = idle if idle < 1 << 31 else 0
+        timeout = int(self.tables.timeouts[int(row["service"]), int(row["state"])])
+        age = ((now_ms >> 5) - int(row["created"])) & 0xFFFFFFFF
+        return Flow(
+            service=service,
+            backend=backend,
+            protocol="tcp" if row["protocol"] == PROTOCOLS["tcp"] else "udp",
+            client=_endpoint_of(original, "source"),
+            vip=_endpoint_of(original, "destination"),
+            server=_endpoint_of(reply, "source"),
+            source=None,
+            state=STATE_LABELS[int(row["state"])],  # type: ignore[arg-type] # the labels are the names
+            worker=worker,
+            age_seconds=round(max(age << 5, idle) / 1000, 3),
+            idle_seconds=round(idle / 1000, 3),
+            expires_seconds=round(max(0, timeout - idle) / 1000, 3),
+            packets=_per_direction(row, "packets"),
+            bytes=_per_direction(row, "bytes"),
+        )
+
+    def _backend(self, service: ServiceConfig, backend: BackendConfig) -> Backend:
+        name = service.name, backend.name
+        now = self.run_time.get(name, AS_CONFIGURED)
+        counts = self._counts("backends", self.indices.backends[name])
+        port = backend.port or service.listen[0].port
+        return Backend(
+            service=service.name,
+            name=backend.name,
+            address=endpoint(backend.address, port),
+            weight=now.weight_of(backend),
+            effective_weight=now.effective_weight(backend),
+            backup=False,
+            state=now.state,
+            health=now.health,
+            flows=BackendFlows(
+                current=counts["current"], opening=counts["opening"], total=counts["total"]
+            ),
+            packets=_traffic(counts, "packets"),
+            bytes=_traffic(counts, "bytes"),
+        )
+
+    def _service(self, service: ServiceConfig, new_flows_per_second: float) -> Service:
+        counts = self._counts("services", self.indices.services[service.name])
+        return Service(
+            name=service.name,
+            listen=[str(listen) for listen in service.listen],
+            policy=service.policy.name,
+            nat=service.nat,
+            backends=PoolCount(
+                total=len(service.backends), up=takes_new_flows(service, self.run_time)
+            ),
+            flows=ServiceFlows(current=counts["current"], total=counts["total"]),
+            new_flows_per_second=round(new_flows_per_second, 1),
+        )
+
+    def _counts(self, of: str, index: int) -> dict[str, int]:
+        """Return a COUNT record summed over the workers."""
+        records = [getattr(counters, of)[index] for counters in self.counters]
+        fields = records[0].dtype.names
+        return {field: sum(int(record[field]) for record in records) for field in fields}
+
+
+class _Names:
+    """The names of indexes, looked up once for a whole list."""
+
+    def __init__(self, indices: Indices) -> None:
+        self._services = indices.service_names()
+        self._backends = indices.backend_names()
+
+    def of(self, service: int, backend: int) -> tuple[str, str]:
+        return self._services.get(service, GONE), self._backends.get(backend, (GONE, GONE))[1]
+
+
+def backend_numbers(indices: Indices, wanted: FlowFilter) -> list[int]:
+    """Return the indexes that a filter's backend name means, in its service or in all."""
+    return [
+        index
+        for (service, name), index in indices.backends.items()
+        if name == wanted.backend and wanted.service in (None, service)
+    ]
+
+
+def client_prefix(text: str) -> tuple[tuple[int, int, int, int], int]:
+    """Return a client address or prefix as lanes and a length of 0 to 128 bits.
+
+    Raises UsageError where the text is neither.
+    """
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError as error:
+        message = f"client={text} is neither an address nor a prefix"
+        raise UsageError(message, fix="client=198.51.100.0/24") from error
+    bits = network.prefixlen + (96 if network.version == 4 else 0)
+    return lanes_of(network.network_address), bits
+
+
+def _live_rows(table: FlowTable, start: int, end: int) -> NDArray[Any]:
+    """Return copies of the live rows in `start:end` that nobody changed while they were copied."""
+    end = min(end, int(table.meta[FRESH]))
+    numbers = np.flatnonzero(table.rows["state"][start:end] >= FIRST_LIVE) + start
+    rows = table.rows[numbers]
+    again = table.rows["generation"][numbers]
+    still = (again == rows["generation"]) & (table.rows["state"][numbers] >= FIRST_LIVE)
+    steady: NDArray[Any] = rows[still & (rows["state"] >= FIRST_LIVE)]
+    return steady
+
+
+def _are_in(keys: NDArray[Any], lanes: tuple[int, int, int, int], bits: int) -> NDArray[np.bool_]:
+    """Return which keys' sources agree with `lanes` in the first `bits`."""
+    inside = np.ones(keys.size, np.bool_)
+    for lane, word in enumerate(lanes):
+        counted = min(32, max(0, bits - 32 * lane))
+        mask = np.uint32(0xFFFFFFFF << (32 - counted) & 0xFFFFFFFF)
+        inside &= (keys[f"source{lane}"] ^ np.uint32(word)) & mask == 0
+    return inside
+
+
+def _endpoint_of(key: Any, end: str) -> str:
+    lanes = [int(key[f"{end}{lane}"]) for lane in range(4)]
+    return endpoint(address_of(lanes), int(key[f"{end}_port"]))
+
+
+def _per_direction(row: Any, field: str) -> PerDirection:
+    return PerDirection(original=int(row["original"][field]), reply=int(row["reply"][field]))
+
+
+def _traffic(counts: Mapping[str, int], field: str) -> PerDirection:
+    return PerDirection(original=counts[f"{field}_original"], reply=counts[f"{field}_reply"])
+
+
+def _sum(arrays: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    total: NDArray[np.int64] = np.sum(np.stack(arrays), axis=0)
+    return total
+
+
+def _by_reason(arrays: Sequence[NDArray[np.int64]]) -> dict[str, int]:
+    """Return counts by reason, those that were seen; place 0 is the echo."""
+    counted = _sum(arrays)
+    labels = {0: "echo"} | {int(reason): reason.label for reason in DropReason}
+    return {label: int(counted[at]) for at, label in labels.items() if counted[at]}

@@ -1,0 +1,360 @@
+"""The data plane as a library: the same core as natlb's workers run, without any I/O.
+
+    engine = natlb.Engine({"services": {"web": {"listen": "tcp://203.0.113.10:80", "backends": [...]}}})
+    result = engine.process(packet, now=0.0)
+
+The same packets, configuration, seed and times give the same octets out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from natlb.control.compile import Indices, RunTime, Sides, Snapshot, WayOut, compile_tables
+from natlb.control.compile.requests import flush_commands
+from natlb.control.config import Config, config_from_mapping, load_config
+from natlb.core.batch import COUNT_IN, OUTPUT, Batch, make_batch, start_batch
+from natlb.core.commands import GIVEN, Commands, is_command_waiting, step_command
+from natlb.core.layout import BACKEND_ADDRESS, HEADROOM, PRIVATE, PUBLIC, RING, SLOT_BYTES
+from natlb.core.lifetime import sweep_all
+from natlb.core.memory import SECRET_BYTES, Kind, flow_items, make, start_flows
+from natlb.core.pipeline import give_up_packet, process_batch
+from natlb.core.policy import pick
+from natlb.core.state import TTL_DIRECT, TTL_OWN, TTL_ROUTE, Core
+from natlb.core.tables import kind_of_address
+from natlb.core.verdict import Verdict
+from natlb.errors import UnknownNameError, UsageError
+from natlb.model import Backend, Flow, FlowFilter, Service, Statistics
+from natlb.wire.checksum import checksum_offset
+from natlb.wire.fields import TCP, UDP
+from natlb.wire.frame import FRAME, GSO_TCP4, GSO_TCP6, GSO_UDP_L4
+from natlb.wire.parse import PARSED, parse
+from natlb.wire.reasons import ACCEPTED, DropReason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from os import PathLike
+
+    from natlb.model import BackendStateName, HealthName
+
+SideName = Literal["public", "private"]
+SIDES: tuple[SideName, SideName] = ("public", "private")
+HOPS = {"route": TTL_ROUTE, "direct": TTL_DIRECT, "own": TTL_OWN}
+BATCH = 64
+MOST_OCTETS = SLOT_BYTES - HEADROOM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacketMeta:
+    """What a packet's octets do not say. `side` None: told from the packet's addresses.
+
+    `unfinished_checksum`: the transport checksum is the pseudo-header's sum alone, as a sender
+    with checksum offload leaves it. `segment_size`: a super-packet, to be cut into segments of so
+    many octets of payload; 0 for a single packet.
+    """
+
+    side: SideName | None = None
+    unfinished_checksum: bool = False
+    segment_size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """A packet's fate. `sides` says by which side each of `packets` leaves."""
+
+    verdict: Verdict
+    reason: DropReason | None
+    packets: list[bytes]
+    sides: list[SideName]
+
+
+class Engine:
+    """A whole natlb in one process, driven by packets and times."""
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | str | PathLike[str],
+        seed: int = 1,
+        *,
+        ttl: Literal["route", "direct", "own"] = "route",
+        mtu: int | tuple[int, int] = 65535,
+    ) -> None:
+        """Load a configuration, a mapping or a path.
+
+        `ttl` and `mtu` say how packets will leave: who takes the hops off their TTL (by route the
+        kernel, twice; `own`: natlb, once), and the largest packet, or one for each of public and
+        private. Raises ConfigError.
+        """
+        self._config = _read(config)
+        self._seed = seed
+        self._hops = HOPS[ttl]
+        public, private = (mtu, mtu) if isinstance(mtu, int) else mtu
+        self._sides = Sides(public=WayOut(mtu=public), private=WayOut(mtu=private))
+        self._now_ms = 0
+        self._generation = 0
+        self._indices = Indices()
+        self._run_time: dict[tuple[str, str], RunTime] = {}
+        max_flows = self._config.datapath.max_flows
+        flows = make(Kind.FLOWS, **flow_items(max_flows))
+        secret = hashlib.blake2b(f"{seed}".encode(), digest_size=SECRET_BYTES).digest()
+        start_flows(flows, max_flows, secret, 0)
+        self._flows, self._counters = flows, make(Kind.COUNTERS)
+        self._commands: Commands = make(Kind.COMMANDS)
+        self._batch: Batch = make_batch(BATCH)
+        self._compile()
+
+    def process(self, packet: bytes, now: float, meta: PacketMeta | None = None) -> Result:
+        """Return what becomes of a packet (octets from the IP header on) at `now`, in seconds.
+
+        Raises ValueError where time goes back.
+        """
+        return self.process_batch([packet], now, None if meta is None else [meta])[0]
+
+    def process_batch(
+        self, packets: Sequence[bytes], now: float, metas: Sequence[PacketMeta] | None = None
+    ) -> list[Result]:
+        """Return what becomes of each of these packets, all of which arrive at `now`."""
+        self._advance(now)
+        metas = metas if metas is not None else [PacketMeta()] * len(packets)
+        pairs = list(zip(packets, metas, strict=True))
+        results: list[Result] = []
+        for start in range(0, len(pairs), BATCH):
+            results += self._turn_batch(pairs[start : start + BATCH])
+        return results
+
+    def tick(self, now: float) -> list[bytes]:
+        """Let the timers run, and return the packets that this sends."""
+        self._advance(now)
+        sweep_all(self._core, self._now_ms)
+        return []
+
+    def command(self, command: str, now: float) -> list[bytes]:
+        """Do a command as the command line has it, and return the packets that this sends.
+
+        `flush [FILTER…] [--reset]`, `drain|maint|ready SVC/BE`, `weight SVC/BE N`. Raises
+        UsageError and UnknownNameError.
+        """
+        self._advance(now)
+        word, *arguments = shlex.split(command) or [""]
+        if word == "flush":
+            filters = [argument for argument in arguments if argument != "--reset"]
+            return self._flush(_parse_filter(filters), reset="--reset" in arguments)
+        if word in STATE_COMMANDS and len(arguments) == 1:
+            return self.set_backend(arguments[0], state=STATE_COMMANDS[word])
+        if word == "weight" and len(arguments) == 2 and arguments[1].isdecimal():
+            return self.set_backend(arguments[0], weight=int(arguments[1]))
+        message = f"no command {command!r}"
+        raise UsageError(message, fix="flush, drain, maint, ready or weight")
+
+    def set_backend(
+        self,
+        name: str,
+        *,
+        state: BackendStateName | None = None,
+        weight: int | None = None,
+        health: HealthName | None = None,
+    ) -> list[bytes]:
+        """Change a backend, `service/name`, and return the packets that this sends.
+
+        `maint` resets the backend's flows as well. Raises UnknownNameError.
+        """
+        service, _, backend = name.partition("/")
+        key = service, backend
+        if service not in self._config.services or key not in self._configured():
+            names = ", ".join("/".join(known) for known in self._configured())
+            message = f"no backend {name!r}; there are {names}"
+            raise UnknownNameError(message)
+        old = self._run_time.get(key, RunTime())
+        self._run_time[key] = RunTime(
+            state=state or old.state,
+            weight=old.weight if weight is None else weight,
+            health=health or old.health,
+        )
+        self._compile()
+        if state != "maint":
+            return []
+        return self._flush(FlowFilter(service=service, backend=backend), reset=True)
+
+    def load(self, config: Mapping[str, Any] | str | PathLike[str]) -> None:
+        """Put another configuration in force: the next generation. Flows stay where they are.
+
+        Raises ConfigError, and changes nothing then.
+        """
+        self._config = _read(config)
+        self._compile()
+
+    def flows(self) -> list[Flow]:
+        """Return the flows there are."""
+        return self._snapshot().list_flows(FlowFilter(), None, self._now_ms)
+
+    def backends(self) -> list[Backend]:
+        """Return the backends, in the order of the configuration."""
+        return self._snapshot().list_backends()
+
+    def services(self) -> list[Service]:
+        """Return the services, in the order of the configuration."""
+        return self._snapshot().list_services({})
+
+    def stats(self) -> Statistics:
+        """Return all counters."""
+        return self._snapshot().statistics(
+            generation=self._generation, uptime_seconds=self._now_ms / 1000, workers=[]
+        )
+
+    def _configured(self) -> list[tuple[str, str]]:
+        return [
+            (service.name, backend.name)
+            for service in self._config.services.values()
+            for backend in service.backends
+        ]
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(
+            config=self._config,
+            indices=self._indices,
+            run_time=self._run_time,
+            tables=self._core.tables,
+            flows=[self._flows],
+            counters=[self._counters],
+        )
+
+    def _compile(self) -> None:
+        """Compile the next generation of tables and use it from now on."""
+        held_services = {int(at) for at in np.flatnonzero(self._counters.services["current"])}
+        held_backends = {int(at) for at in np.flatnonzero(self._counters.backends["current"])}
+        self._indices = self._indices.assign(self._config, held_services, held_backends)
+        self._generation += 1
+        tables = compile_tables(
+            self._config,
+            indices=self._indices,
+            run_time=self._run_time,
+            sides=self._sides,
+            seed=self._seed,
+            generation=self._generation,
+        )
+        self._core = Core(tables, self._flows, self._counters, self._batch)
+
+    def _advance(self, now: float) -> None:
+        milliseconds = int(now * 1000)
+        if milliseconds < self._now_ms:
+            message = f"now={now} is before {self._now_ms / 1000}: time never goes back"
+            raise ValueError(message)
+        self._now_ms = milliseconds
+
+    def _turn_batch(self, pairs: Sequence[tuple[bytes, PacketMeta]]) -> list[Result]:
+        for at, (packet, meta) in enumerate(pairs):
+            self._place(at, packet, meta)
+        start_batch(self._batch, len(pairs))
+        while True:
+            try:
+                process_batch(self._core, self._now_ms, self._hops, pick)
+            except (IndexError, OverflowError, ValueError):
+                give_up_packet(self._core)
+            else:
+                break
+        return self._results()
+
+    def _place(self, at: int, packet: bytes, meta: PacketMeta) -> None:
+        """Put a packet into its slot, and its frame beside it."""
+        octets = np.frombuffer(packet[:MOST_OCTETS], np.uint8)
+        self._batch.slots[at, HEADROOM : HEADROOM + octets.size] = octets
+        frame, parsed = np.zeros(1, FRAME)[0], np.zeros(1, PARSED)[0]
+        frame["slot"], frame["start"], frame["length"] = at, HEADROOM, octets.size
+        parse(octets, frame, parsed)
+        frame["way"] = self._side(parsed, meta)
+        if meta.unfinished_checksum or meta.segment_size:
+            _set_offload(frame, parsed, meta)
+        self._batch.frames[at] = frame
+
+    def _side(self, parsed: Any, meta: PacketMeta) -> int:
+        """Return the side a packet comes in by: private iff its source is a backend's address."""
+        if meta.side is not None:
+            return SIDES.index(meta.side)
+        if parsed["refusal"] != ACCEPTED:
+            return PUBLIC
+        lanes = tuple(int(parsed[f"source{lane}"]) for lane in range(4))
+        kind = kind_of_address(self._core.tables, lanes)
+        return PRIVATE if kind & BACKEND_ADDRESS else PUBLIC
+
+    def _results(self) -> list[Result]:
+        """Return the batch's outcomes, each with the output frames that lie in its slot."""
+        batch = self._batch
+        sent: dict[int, list[Any]] = {}
+        for frame in batch.output[: batch.numbers[OUTPUT]]:
+            sent.setdefault(int(frame["slot"]), []).append(frame)
+        return [
+            _result(int(batch.outcomes[at]), [self._packet(frame) for frame in sent.get(at, [])])
+            for at in range(batch.numbers[COUNT_IN])
+        ]
+
+    def _packet(self, frame: Any) -> tuple[bytes, SideName]:
+        start, end = int(frame["start"]), int(frame["start"] + frame["length"])
+        return self._batch.slots[frame["slot"], start:end].tobytes(), SIDES[int(frame["way"])]
+
+    def _flush(self, wanted: FlowFilter, *, reset: bool) -> list[bytes]:
+        packets: list[bytes] = []
+        for command in flush_commands(self._indices, wanted, reset=reset):
+            self._commands.ring[self._commands.counts[GIVEN] % RING] = command
+            self._commands.counts[GIVEN] += 1
+            while is_command_waiting(self._commands):
+                start_batch(self._batch, 0)
+                step_command(self._core, self._commands)
+                output = self._batch.output[: self._batch.numbers[OUTPUT]]
+                packets += [self._packet(frame)[0] for frame in output]
+        return packets
+
+
+STATE_COMMANDS: dict[str, BackendStateName] = {
+    "drain": "draining",
+    "maint": "maint",
+    "ready": "ready",
+}
+
+
+def _read(config: Mapping[str, Any] | str | PathLike[str]) -> Config:
+    if isinstance(config, str | Path) or hasattr(config, "__fspath__"):
+        return load_config(Path(config))
+    return config_from_mapping(config)
+
+
+def _parse_filter(arguments: Iterable[str]) -> FlowFilter:
+    """Return the filter that `key=value` words name; raises UsageError."""
+    words = dict(argument.partition("=")[::2] for argument in arguments)
+    unknown = words.keys() - set(FlowFilter.__dataclass_fields__)
+    if unknown:
+        known = ", ".join(FlowFilter.__dataclass_fields__)
+        message = f"no filter {min(unknown)!r}; there are {known}"
+        raise UsageError(message)
+    return FlowFilter(**words)
+
+
+def _set_offload(frame: Any, parsed: Any, meta: PacketMeta) -> None:
+    """Give a frame the offload form that the kernel would give it."""
+    frame["needs_checksum"] = int(meta.unfinished_checksum)
+    frame["gso_size"] = meta.segment_size
+    if parsed["refusal"] != ACCEPTED or parsed["protocol"] not in (TCP, UDP):
+        return
+    frame["checksum_start"] = parsed["l4"]
+    frame["checksum_offset"] = checksum_offset(int(parsed["protocol"]))
+    if meta.segment_size:
+        of_tcp = GSO_TCP4 if parsed["version"] == 4 else GSO_TCP6
+        frame["gso_type"] = of_tcp if parsed["protocol"] == TCP else GSO_UDP_L4
+
+
+def _result(outcome: int, packets: list[tuple[bytes, SideName]]) -> Result:
+    reason = outcome >> 8
+    return Result(
+        verdict=Verdict(outcome & 0xFF),
+        reason=DropReason(reason) if reason else None,
+        packets=[octets for octets, _ in packets],
+        sides=[side for _, side in packets],
+    )
+
+
+__all__ = ["DropReason", "Engine", "PacketMeta", "Result", "Verdict"]
