@@ -12,7 +12,7 @@ import tempfile
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -281,23 +281,47 @@ def serving_at() -> Any:
     return lambda path: serving(FakeInstance(), path)
 
 
-@pytest.fixture
-def natlb(served: Served) -> Any:
-    """Return a function that runs `natlb` with words, against the served instance."""
+class Said(NamedTuple):
+    """What a command line came to."""
 
-    def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return run_natlb(*words, NATLB_SOCKET=served.path, **environment)
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(served: Served, capfd: pytest.CaptureFixture[str], monkeypatch: Any) -> Any:
+    """Return a function that runs a command line in this process, against the served instance."""
+    from natlb.cli import main
+
+    monkeypatch.setenv("NATLB_SOCKET", served.path)
+
+    def run(*words: str) -> Said:
+        capfd.readouterr()
+        code = main(list(words))
+        return Said(code, *capfd.readouterr())
 
     return run
 
 
-def run_natlb(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user would, and return what it said."""
-    return subprocess.run(
-        [sys.executable, "-m", "natlb", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=WAIT_SECONDS,
-        env={**os.environ, **environment},
-    )
+@pytest.fixture
+def process(served: Served, folder: Path) -> Any:
+    """Return a function that runs a command line as a process, against the served instance."""
+
+    def run(*words: str, **environment: str) -> Said:
+        done = subprocess.run(
+            [sys.executable, "-m", "natlb", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=WAIT_SECONDS,
+            env={
+                **os.environ,
+                "NATLB_SOCKET": served.path,
+                "TMPDIR": str(folder),
+                **environment,
+            },
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    return run
