@@ -15,6 +15,7 @@ from natlb.netlink.namespace import (
     inside,
     namespaces,
     read_sysctl,
+    sysctl_names,
     write_sysctl,
 )
 from natlb.netlink.session import Netlink
@@ -54,5 +55,6 @@ __all__ = [
     "inside",
     "namespaces",
     "read_sysctl",
+    "sysctl_names",
     "write_sysctl",
 ]

@@ -18,6 +18,7 @@ Message = Any
 
 EVERY_ADDRESS = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
 IFF_UP, IFF_LOWER_UP = 0x1, 0x10000  # Linux: if.h
+FIB_RULE_INVERT = 2  # Linux: fib_rules.h
 LOOKUP = "FR_ACT_TO_TBL"
 
 
@@ -97,5 +98,7 @@ def read_rule(message: Message, version: Literal[4, 6]) -> Rule:
         ),
         ip_protocol=message.get("FRA_IP_PROTO"),
         suppress_prefix_length=None if suppressed in (None, 0xFFFFFFFF) else suppressed,
+        goto=message.get("FRA_GOTO"),
+        inverted=bool(message["flags"] & FIB_RULE_INVERT),
         protocol=message.get("FRA_PROTOCOL") or 0,
     )

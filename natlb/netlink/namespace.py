@@ -137,6 +137,13 @@ def write_sysctl(key: str, value: str, *, netns: str | None = None) -> None:
             raise refuse(f"cannot set sysctl {key} to {value}", error.errno or 0) from error
 
 
+def sysctl_names(key: str, *, netns: str | None = None) -> list[str]:
+    """Return the names in the directory /proc/sys/`key` of that namespace, sorted."""
+    with inside(netns):
+        directory = Path("/proc/sys") / key
+        return sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
+
+
 def _path(name: str) -> Path:
     path = NAMESPACES / name
     if "/" in name or name in ("", ".", "..") or not path.exists():

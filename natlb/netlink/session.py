@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+AddressScope = Literal["global", "link", "host"]
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+SCOPES = {"global": 0, "link": 253, "host": 254}  # Linux: rtnetlink.h, RT_SCOPE_*
 NTF_PROXY = 8  # Linux: neighbour.h
 
 
@@ -75,6 +77,8 @@ class Netlink:
             yield
         except NetlinkError as error:
             detail = str(error.args[1]) if len(error.args) > 1 else ""
+            if error.code == errno.EACCES:  # the answer of a `prohibit` route, not a missing right
+                raise KernelError(f"cannot {what}{self._where}", error.code, detail) from error
             raise refuse(f"cannot {what}{self._where}", error.code, detail) from error
         except OSError as error:
             raise refuse(f"cannot {what}{self._where}", error.errno or 0) from error
@@ -166,18 +170,21 @@ class Netlink:
             raise KernelError(f"no interface {name}{self._where}", errno.ENODEV)
         return found[0]
 
-    def add_address(self, name: str, address: Interface | str) -> None:
+    def add_address(
+        self, name: str, address: Interface | str, *, scope: AddressScope = "global"
+    ) -> None:
         """Give an interface an address with its prefix, `10.0.0.1/24`.
 
-        IPv6 without duplicate detection: the address can be used at once.
+        `scope` is IPv4's alone: one of `host` is never picked as the source of a packet. IPv6
+        without duplicate detection: the address can be used at once.
         """
-        self._address("add", name, ip_interface(address))
+        self._address("add", name, ip_interface(address), scope)
 
     def delete_address(self, name: str, address: Interface | str) -> None:
         """Take an address with its prefix from an interface."""
-        self._address("del", name, ip_interface(address))
+        self._address("del", name, ip_interface(address), "global")
 
-    def _address(self, verb: str, name: str, address: Interface) -> None:
+    def _address(self, verb: str, name: str, address: Interface, scope: AddressScope) -> None:
         index = self._index(name)
         values: dict[str, Any] = {
             "index": index,
@@ -187,6 +194,8 @@ class Netlink:
         }
         if address.version == 6:
             values["flags"] = 2  # Linux: if_addr.h, IFA_F_NODAD
+        elif verb == "add":
+            values["scope"] = SCOPES[scope]
         with self._asking(f"{verb} address {address} of {name}"):
             self._route.addr(verb, **values)
 
@@ -215,7 +224,7 @@ class Netlink:
     ) -> Way:
         """Return how the kernel would send to `address`: its own packet, or one come in by `iif`.
 
-        No route is a KernelError with ENETUNREACH or EHOSTUNREACH.
+        No route is a KernelError: ENETUNREACH, EHOSTUNREACH, EACCES (prohibit), EINVAL (blackhole).
         """
         destination = ip_address(address)
         values: dict[str, Any] = {"dst": str(destination), "family": FAMILIES[destination.version]}
@@ -276,6 +285,8 @@ class Netlink:
             "oifname": rule.oif,
             "ip_proto": rule.ip_protocol,
             "suppress_prefixlen": rule.suppress_prefix_length,
+            "goto": rule.goto,
+            "flags": messages.FIB_RULE_INVERT if rule.inverted else None,
             "protocol": rule.protocol,
         }
         for side, network in (("src", rule.source), ("dst", rule.destination)):

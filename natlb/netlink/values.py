@@ -75,7 +75,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One policy rule; what is None matches everything. Low priorities are asked first."""
+    """One policy rule; what is None matches everything. Low priorities are asked first.
+
+    `inverted`: it holds for what it does not match. `goto` is the priority to go on from.
+    """
 
     version: Literal[4, 6]
     priority: int
@@ -87,6 +90,8 @@ class Rule:
     destination: Network | None = None
     ip_protocol: int | None = None
     suppress_prefix_length: int | None = None
+    goto: int | None = None
+    inverted: bool = False
     protocol: int = BOOT_PROTOCOL
 
 

@@ -1,0 +1,50 @@
+"""The host's network as natlb needs it: worked out, set up, and put back exactly as it was.
+
+Wanted.of(config)         what a configuration wants                             plan
+resolve(wanted, reader)   which interfaces that means here, or why it cannot be  resolve, view
+operations(old, new)      the steps from plan to plan, pure                      operations
+apply(steps, journal)     the steps made; what undoes each is written first      apply, journal
+undo(journal)             everything taken back, also after a crash              apply
+checks(...)               what in this host would stop natlb                     doctor
+"""
+
+from natlb.control.host.announce import announce
+from natlb.control.host.apply import apply, undo
+from natlb.control.host.journal import Journal
+from natlb.control.host.layout import (
+    LayoutError,
+    decode_plan,
+    decode_wanted,
+    encode_plan,
+    encode_wanted,
+)
+from natlb.control.host.operations import Step, operations, repair
+from natlb.control.host.plan import PRIVATE_TUN, PUBLIC_TUN, HostPlan, Side, Wanted
+from natlb.control.host.reader import HostReader, KernelReader
+from natlb.control.host.resolve import resolve
+from natlb.control.host.tun import Tun, open_tun
+
+__all__ = [
+    "PRIVATE_TUN",
+    "PUBLIC_TUN",
+    "HostPlan",
+    "HostReader",
+    "Journal",
+    "KernelReader",
+    "LayoutError",
+    "Side",
+    "Step",
+    "Tun",
+    "Wanted",
+    "announce",
+    "apply",
+    "decode_plan",
+    "decode_wanted",
+    "encode_plan",
+    "encode_wanted",
+    "open_tun",
+    "operations",
+    "repair",
+    "resolve",
+    "undo",
+]

@@ -1,0 +1,92 @@
+"""Steps made on the host, and taken back: the only place where natlb changes a host's network."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from natlb.control.host.hands import Hands
+from natlb.errors import HostError, NatlbError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from natlb.control.host.journal import Entry, Journal
+    from natlb.control.host.operation import Operation
+    from natlb.control.host.operations import Step
+    from natlb.control.host.tun import Tun
+
+
+def apply(steps: Sequence[Step], journal: Journal) -> dict[str, Tun]:
+    """Make these steps; return the queues of the TUN devices that were made, by name.
+
+    All or nothing: where the host refuses a step, those before it are taken back and the refusal
+    is raised. The caller owns the queues.
+    """
+    with Hands() as hands:
+        done: list[Operation] = []
+        try:
+            for step in steps:
+                if step.verb == "do":
+                    _do(step.operation, hands, journal)
+                    done.append(step.operation)
+                else:
+                    _take_back([step.operation], hands, journal)
+        except BaseException:
+            with contextlib.suppress(NatlbError):  # the first refusal is the one to report
+                _take_back(reversed(done), hands, journal)
+            for queue in hands.queues.values():
+                os.close(queue.fd)
+            raise
+        return hands.queues
+
+
+def undo(journal: Journal) -> list[Operation]:
+    """Put the host back as it was before the journal's first line; return what was taken back.
+
+    Goes on past what the host refuses, so that one failure leaves nothing else behind; raises the
+    first refusal at the end, and then keeps the journal, so that it can be tried again.
+    """
+    entries = journal.entries()
+    with Hands() as hands:
+        _undo(reversed(entries), hands, journal)
+    journal.clear()
+    return [entry.operation for entry in entries]
+
+
+def _do(operation: Operation, hands: Hands, journal: Journal) -> None:
+    before = operation.before(hands)
+    journal.about_to_do(operation, before)
+    try:
+        operation.do(hands)
+    except NatlbError:
+        # Refused means not done, and undoing it could take away what another made alike.
+        journal.undone(operation)
+        raise
+
+
+def _take_back(operations: Iterable[Operation], hands: Hands, journal: Journal) -> None:
+    entries = journal.entries()
+    chosen = [
+        next((entry for entry in reversed(entries) if entry.operation == operation), None)
+        for operation in operations
+    ]
+    _undo((entry for entry in chosen if entry is not None), hands, journal)
+
+
+def _undo(entries: Iterable[Entry], hands: Hands, journal: Journal) -> None:
+    refused: list[NatlbError] = []
+    for entry in entries:
+        try:
+            if hands.exists(entry.operation.netns):
+                entry.operation.undo(hands, entry.before)
+        except NatlbError as error:
+            refused.append(error)
+        else:
+            journal.undone(entry.operation)
+    if refused:
+        raise HostError(
+            f"{len(refused)} changes of the host could not be taken back; the first: {refused[0]}",
+            fix="natlb cleanup",
+        )

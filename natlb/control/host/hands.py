@@ -1,0 +1,62 @@
+"""The hands on the kernel that operations work with: netlink sessions, sysctls, TUN queues."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from natlb.netlink import Netlink, namespaces, read_sysctl, sysctl_names, write_sysctl
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from natlb.control.host.tun import Tun
+
+
+class Hands:
+    """One session for each namespace, opened when it is first needed; a context manager.
+
+    `queues` are the TUN queues that were opened meanwhile, by device. Whoever takes them from
+    here owns them; the others are closed at the end.
+    """
+
+    def __init__(self) -> None:
+        """Open nothing yet."""
+        self.queues: dict[str, Tun] = {}
+        self._sessions: dict[str, Netlink] = {}
+
+    def __enter__(self) -> Self:
+        """Return the hands."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        """Close all sessions."""
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
+
+    def netlink(self, netns: str) -> Netlink:
+        """Return the session of this namespace; the empty name is natlb's own."""
+        if netns not in self._sessions:
+            self._sessions[netns] = Netlink(netns or None)
+        return self._sessions[netns]
+
+    def exists(self, netns: str) -> bool:
+        """Return whether there still is such a namespace."""
+        return not netns or netns in namespaces()
+
+    def read(self, netns: str, key: str) -> str | None:
+        """Return the value of a sysctl; None where there is no such."""
+        return read_sysctl(key, netns=netns or None)
+
+    def write(self, netns: str, key: str, value: str) -> None:
+        """Set a sysctl."""
+        write_sysctl(key, value, netns=netns or None)
+
+    def names(self, netns: str, key: str) -> list[str]:
+        """Return the names in a directory of sysctls."""
+        return sysctl_names(key, netns=netns or None)

@@ -1,0 +1,96 @@
+"""The operation that makes one side's TUN device, ready to carry packets.
+
+rp_filter 2, and an address   the value in force is the larger of `all` and the device's own,
+                              and a device without an address drops everything under 1 and 2
+accept_local 1                natlb's own ICMP errors come from an address of the host
+forwarding 1                  what natlb writes goes on to another interface
+IPv6 without noise            no link-local address, router solicitation or multicast report
+                              of the kernel's own enters the queue
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from ipaddress import ip_interface
+from typing import TYPE_CHECKING, ClassVar
+
+from natlb.control.host.operation import Before, Operation, unless_gone
+from natlb.control.host.tun import open_tun
+from natlb.errors import HostError
+
+if TYPE_CHECKING:
+    from natlb.control.host.hands import Hands
+    from natlb.netlink.session import AddressScope
+
+QUEUE_PACKETS = 10_000  # 500, the default, overflows while a worker is replaced
+ADDR_GEN_MODE_NONE = "1"  # Linux: if_link.h, IN6_ADDR_GEN_MODE_NONE
+
+IP4_SYSCTLS = {"rp_filter": "2", "accept_local": "1", "forwarding": "1"}
+# As a router of its own the device would join the groups of routers and report so; that packets
+# are forwarded is the matter of `force_forwarding`, or of `all`. Made where `default` says router,
+# it leaves those groups: under MLD version 1 in silence (Linux: mcast.c, igmp6_leave_group).
+IP6_SYSCTLS = {
+    "force_mld_version": "1",
+    "disable_ipv6": "0",
+    "accept_ra": "0",
+    "autoconf": "0",
+    "addr_gen_mode": ADDR_GEN_MODE_NONE,
+    "forwarding": "0",
+    "force_forwarding": "1",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeTun(Operation):
+    """A TUN device, up. With scope `host` its IPv4 address is never picked as a source."""
+
+    kind: ClassVar[str] = "tun"
+    name: str
+    mtu: int
+    address4: str
+    scope: AddressScope
+    address6: str | None
+    uses_ipv6: bool
+
+    @property
+    def device(self) -> str | None:
+        """The device itself."""
+        return self.name
+
+    def do(self, hands: Hands) -> None:
+        """Make the device and leave its queue in `hands.queues`."""
+        queue = open_tun(self.name, self.netns or None)
+        try:
+            self._set_up(hands)
+        except BaseException:
+            os.close(queue.fd)
+            raise
+        hands.queues[self.name] = queue
+
+    def undo(self, hands: Hands, before: Before) -> None:  # noqa: ARG002 - one signature for all
+        """Delete the device; without an open queue it has gone by itself."""
+        netlink = hands.netlink(self.netns)
+        try:
+            kind = netlink.link(self.name).kind
+        except HostError:
+            return
+        if kind == "tun":
+            with unless_gone():
+                netlink.delete_link(self.name)
+
+    def _set_up(self, hands: Hands) -> None:
+        for key, value in IP4_SYSCTLS.items():
+            hands.write(self.netns, f"net/ipv4/conf/{self.name}/{key}", value)
+        wanted = IP6_SYSCTLS if self.uses_ipv6 else {"disable_ipv6": "1"}
+        for key, value in wanted.items():
+            path = f"net/ipv6/conf/{self.name}/{key}"
+            if hands.read(self.netns, path) is not None:
+                hands.write(self.netns, path, value)
+        netlink = hands.netlink(self.netns)
+        netlink.set_mtu(self.name, self.mtu)
+        netlink.set_txqueuelen(self.name, QUEUE_PACKETS)
+        netlink.add_address(self.name, ip_interface(self.address4), scope=self.scope)
+        if self.address6 is not None:
+            netlink.add_address(self.name, ip_interface(self.address6))
+        netlink.set_up(self.name)

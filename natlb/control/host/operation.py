@@ -1,0 +1,228 @@
+"""The single changes to a host's network, each with its exact inverse.
+
+An operation is a plain value: equal ones do the same, and `record` and `from_record` write it to
+the journal and read it back. Its life has three steps:
+
+    before(hands)         what must be known to undo it, read from the host; written down first
+    do(hands)             the change; KernelError, BusyError or DeniedError if the host refuses
+    undo(hands, before)   the inverse; what is gone already, or was never made, is no error
+
+Routes and rules carry PROTOCOL, and are deleted by it: one that an administrator made alike is
+another one, and stays.
+"""
+
+from __future__ import annotations
+
+import errno
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from natlb.netlink.values import KernelError, Proxy, Route, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from natlb.control.host.hands import Hands
+    from natlb.netlink.values import RuleAction
+
+PROTOCOL = 78  # not assigned in iproute2's rt_protos: routes and rules that are natlb's
+GONE = (errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL)
+
+Before = dict[str, Any]  # JSON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One change in the namespace `netns`; the empty name is natlb's own."""
+
+    kind: ClassVar[str]
+    netns: str
+
+    @property
+    def device(self) -> str | None:
+        """The TUN that the kernel drops this with."""
+        return None
+
+    def before(self, hands: Hands) -> Before:  # noqa: ARG002 - one signature for all
+        """Return what must be known to undo this."""
+        return {}
+
+    def do(self, hands: Hands) -> None:
+        """Make the change."""
+        raise NotImplementedError
+
+    def undo(self, hands: Hands, before: Before) -> None:
+        """Take the change back."""
+        raise NotImplementedError
+
+    def record(self) -> dict[str, Any]:
+        """Return this as JSON."""
+        return {"kind": self.kind, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddRoute(Operation):
+    """A route to `destination` by a TUN."""
+
+    kind: ClassVar[str] = "route"
+    destination: str
+    dev: str
+    table: int
+
+    @property
+    def device(self) -> str | None:
+        """The TUN."""
+        return self.dev
+
+    def do(self, hands: Hands) -> None:
+        """Add the route."""
+        hands.netlink(self.netns).add_route(self._route())
+
+    def undo(self, hands: Hands, before: Before) -> None:  # noqa: ARG002 - one signature for all
+        """Delete the route; the kernel may have done so with the device."""
+        with unless_gone():
+            hands.netlink(self.netns).delete_route(self._route())
+
+    def _route(self) -> Route:
+        destination = ip_network(self.destination)
+        return Route(destination=destination, dev=self.dev, table=self.table, protocol=PROTOCOL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddRule(Operation):
+    """A policy rule; None matches everything."""
+
+    kind: ClassVar[str] = "rule"
+    version: Literal[4, 6]
+    priority: int
+    action: RuleAction = "lookup"
+    table: int | None = None
+    goto: int | None = None
+    iif: str | None = None
+    inverted: bool = False
+    source: str | None = None
+    destination: str | None = None
+    ip_protocol: int | None = None
+
+    def do(self, hands: Hands) -> None:
+        """Add the rule."""
+        hands.netlink(self.netns).add_rule(self._rule())
+
+    def undo(self, hands: Hands, before: Before) -> None:  # noqa: ARG002 - one signature for all
+        """Delete the rule."""
+        with unless_gone():
+            hands.netlink(self.netns).delete_rule(self._rule())
+
+    def _rule(self) -> Rule:
+        return Rule(
+            version=self.version,
+            priority=self.priority,
+            action=self.action,
+            table=self.table,
+            goto=self.goto,
+            iif=self.iif,
+            inverted=self.inverted,
+            source=None if self.source is None else ip_network(self.source),
+            destination=None if self.destination is None else ip_network(self.destination),
+            ip_protocol=self.ip_protocol,
+            protocol=PROTOCOL,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddProxy(Operation):
+    """The kernel answers for a VIP on an interface whose subnet holds it."""
+
+    kind: ClassVar[str] = "proxy"
+    address: str
+    dev: str
+
+    def before(self, hands: Hands) -> Before:
+        """Return whether it answered already: then that is not natlb's to take away."""
+        proxy = self._proxy()
+        version: Literal[4, 6] = 4 if proxy.address.version == 4 else 6
+        return {"was": proxy in hands.netlink(self.netns).proxies(version)}
+
+    def do(self, hands: Hands) -> None:
+        """Have the kernel answer."""
+        hands.netlink(self.netns).add_proxy(self._proxy())
+
+    def undo(self, hands: Hands, before: Before) -> None:
+        """Have it answer no longer, unless it did before."""
+        if not before["was"]:
+            with unless_gone():
+                hands.netlink(self.netns).delete_proxy(self._proxy())
+
+    def _proxy(self) -> Proxy:
+        return Proxy(address=ip_address(self.address), dev=self.dev)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetSysctl(Operation):
+    """A value under /proc/sys."""
+
+    kind: ClassVar[str] = "sysctl"
+    key: str
+    value: str
+
+    def before(self, hands: Hands) -> Before:
+        """Return the value before."""
+        return {"was": hands.read(self.netns, self.key)}
+
+    def do(self, hands: Hands) -> None:
+        """Set the value, where it is another."""
+        if hands.read(self.netns, self.key) != self.value:
+            hands.write(self.netns, self.key, self.value)
+
+    def undo(self, hands: Hands, before: Before) -> None:
+        """Put the old value back, unless somebody has set another since."""
+        was, now = before["was"], hands.read(self.netns, self.key)
+        if was is not None and now == self.value != was:
+            hands.write(self.netns, self.key, was)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardAll(Operation):
+    """IPv6 forwarding as kernels before 6.17 know it: all interfaces or none.
+
+    Setting `all` sets every interface's own value, so each is noted and put back.
+    """
+
+    kind: ClassVar[str] = "forward6"
+    ALL: ClassVar[str] = "net/ipv6/conf/all/forwarding"
+
+    def before(self, hands: Hands) -> Before:
+        """Return `all`, and which interfaces were routers by themselves."""
+        names = hands.names(self.netns, "net/ipv6/conf")
+        on = [name for name in names if hands.read(self.netns, _forwarding(name)) == "1"]
+        return {"was": "all" in on, "on": [name for name in on if name != "all"]}
+
+    def do(self, hands: Hands) -> None:
+        """Forward."""
+        if hands.read(self.netns, self.ALL) != "1":
+            hands.write(self.netns, self.ALL, "1")
+
+    def undo(self, hands: Hands, before: Before) -> None:
+        """Forward no longer, but on the interfaces that did."""
+        if before["was"] or hands.read(self.netns, self.ALL) != "1":
+            return
+        hands.write(self.netns, self.ALL, "0")
+        for name in before["on"]:
+            if hands.read(self.netns, _forwarding(name)) == "0":
+                hands.write(self.netns, _forwarding(name), "1")
+
+
+def _forwarding(name: str) -> str:
+    return f"net/ipv6/conf/{name}/forwarding"
+
+
+@contextmanager
+def unless_gone() -> Iterator[None]:
+    """Take it for done where what should be deleted is not there."""
+    try:
+        yield
+    except KernelError as error:
+        if error.errno not in GONE:
+            raise

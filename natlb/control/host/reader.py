@@ -1,0 +1,88 @@
+"""What `resolve` and `doctor` read of the host: a protocol, and the kernel behind it."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Protocol, Self
+
+from natlb.netlink import KernelError, Netlink, identity, read_sysctl
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from natlb.control.host.plan import Version
+    from natlb.netlink.values import Address, Link, Route, Way
+
+NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL)
+
+
+class HostReader(Protocol):
+    """Reads a network namespace by its name; the empty name is natlb's own."""
+
+    def identity(self, netns: str) -> int:
+        """Return the number that tells namespaces apart, whatever their names."""
+
+    def links(self, netns: str) -> list[Link]:
+        """Return the interfaces."""
+
+    def way(self, netns: str, address: Address) -> Way | None:
+        """Return how the kernel would send to this address; None where it would not."""
+
+    def routes(self, netns: str, version: Version) -> list[Route]:
+        """Return the main table."""
+
+    def sysctl(self, netns: str, key: str) -> str | None:
+        """Return the value under /proc/sys; None where this kernel has no such key."""
+
+
+class KernelReader:
+    """Reads the kernel by netlink, one session a namespace; a context manager."""
+
+    def __init__(self) -> None:
+        """Open nothing yet."""
+        self._sessions: dict[str, Netlink] = {}
+
+    def __enter__(self) -> Self:
+        """Return the reader."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        """Close all sessions."""
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
+
+    def _session(self, netns: str) -> Netlink:
+        if netns not in self._sessions:
+            self._sessions[netns] = Netlink(netns or None)
+        return self._sessions[netns]
+
+    def identity(self, netns: str) -> int:
+        """Return the inode number of the namespace."""
+        return identity(netns or None)
+
+    def links(self, netns: str) -> list[Link]:
+        """Return the interfaces."""
+        return self._session(netns).links()
+
+    def way(self, netns: str, address: Address) -> Way | None:
+        """Return the kernel's answer to a route look-up."""
+        try:
+            return self._session(netns).route_to(address)
+        except KernelError as error:
+            if error.errno in NO_WAY:
+                return None
+            raise
+
+    def routes(self, netns: str, version: Version) -> list[Route]:
+        """Return the main table."""
+        return self._session(netns).routes(version, table=254)
+
+    def sysctl(self, netns: str, key: str) -> str | None:
+        """Return a value under /proc/sys."""
+        return read_sysctl(key, netns=netns or None)
