@@ -1,0 +1,116 @@
+"""Labs: namespaces with a client, natlb and backends in them, and a demo that sends traffic.
+
+    lab = up(name="lab", topology="basic")
+    run_in(name="lab", host="client", command=["curl", "http://203.0.113.10/"])
+    down(name="lab")
+
+Each function works as root, and as an ordinary user in a user namespace where the host allows it.
+`say` hears, line by line, what is being done.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.console import Console
+
+    from natlb.lab.record import Lab, LabStatus
+
+__all__ = ["demo", "down", "ls", "run_in", "topologies", "up"]
+
+DEFAULT = "lab"
+
+
+def _silent(_: str) -> None:
+    """Say nothing."""
+
+
+def up(
+    *,
+    name: str = DEFAULT,
+    topology: str = "basic",
+    balancer: bool = True,
+    say: Callable[[str], None] = _silent,
+) -> Lab:
+    """Return the lab of that name, up; made, mended or left alone, whatever it needs.
+
+    `topology` names one that comes with natlb, or a file. `balancer=False` makes the lab without
+    natlb running in it. The lab's `socket` is that of its natlb. A failure leaves nothing.
+    """
+    from natlb.lab import lifecycle, rights  # noqa: PLC0415 - a backend needs none of it
+
+    if balancer:
+        rights.check_tun()
+    rights.enter(make=True)
+    try:
+        return lifecycle.up_lab(name, topology, say, balancer=balancer)
+    finally:
+        rights.settle()
+
+
+def down(
+    *, name: str | None = None, all_: bool = False, say: Callable[[str], None] = _silent
+) -> list[str]:
+    """Remove the lab of that name, or all, and return the names of the namespaces removed.
+
+    Nothing of it stays: no process, no namespace, no file. UnknownNameError if there is no such
+    lab; `all_` is content with none.
+    """
+    from natlb.lab import lifecycle, record, rights  # noqa: PLC0415
+
+    if not rights.enter(make=False):
+        if not all_:
+            record.find(name or DEFAULT)  # raises: there is none
+        return []
+    try:
+        wanted = record.names() if all_ else [name or DEFAULT]
+        if not wanted:
+            say("there is no lab")
+        return [netns for each in wanted for netns in lifecycle.down_lab(each, say)]
+    finally:
+        rights.settle()
+
+
+def ls() -> list[LabStatus]:
+    """Return all labs, sorted by name."""
+    from natlb.lab import lifecycle, rights  # noqa: PLC0415
+
+    return lifecycle.list_labs() if rights.enter(make=False) else []
+
+
+def run_in(*, name: str = DEFAULT, host: str, command: Sequence[str]) -> int:
+    """Run a command in a host of a lab, on our terminal, and return its exit status."""
+    from natlb.lab import lifecycle, record, rights  # noqa: PLC0415
+
+    if not rights.enter(make=False):
+        record.find(name)
+    return lifecycle.run_in_lab(name, host, command)
+
+
+def topologies() -> list[str]:
+    """Return the names of the topologies that come with natlb."""
+    from natlb.lab import topology  # noqa: PLC0415
+
+    return topology.topologies()
+
+
+def demo(
+    *,
+    topology: str = "basic",
+    count: int = 1000,
+    json_: bool = False,
+    console: Console | None = None,
+) -> int:
+    """Bring a lab up, send traffic through natlb, show who got what, and remove the lab.
+
+    `count` is the number of requests of each kind to each service. `console` is where it is shown,
+    standard output by default: colour and a live table on a terminal, lines elsewhere. `json_`
+    writes one JSON document instead. Returns the exit status: 0, 1 if the client saw an error, 130
+    if interrupted. The lab is removed in any case.
+    """
+    from natlb.lab import demonstration  # noqa: PLC0415
+
+    return demonstration.run(topology=topology, count=count, json_=json_, console=console)
