@@ -1,0 +1,162 @@
+"""A host on paper: what `resolve` and `doctor` would read of one, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address, ip_interface, ip_network
+from typing import TYPE_CHECKING
+
+from natlb.control.host.plan import Device, HostPlan, Side, SideWanted, Wanted
+from natlb.netlink.values import Link, Route, Way
+
+if TYPE_CHECKING:
+    from natlb.control.host.plan import Version
+    from natlb.netlink.values import Address
+
+
+def link(name: str, *addresses: str, mtu: int = 1500, up: bool = True, mac: str = "02::") -> Link:
+    """Return an interface with these addresses."""
+    return Link(
+        name=name,
+        index=abs(hash(name)) % 1000,
+        kind="",
+        mtu=mtu,
+        up=up,
+        carrier=up,
+        mac=mac,
+        txqueuelen=1000,
+        master=None,
+        addresses=tuple(ip_interface(address) for address in addresses),
+    )
+
+
+def default_route(dev: str, via: str, metric: int | None = None) -> Route:
+    """Return a default route."""
+    gateway = ip_address(via)
+    everything = ip_network("0.0.0.0/0" if gateway.version == 4 else "::/0")
+    return Route(destination=everything, via=gateway, dev=dev, metric=metric)
+
+
+@dataclass
+class PaperNamespace:
+    """One namespace: a gateway with two interfaces, unless told otherwise."""
+
+    links: list[Link] = field(
+        default_factory=lambda: [
+            link("lo", "127.0.0.1/8", "::1/128", mtu=65536, mac=""),
+            link("eth0", "198.51.100.1/24", "2001:db8:1::1/64", "fe80::1/64"),
+            link("eth1", "10.77.0.1/24", "fd77::1/64", "fe80::2/64"),
+        ]
+    )
+    routes: list[Route] = field(
+        default_factory=lambda: [
+            default_route("eth0", "198.51.100.254"),
+            default_route("eth0", "2001:db8:1::fe"),
+        ]
+    )
+    ways: dict[str, Way] = field(default_factory=dict)
+    sysctls: dict[str, str] = field(
+        default_factory=lambda: {
+            "net/ipv6/conf/all/forwarding": "0",
+            "net/ipv6/conf/all/force_forwarding": "0",
+        }
+    )
+    number: int = 1
+
+
+def way(
+    interface: str | None, kind: str = "unicast", mtu: int | None = None
+) -> Way:
+    """Return an answer to a route look-up."""
+    return Way(interface=interface, gateway=None, source=None, kind=kind, mtu=mtu)  # type: ignore[arg-type]
+
+
+class PaperHost:
+    """A `HostReader` of namespaces on paper; the empty name is natlb's own."""
+
+    def __init__(self, **named: PaperNamespace) -> None:
+        """Have natlb's own namespace as it usually is, and these beside it."""
+        self.namespaces = {"": PaperNamespace()}
+        for number, (name, namespace) in enumerate(named.items(), 2):
+            self.namespaces[name] = replace(namespace, number=number)
+
+    @property
+    def own(self) -> PaperNamespace:
+        """natlb's own namespace."""
+        return self.namespaces[""]
+
+    def identity(self, netns: str) -> int:
+        """Return the namespace's number."""
+        return self.namespaces[netns].number
+
+    def links(self, netns: str) -> list[Link]:
+        """Return the interfaces."""
+        return self.namespaces[netns].links
+
+    def way(self, netns: str, address: Address) -> Way | None:
+        """Return what was set down, or what addresses and default routes say."""
+        namespace = self.namespaces[netns]
+        if str(address) in namespace.ways:
+            return namespace.ways[str(address)]
+        for each in namespace.links:
+            if any(address in held.network for held in each.addresses):
+                return way(each.name)
+        found = [r for r in namespace.routes if r.destination.version == address.version]
+        return way(found[0].dev) if found else None
+
+    def routes(self, netns: str, version: Version) -> list[Route]:
+        """Return the routes of one IP version."""
+        return [r for r in self.namespaces[netns].routes if r.destination.version == version]
+
+    def sysctl(self, netns: str, key: str) -> str | None:
+        """Return what was set down, or None."""
+        return self.namespaces[netns].sysctls.get(key)
+
+
+def wanted(
+    vips: str = "203.0.113.10",
+    backends: str = "10.77.0.11 10.77.0.12",
+    *,
+    public: SideWanted | None = None,
+    private: SideWanted | None = None,
+) -> Wanted:
+    """Return a wish, its addresses written with spaces between."""
+    return Wanted(
+        public=public or SideWanted(),
+        private=private or SideWanted(),
+        vips=tuple(ip_address(each) for each in vips.split()),
+        backends=tuple(ip_address(each) for each in backends.split()),
+    )
+
+
+def host_plan(vips: str = "203.0.113.10", backends: str = "10.77.0.11 10.77.0.12") -> HostPlan:
+    """Return a plan for one namespace with eth0 and eth1, nothing forwarded before."""
+
+    def side(name: str, address4: str, address6: str) -> Side:
+        return Side(
+            netns="",
+            devices=(Device(name=name, mtu=1500, open4=False, open6=False),),
+            way_mtu=1500,
+            address4=ip_address(address4),  # type: ignore[arg-type]
+            address6=ip_address(address6),  # type: ignore[arg-type]
+            ra_devices=("default", name),
+        )
+
+    return HostPlan(
+        public=side("eth0", "198.51.100.1", "2001:db8:1::1"),
+        private=side("eth1", "10.77.0.1", "fd77::1"),
+        tun_mtu=1500,
+        vips=tuple(ip_address(each) for each in vips.split()),
+        backends=tuple(ip_address(each) for each in backends.split()),
+        has_ipv6=True,
+        force_forwarding=True,
+    )
+
+
+def apart(plan: HostPlan) -> HostPlan:
+    """Return the plan with a namespace for each side, `left` and `right`."""
+    return replace(
+        plan,
+        public=replace(plan.public, netns="left"),
+        private=replace(plan.private, netns="right"),
+    )
