@@ -119,8 +119,11 @@ class Processes(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ApplyPlan(Message):
-    """To the supervisor: make the host look like this plan, an encoded HostPlan in a memfd."""
+class Want(Message):
+    """To the supervisor: make the host's network so; the memfd holds an encoded `Wanted`.
+
+    Answered by `Hold` of the HOST_PLAN that came of it, then `Done`; or by `Refused`.
+    """
 
     kind: ClassVar[int] = 7
     layout: ClassVar[struct.Struct] = struct.Struct("<Q")
@@ -234,7 +237,7 @@ class Attach(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared(Message):
-    """From a worker: code is loaded, rights are dropped. `dropped`: the uid as well."""
+    """From the nursery: code is loaded, rights are dropped. `dropped`: the uid as well."""
 
     kind: ClassVar[int] = 18
     layout: ClassVar[struct.Struct] = struct.Struct("<HH")
@@ -264,7 +267,7 @@ class QueueLost(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Note(Message):
-    """From a child: a word for the user."""
+    """From the nursery: a word for the user."""
 
     kind: ClassVar[int] = 21
     text: str
@@ -275,6 +278,34 @@ class Wake(Message):
     """To a worker: commands wait in its ring."""
 
     kind: ClassVar[int] = 22
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fork(Message):
+    """To the nursery: make a worker that talks by this end."""
+
+    kind: ClassVar[int] = 23
+    fds: ClassVar[int] = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forked(Message):
+    """From the nursery: the worker, with its pidfd."""
+
+    kind: ClassVar[int] = 24
+    layout: ClassVar[struct.Struct] = struct.Struct("<I")
+    fds: ClassVar[int] = 1
+    pid: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended(Message):
+    """From the nursery: a worker's exit code; a signal's number is negative, in 32 bits."""
+
+    kind: ClassVar[int] = 25
+    layout: ClassVar[struct.Struct] = struct.Struct("<II")
+    pid: int
+    status: int
 
 
 KINDS: dict[int, type[Message]] = {kind.kind: kind for kind in Message.__subclasses__()}

@@ -42,37 +42,38 @@ class RegistryError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendPlace:
-    """Which backend an index means. `removed`: no longer configured, kept while a flow holds it."""
+    """Which backend an index means."""
 
     index: int
     service: str
     name: str
-    address: str
-    port: int
-    removed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeChange:
-    """What was changed at run time on one backend; None is as the file says."""
+    """What is true of a backend at run time; a weight of None is the file's."""
 
-    state: str | None = None
-    weight: int | None = None
+    service: str
+    name: str
+    state: str
+    weight: int | None
+    health: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """All that control knows and no other place does. `health` waits for the checks."""
+    """All that control knows and no other place does; `desired` says what it means."""
 
     generation: int
+    seed: int
     started_ns: int
     config_path: str
     config_text: str
-    host_plan: str = ""
     services: dict[str, int] = field(default_factory=dict)
     backends: tuple[BackendPlace, ...] = ()
-    changes: dict[str, RuntimeChange] = field(default_factory=dict)
-    health: dict[str, str] = field(default_factory=dict)
+    changes: tuple[RuntimeChange, ...] = ()
+    retired_vips: tuple[str, ...] = ()
+    retired_backends: tuple[str, ...] = ()
 
     def to_octets(self) -> bytes:
         """Return the record as it is stored."""
@@ -84,8 +85,9 @@ class Record:
         stored: dict[str, Any] = json.loads(octets)
         known = {f.name: stored[f.name] for f in dataclasses.fields(cls) if f.name in stored}
         known["backends"] = tuple(BackendPlace(**place) for place in known.get("backends", ()))
-        changes = known.get("changes", {})
-        known["changes"] = {name: RuntimeChange(**change) for name, change in changes.items()}
+        known["changes"] = tuple(RuntimeChange(**change) for change in known.get("changes", ()))
+        for name in ("retired_vips", "retired_backends"):
+            known[name] = tuple(known.get(name, ()))
         return cls(**known)
 
 

@@ -18,16 +18,19 @@ from natlb.control.registry import (
 
 def record(generation: int, text: str = "services: {}") -> Record:
     """Return a record with something in every field."""
-    place = BackendPlace(index=3, service="web", name="b1", address="10.77.0.11", port=8080)
+    change = RuntimeChange(
+        service="web", name="b1", state="draining", weight=None, health="unknown"
+    )
     return Record(
         generation=generation,
+        seed=9,
         started_ns=5,
         config_path="/etc/natlb/ä\udcff.yaml",
         config_text=text,
         services={"web": 0, "dns": 1},
-        backends=(place,),
-        changes={"web/b1": RuntimeChange(state="draining")},
-        health={"web/b1": "up"},
+        backends=(BackendPlace(index=3, service="web", name="b1"),),
+        changes=(change,),
+        retired_vips=("203.0.113.10",),
     )
 
 

@@ -1,0 +1,256 @@
+"""What is wanted of a running instance, as one value: from it everything else is compiled.
+
+    configuration    as loaded, with its text and path
+    run time         states and weights that differ from it
+    indices          which number is which service and backend
+    retired          addresses that are configured no more, while flows may still need them
+
+A value never changes; each intent makes the next one. It is written to the registry before it is
+published, and comes back from there whole.
+
+Law: a number is not given to another name while a flow may hold it. So a name keeps its number
+when it leaves the configuration, until `without` is told what the flow table still holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, cast, get_args
+
+from natlb.control.compile import Indices, RunTime
+from natlb.control.config import parse_config, syntax_of
+from natlb.control.config.load import file_name
+from natlb.control.registry import BackendPlace, Record, RuntimeChange
+from natlb.errors import UnknownNameError, UsageError
+from natlb.model import BackendStateName, Change
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from natlb.control.config.values import Address, BackendConfig, Config
+
+BackendKey = tuple[str, str]
+AS_CONFIGURED = RunTime()
+MOST_WEIGHT = 65535
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retired:
+    """Addresses that no configuration names any more."""
+
+    vips: frozenset[Address] = frozenset()
+    backends: frozenset[Address] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.vips or self.backends)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What live flows hold: numbers, and addresses."""
+
+    services: frozenset[int] = frozenset()
+    backends: frozenset[int] = frozenset()
+    retired: Retired = field(default_factory=Retired)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """All that is wanted, by one generation."""
+
+    config: Config
+    config_text: str
+    config_path: str
+    generation: int
+    seed: int
+    started_ns: int
+    indices: Indices
+    run_time: Mapping[BackendKey, RunTime] = field(default_factory=dict)
+    retired: Retired = field(default_factory=Retired)
+
+    def with_config(self, config: Config, text: str, path: str) -> Desired:
+        """Return the next generation, by this configuration; run-time changes stay by name."""
+        everything = Held(
+            services=frozenset(self.indices.services.values()),
+            backends=frozenset(self.indices.backends.values()),
+        )
+        names = {key for key, _ in backends_of(config)}
+        vips, backends = addresses_of(self.config)
+        new_vips, new_backends = addresses_of(config)
+        return replace(
+            self,
+            config=config,
+            config_text=text,
+            config_path=path,
+            generation=self.generation + 1,
+            indices=self.indices.assign(config, set(everything.services), set(everything.backends)),
+            run_time={key: now for key, now in self.run_time.items() if key in names},
+            retired=Retired(
+                vips=(self.retired.vips | vips) - new_vips,
+                backends=(self.retired.backends | backends) - new_backends,
+            ),
+        )
+
+    def with_change(
+        self, service: str, name: str, *, state: BackendStateName | None, weight: int | None
+    ) -> Desired:
+        """Return the next generation, with this backend's state and weight; None leaves one as is.
+
+        Raises UnknownNameError where there is no such backend, UsageError for no weight.
+        """
+        backend = self.backend(service, name)
+        now = self.run_time.get((service, name), AS_CONFIGURED)
+        if state is not None:
+            now = replace(now, state=_state(state))
+        if weight is not None:
+            now = replace(now, weight=None if weight == backend.weight else _weight(weight))
+        run_time = {key: each for key, each in self.run_time.items() if key != (service, name)}
+        if now != AS_CONFIGURED:
+            run_time[service, name] = now
+        if run_time == self.run_time:
+            return self
+        return replace(self, generation=self.generation + 1, run_time=run_time)
+
+    def without(self, held: Held) -> Desired:
+        """Return this with nothing kept for the sake of flows but what flows hold."""
+        return replace(
+            self,
+            indices=self.indices.assign(self.config, set(held.services), set(held.backends)),
+            retired=Retired(
+                vips=self.retired.vips & held.retired.vips,
+                backends=self.retired.backends & held.retired.backends,
+            ),
+        )
+
+    @property
+    def keeps_for_flows(self) -> bool:
+        """Whether anything is kept that the configuration does not name."""
+        names = {key for key, _ in backends_of(self.config)}
+        return (
+            bool(self.retired)
+            or self.indices.services.keys() != self.config.services.keys()
+            or self.indices.backends.keys() != names
+        )
+
+    def backend(self, service: str, name: str) -> BackendConfig:
+        """Return a backend by name. Raises UnknownNameError, which lists those there are."""
+        if service not in self.config.services:
+            known = ", ".join(self.config.services)
+            raise UnknownNameError(f"no service '{service}'; there are {known}")
+        pool = self.config.services[service].backends
+        for backend in pool:
+            if backend.name == name:
+                return backend
+        known = ", ".join(backend.name for backend in pool)
+        raise UnknownNameError(f"no backend '{service}/{name}'; there are {known}")
+
+    def changes(self) -> list[Change]:
+        """Return what differs from the file, in its order."""
+        found = []
+        for key, backend in backends_of(self.config):
+            now, name = self.run_time.get(key, AS_CONFIGURED), "/".join(key)
+            if now.state != AS_CONFIGURED.state:
+                before = AS_CONFIGURED.state
+                found.append(Change(backend=name, field="state", file=before, now=now.state))
+            if now.weight is not None:
+                file = backend.weight
+                found.append(Change(backend=name, field="weight", file=file, now=now.weight))
+        return found
+
+    def to_record(self) -> Record:
+        """Return what the registry keeps."""
+        return Record(
+            generation=self.generation,
+            seed=self.seed,
+            started_ns=self.started_ns,
+            config_path=self.config_path,
+            config_text=self.config_text,
+            services=dict(self.indices.services),
+            backends=tuple(
+                BackendPlace(index=index, service=service, name=name)
+                for (service, name), index in self.indices.backends.items()
+            ),
+            changes=tuple(
+                RuntimeChange(
+                    service=service,
+                    name=name,
+                    state=now.state,
+                    weight=now.weight,
+                    health=now.health,
+                )
+                for (service, name), now in self.run_time.items()
+            ),
+            retired_vips=tuple(map(str, self.retired.vips)),
+            retired_backends=tuple(map(str, self.retired.backends)),
+        )
+
+    @classmethod
+    def from_record(cls, record: Record) -> Desired:
+        """Return what the registry kept; its configuration was valid when it was written."""
+        path = Path(record.config_path)
+        config = parse_config(record.config_text, file_name(path), syntax_of(path))
+        return cls(
+            config=config,
+            config_text=record.config_text,
+            config_path=record.config_path,
+            generation=record.generation,
+            seed=record.seed,
+            started_ns=record.started_ns,
+            indices=Indices(
+                services=record.services,
+                backends={(place.service, place.name): place.index for place in record.backends},
+            ),
+            run_time={
+                (kept.service, kept.name): RunTime(
+                    state=_state(kept.state), weight=kept.weight, health="unknown"
+                )
+                for kept in record.changes
+            },
+            retired=Retired(
+                vips=frozenset(map(ip_address, record.retired_vips)),
+                backends=frozenset(map(ip_address, record.retired_backends)),
+            ),
+        )
+
+
+def first_desired(config: Config, text: str, path: str, *, seed: int, started_ns: int) -> Desired:
+    """Return what a new instance begins with."""
+    return Desired(
+        config=config,
+        config_text=text,
+        config_path=path,
+        generation=1,
+        seed=seed,
+        started_ns=started_ns,
+        indices=Indices().assign(config, set(), set()),
+    )
+
+
+def backends_of(config: Config) -> list[tuple[BackendKey, BackendConfig]]:
+    """Return all backends by service and name, in the order of the file."""
+    return [
+        ((service.name, backend.name), backend)
+        for service in config.services.values()
+        for backend in service.backends
+    ]
+
+
+def addresses_of(config: Config) -> tuple[frozenset[Address], frozenset[Address]]:
+    """Return the VIPs and the backends' addresses."""
+    services = config.services.values()
+    vips = frozenset(listen.address for service in services for listen in service.listen)
+    return vips, frozenset(backend.address for _, backend in backends_of(config))
+
+
+def _state(text: str) -> BackendStateName:
+    if text not in get_args(BackendStateName):
+        raise UsageError(f"state '{text}' is none of {', '.join(get_args(BackendStateName))}")
+    return cast("BackendStateName", text)
+
+
+def _weight(weight: int) -> int:
+    if not 0 <= weight <= MOST_WEIGHT:
+        raise UsageError(f"weight {weight} is not in 0..{MOST_WEIGHT}")
+    return weight

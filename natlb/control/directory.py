@@ -1,0 +1,152 @@
+"""`/run/natlb/NETNS/`: what an instance keeps by its network namespace.
+
+    lock       held by the living supervisor; says its pid, the instance's token and the namespace
+    journal    what to undo on the host
+    handover   the socket on which control hands everything to the next supervisor
+    natlb.sock the API, unless the configuration puts it elsewhere
+
+NETNS is the inode number of the namespace, and the kernel uses such numbers again: the lock also
+names the boot and the namespace's cookie, and what a namespace that is gone left is forgotten, not
+undone. The token stands in the environment of every child: so an orphan is known to be natlb's.
+
+Law: the lock is flock's, so it ends with its holder; no child inherits it (close on exec).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from natlb.errors import BusyError, DeniedError
+
+ROOT = Path("/run/natlb")
+SO_NETNS_COOKIE = 71  # Linux 5.14: asm-generic/socket.h
+INSTANCE_VARIABLE = "NATLB_INSTANCE"
+OWN_NAMESPACE = Path("/proc/self/ns/net")
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def own_directory(root: Path = ROOT) -> Path:
+    """Return the directory of the network namespace that this process is in."""
+    return root / str(OWN_NAMESPACE.stat().st_ino)
+
+
+def namespace_identity() -> str:
+    """Return a name for this namespace that no other ever has, in this boot or another."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            cookie = int.from_bytes(
+                probe.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8), "little"
+            )
+        except OSError:
+            cookie = 0
+    return f"{BOOT_ID.read_text().strip()}:{cookie}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """What a lock file says: who held it last, and over which instance."""
+
+    pid: int
+    token: str
+    namespace: str
+
+    @classmethod
+    def parse(cls, text: str) -> Holder | None:
+        """Return the holder that the text names, None where it names none."""
+        words = text.split()
+        if len(words) != 3 or not words[0].isdecimal():
+            return None
+        return cls(pid=int(words[0]), token=words[1], namespace=words[2])
+
+
+class Lock:
+    """An instance's directory, held by this process."""
+
+    def __init__(self, directory: Path, fd: int, previous: Holder | None) -> None:
+        """Own a locked lock file; `previous` held it before."""
+        self.directory = directory
+        self._fd = fd
+        same = previous is not None and previous.namespace == namespace_identity()
+        self.previous = previous if same else None
+        self.token = self.previous.token if self.previous else secrets.token_hex(16)
+        if not same:
+            self._forget_another_namespace()
+        self._sign()
+
+    @property
+    def journal(self) -> Path:
+        """What to undo on the host."""
+        return self.directory / "journal"
+
+    @property
+    def handover(self) -> Path:
+        """The socket on which control hands everything over."""
+        return self.directory / "handover"
+
+    @property
+    def api(self) -> Path:
+        """Where the API listens by default."""
+        return self.directory / "natlb.sock"
+
+    def _forget_another_namespace(self) -> None:
+        for stale in (self.journal, self.handover):
+            stale.unlink(missing_ok=True)
+
+    def _sign(self) -> None:
+        text = f"{os.getpid()} {self.token} {namespace_identity()}\n"
+        os.pwrite(self._fd, text.encode(), 0)
+        os.ftruncate(self._fd, len(text))
+
+    def remove(self) -> None:
+        """Leave nothing: remove what a stopped instance has here, and the directory with it."""
+        for own in (self.handover, self.api, self.directory / "lock"):
+            with contextlib.suppress(OSError):
+                own.unlink()
+        with contextlib.suppress(OSError):
+            self.directory.rmdir()
+
+    def release(self) -> None:
+        """Let the next one have the directory."""
+        os.close(self._fd)
+
+
+def take_lock(directory: Path) -> Lock:
+    """Return the directory's lock, making the directory where it is missing.
+
+    Raises BusyError, naming the holder, where a supervisor lives; DeniedError without the right
+    to make the directory.
+    """
+    try:
+        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        fd, text = _lock_file(directory / "lock")
+    except PermissionError as error:
+        raise DeniedError(
+            f"cannot write {error.filename or directory}", fix="sudo natlb run …"
+        ) from None
+    return Lock(directory, fd, Holder.parse(text))
+
+
+def _lock_file(path: Path) -> tuple[int, str]:
+    """Return the locked file and its text; a file that its last holder just removed is left."""
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = Holder.parse(os.pread(fd, 4096, 0).decode(errors="replace"))
+            os.close(fd)
+            who = f"process {holder.pid}" if holder else "another process"
+            raise BusyError(
+                f"natlb runs in this network namespace already: {who} holds {path}",
+                fix=f"kill {holder.pid}" if holder else None,
+            ) from None
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(fd).st_ino:
+                return fd, os.pread(fd, 4096, 0).decode(errors="replace")
+        os.close(fd)

@@ -1,0 +1,257 @@
+"""The running instance, as the API asks it: snapshots are read, intents become generations.
+
+Each intent goes the whole way before the next begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from natlb import __version__
+from natlb.control import flush
+from natlb.control.compile import Snapshot
+from natlb.control.config import difference, parse_config, refuse_restart, syntax_of
+from natlb.control.config.load import file_name
+from natlb.control.held import held_by_flows
+from natlb.control.rates import Rates
+from natlb.errors import UnknownNameError, WaitTimeoutError
+from natlb.model import (
+    FlowFilter,
+    Flush,
+    ProcessIds,
+    Reload,
+    ServiceStatus,
+    Status,
+    WorkerStatistics,
+)
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from natlb.control.config import Config, Difference
+    from natlb.control.desired import Desired
+    from natlb.control.mapped import Mapped
+    from natlb.control.messages import Processes
+    from natlb.control.publish import Publisher
+    from natlb.control.worker_link import WorkerLink
+    from natlb.model import Backend, BackendStateName, Flow, Service, Statistics
+
+    class Reader(Protocol):
+        """Reads a configuration's text, with whatever rights that takes."""
+
+        async def __call__(self, path: Path) -> str:
+            """Return the text. Raises ConfigError."""
+
+
+SECONDS_TO_FLUSH = 10.0
+SECONDS_A_LOOK = 0.002
+
+log = structlog.get_logger()
+
+
+class LiveInstance:
+    """Keeps `control.instance.Instance` over real workers."""
+
+    def __init__(
+        self, publisher: Publisher, worker: WorkerLink, memory: Mapped, read: Reader
+    ) -> None:
+        """Answer for what the publisher brings into force."""
+        self.processes: Processes | None = None
+        self._publisher = publisher
+        self._worker = worker
+        self._memory = memory
+        self._read = read
+        self._rates = Rates()
+        self._intent = asyncio.Lock()
+
+    @property
+    def _desired(self) -> Desired:
+        return self._publisher.desired
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._desired.config
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(
+            config=self._desired.config,
+            indices=self._desired.indices,
+            run_time=self._desired.run_time,
+            tables=self._publisher.tables,
+            flows=[self._memory.flows],
+            counters=[self._memory.counters],
+        )
+
+    async def status(self) -> Status:
+        """Return whether packets are forwarded, and by what."""
+        now = self.processes
+        services = self._snapshot().list_services({})
+        return Status(
+            ready=bool(now and now.ready),
+            version=__version__,
+            engine="compiled" if now is None or now.compiled else "interpreted",
+            driver="tun",
+            generation=self._desired.generation,
+            config=self._desired.config_path,
+            pid=self._pids(),
+            services=[
+                ServiceStatus(name=each.name, up=each.backends.up, total=each.backends.total)
+                for each in services
+            ],
+            changes=self._desired.changes(),
+        )
+
+    async def services(self) -> list[Service]:
+        """Return the services in the order of the configuration."""
+        return self._snapshot().list_services(self._rates.per_second())
+
+    async def backends(self, service: str | None) -> list[Backend]:
+        """Return the backends of one service, or of all."""
+        if service is not None and service not in self._desired.config.services:
+            known = ", ".join(self._desired.config.services)
+            raise UnknownNameError(f"no service '{service}'; there are {known}")
+        return await asyncio.to_thread(self._snapshot().list_backends, service)
+
+    async def flows(self, wanted: FlowFilter, limit: int | None) -> list[Flow]:
+        """Return the flows that the filter names."""
+        flush.flush_commands(
+            wanted, self._desired.indices, reset=False
+        )  # knows all names, or raises
+        now = self._memory.now_ms()
+        return await asyncio.to_thread(self._snapshot().list_flows, wanted, limit, now)
+
+    async def stats(self) -> Statistics:
+        """Return all counters."""
+        now = self.processes
+        worker = WorkerStatistics(
+            index=0, pid=now.worker if now else 0, restarts=now.restarts if now else 0
+        )
+        return self._snapshot().statistics(
+            generation=self._desired.generation,
+            uptime_seconds=(time.monotonic_ns() - self._desired.started_ns) / 1e9,
+            workers=[worker],
+        )
+
+    def _pids(self) -> ProcessIds:
+        now = self.processes
+        return ProcessIds(
+            supervisor=now.supervisor if now else 0,
+            control=os.getpid(),
+            workers=[now.worker] if now and now.worker else [],
+        )
+
+    async def reload(self, config: str | None) -> Reload:
+        """Put a configuration in force whole, or raise and change nothing."""
+        async with self._intent:
+            path = config or self._desired.config_path
+            text = await self._read(Path(path))
+            new = await asyncio.to_thread(_parse, text, path)
+            found = difference(self._desired.config, new)
+            refuse_restart(found)
+            before, publisher = self._desired, self._publisher
+            desired = before.with_config(new, text, path)
+            if found:
+                await publisher.publish(desired)
+            elif (text, path) != (before.config_text, before.config_path):
+                await publisher.keep(dataclasses.replace(desired, generation=before.generation))
+            answer = self._answer(before, found)
+        if found:
+            log.info("configuration_reloaded", path=path, **dataclasses.asdict(answer))
+        else:
+            log.info("configuration_unchanged", path=path, generation=answer.generation)
+        return answer
+
+    def _answer(self, before: Desired, found: Difference) -> Reload:
+        """Return what a reload did; drained are those that were removed and still have flows."""
+        counts = self._memory.counters.backends["current"]
+        drained = [
+            "/".join(key)
+            for key, index in before.indices.backends.items()
+            if "/".join(key) in found.removed and counts[index] > 0
+        ]
+        return Reload(
+            generation=self._desired.generation,
+            added=list(found.added),
+            removed=list(found.removed),
+            drained=drained,
+            changed=list(found.changed),
+        )
+
+    async def set_backend(
+        self,
+        service: str,
+        name: str,
+        *,
+        state: BackendStateName | None = None,
+        weight: int | None = None,
+    ) -> Backend:
+        """Return the backend once it has this state and weight; maint also resets its flows."""
+        async with self._intent:
+            desired = self._desired.with_change(service, name, state=state, weight=weight)
+            if desired is not self._desired:
+                await self._publisher.publish(desired)
+                given = {"state": state, "weight": weight}
+                words = {key: value for key, value in given.items() if value is not None}
+                log.info("backend_changed", backend=f"{service}/{name}", **words)
+            if state == "maint":
+                await self._flush(FlowFilter(service=service, backend=name), reset=True)
+        pool = await self.backends(service)
+        return next(backend for backend in pool if backend.name == name)
+
+    async def flush(self, wanted: FlowFilter, *, reset: bool) -> Flush:
+        """Drop the flows that the filter names; with `reset`, TCP is told at both ends."""
+        async with self._intent:
+            done = await self._flush(wanted, reset=reset)
+        log.info("flows_flushed", flushed=done.flushed, resets=done.resets)
+        return done
+
+    async def _flush(self, wanted: FlowFilter, *, reset: bool) -> Flush:
+        flushed = resets = 0
+        for command in flush.flush_commands(wanted, self._desired.indices, reset=reset):
+            done = await self._await_outcome(flush.give(self._memory.commands, command))
+            flushed, resets = flushed + done.flushed, resets + done.resets
+        return Flush(flushed=flushed, resets=resets)
+
+    async def _await_outcome(self, number: int) -> Flush:
+        self._worker.wake()
+        deadline = time.monotonic() + SECONDS_TO_FLUSH
+        while (done := flush.outcome(self._memory.commands, number)) is None:
+            if time.monotonic() > deadline:
+                raise WaitTimeoutError(f"no worker flushed within {SECONDS_TO_FLUSH:g} s")
+            await asyncio.sleep(SECONDS_A_LOOK)
+        return done
+
+    def read_rates(self, now: float) -> None:
+        """Read the counts whose rates are shown; to be called every second or so."""
+        snapshot = self._snapshot()
+        opened = {name: snapshot.flows_opened(name) for name in self._desired.config.services}
+        self._rates.note(now, opened)
+
+    async def forget_unneeded(self) -> None:
+        """Give up what was kept for flows that have ended: numbers and addresses.
+
+        Judged by the workers' own table, once they read tables by which nothing new can take it up.
+        """
+        desired = self._desired
+        if not desired.keeps_for_flows or self._worker.reading != desired.generation:
+            return
+        held = await asyncio.to_thread(held_by_flows, [self._memory.flows], desired.retired)
+        async with self._intent:
+            less = desired.without(held)
+            if desired is self._desired and less != desired:
+                await self._publisher.keep(less)
+                log.info(
+                    "drained", backends=len(desired.indices.backends) - len(less.indices.backends)
+                )
+
+
+def _parse(text: str, path: str) -> Config:
+    return parse_config(text, file_name(Path(path)), syntax_of(Path(path)))

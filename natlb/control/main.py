@@ -1,0 +1,276 @@
+"""The control process: loads what is wanted, brings it into force, answers the API.
+
+    python -m MODULE FD        (MODULE calls `main` with the API that it serves)
+
+FD is its end of the conversation with the supervisor. A new instance is set up step by step; a
+control that takes the place of a dead one finds everything in what is held, and goes on. It has no
+capability; what needs one is asked of the supervisor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import itertools
+import os
+import secrets
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from natlb.control import log, privileges
+from natlb.control.config import api_listen, parse_config, read_config, syntax_of
+from natlb.control.config.load import file_name
+from natlb.control.desired import Desired, first_desired
+from natlb.control.directory import OWN_NAMESPACE
+from natlb.control.failure import error_text, explain
+from natlb.control.link import SupervisorLink
+from natlb.control.live import LiveInstance
+from natlb.control.mapped import WORKER, make_memory, map_memory
+from natlb.control.memory import sealed_memfd
+from natlb.control.messages import Failed, HandedOver, Logging, Processes, Role, Serving, Start
+from natlb.control.publish import Publisher
+from natlb.control.registry import Registry
+from natlb.control.worker_link import WorkerLink
+from natlb.errors import NatlbError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from natlb.control.channel import Channel
+    from natlb.control.config import Config
+    from natlb.control.instance import Instance
+
+    Serve = Callable[[Instance, socket.socket], Coroutine[None, None, None]]
+
+SERVICES_SHOWN = 3
+SECONDS_A_LOOK = 1.0
+LOOKS_A_CLEARING = 5
+
+logger = structlog.get_logger()
+
+
+class Control:
+    """The process: what its supervisor tells it, and the tasks that follow."""
+
+    def __init__(self, channel: Channel, serve: Serve) -> None:
+        """Listen to the supervisor; `Start` begins."""
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._serve = serve
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._link = SupervisorLink(channel, self)
+        self._worker = WorkerLink(self._link.holdings, WORKER)
+        self._publisher: Publisher | None = None
+        self._instance: LiveInstance | None = None
+        self._processes: Processes | None = None
+        self._started_ns = 0
+        self._logging = Logging(level=log.LEVELS["info"], json=0)
+
+    # What the supervisor says (link.Listener)
+
+    def started(self, said: Start) -> None:
+        """Set the instance up, or go on with it."""
+        self._started_ns = said.started_ns
+        self._begin(self._set_up(said.text) if said.fresh else self._take_up())
+
+    def held(self, role: Role, index: int) -> None:
+        """Talk to a new worker."""
+        if (role, index) == (Role.TABLES_CHANNEL, WORKER):
+            self._worker.connect()
+
+    def released(self, role: Role, index: int) -> None:
+        """Talk to a dead worker no longer."""
+        if (role, index) == (Role.TABLES_CHANNEL, WORKER):
+            self._worker.disconnect()
+
+    def reload_wanted(self, path: str) -> None:
+        """Read the configuration again."""
+        if self._instance is not None:
+            self._begin(self._reload(self._instance, path or None), fatal=False)
+
+    def processes_known(self, said: Processes) -> None:
+        """Remember who is at work."""
+        self._processes = said
+        if self._instance is not None:
+            self._instance.processes = said
+
+    def supervisor_lost(self) -> None:
+        """Show that nobody supervises."""
+        if self._processes is not None:
+            self.processes_known(dataclasses.replace(self._processes, supervisor=0))
+
+    def leave_wanted(self) -> None:
+        """End."""
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def handed_over(self) -> HandedOver:
+        """Return what an adopting supervisor needs to know besides what is held."""
+        now = self._processes
+        return HandedOver(
+            started_ns=self._started_ns,
+            level=self._logging.level,
+            json=self._logging.json,
+            compiled=now.compiled if now else 1,
+            restarts=now.restarts if now else 0,
+            pid=os.getpid(),
+        )
+
+    def adopted(self) -> None:
+        """Tell a new supervisor what is served."""
+        if self._instance is not None:
+            self._say_serving()
+
+    # What follows
+
+    def _begin(self, work: Coroutine[None, None, None], *, fatal: bool = True) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._finished(done, fatal=fatal))
+
+    def _finished(self, task: asyncio.Task[None], *, fatal: bool) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or task.exception() is None or self.ended.done():
+            return
+        error = task.exception()
+        assert error is not None
+        if fatal:
+            self.ended.set_exception(error)
+        else:
+            logger.error("internal_error", reason=explain(error).message)
+
+    async def _set_up(self, path: str) -> None:
+        """Bring a new instance into force, from its configuration to its API."""
+        text = await self._read(Path(path))
+        config = parse_config(text, file_name(Path(path)), syntax_of(Path(path)))
+        self._follow_logging(config)
+        listen = api_listen(config, OWN_NAMESPACE.stat().st_ino)
+        await self._link.listen(listen.removeprefix("unix:"))
+        make_memory(self._link, config.datapath.max_flows)
+        seed = read_seed(Path(config.state))
+        desired = first_desired(config, text, path, seed=seed, started_ns=self._started_ns)
+        self._publisher = Publisher(self._link, self._worker, desired)
+        await self._publisher.publish(desired)
+        await self._answer(self._publisher)
+
+    async def _take_up(self) -> None:
+        """Go on with what another control left."""
+        held = self._link.holdings.get(Role.REGISTRY)
+        if held is None:
+            raise NatlbError("no registry is held")
+        desired = Desired.from_record(Registry(os.dup(held.fd)).read())
+        self._follow_logging(desired.config)
+        self._publisher = Publisher(self._link, self._worker, desired)
+        await self._publisher.take_up()
+        logger.info("control_replaced", generation=desired.generation, pid=os.getpid())
+        await self._answer(self._publisher)
+
+    async def _answer(self, publisher: Publisher) -> None:
+        """Answer the API, and look after rates and leftovers, until the end."""
+        held = self._link.holdings.get(Role.API_LISTENER)
+        if held is None:
+            raise NatlbError("no socket for the API is held")
+        memory = map_memory(self._link.holdings)
+        self._instance = LiveInstance(publisher, self._worker, memory, self._read)
+        self._instance.processes = self._processes
+        listening = socket.socket(fileno=os.dup(held.fd))
+        self._begin(self._serve(self._instance, listening))
+        self._say_serving()
+        await self._look_after(self._instance)
+
+    def _say_serving(self) -> None:
+        assert self._publisher is not None
+        desired = self._publisher.desired
+        words = summary(desired.config)
+        self._link.tell(Serving(generation=desired.generation, text=words))
+
+    async def _look_after(self, instance: LiveInstance) -> None:
+        for look in itertools.count():
+            instance.read_rates(time.monotonic())
+            if look % LOOKS_A_CLEARING == 0:
+                with contextlib.suppress(NatlbError):  # without a supervisor: later
+                    await instance.forget_unneeded()
+            await asyncio.sleep(SECONDS_A_LOOK)
+
+    async def _reload(self, instance: LiveInstance, path: str | None) -> None:
+        """Reload as a signal asks: what goes wrong is logged, and changes nothing."""
+        try:
+            await instance.reload(path)
+        except NatlbError as error:
+            logger.error("reload_refused", reason=error.message, fix=error.fix)  # noqa: TRY400
+        else:
+            self._follow_logging(instance.config)
+
+    def _follow_logging(self, config: Config) -> None:
+        """Log as the configuration says, here and in the supervisor."""
+        json = config.log.format == "json"
+        self._logging = Logging(level=log.LEVELS[config.log.level], json=int(json))
+        log.configure(self._logging.level, json=json)
+        self._link.tell(self._logging)
+
+    async def _read(self, path: Path) -> str:
+        """Return a configuration's text."""
+        return await asyncio.to_thread(read_config, path)
+
+    async def run(self) -> None:
+        """Be control until the supervisor says otherwise; raises what made it impossible."""
+        try:
+            await self.ended
+        finally:
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def summary(config: Config) -> str:
+    """Return what is served, in a few words."""
+    services = [
+        f"{name} ({', '.join(map(str, service.listen))})"
+        for name, service in config.services.items()
+    ]
+    backends = sum(len(service.backends) for service in config.services.values())
+    shown = ", ".join(services[:SERVICES_SHOWN]) + (", …" if len(services) > SERVICES_SHOWN else "")
+    return f"{shown} to {backends} backend{'' if backends == 1 else 's'}"
+
+
+def read_seed(state: Path) -> int:
+    """Return the seed that spreads clients: kept in the state directory, made at the first start.
+
+    Where it cannot be kept, it lives as long as the instance.
+    """
+    place = state / "seed"
+    try:
+        return int(place.read_text(), 16)
+    except (OSError, ValueError):
+        seed = secrets.randbits(64)
+    try:
+        state.mkdir(mode=0o755, parents=True, exist_ok=True)
+        new = place.with_suffix(".new")
+        new.write_text(f"{seed:016x}\n")
+        new.replace(place)
+    except OSError as error:
+        logger.warning("seed_not_kept", path=str(place), reason=error.strerror)
+    return seed
+
+
+def main(channel: Channel, serve: Serve) -> int:
+    """Be the control process; return its exit code."""
+    log.configure()
+    privileges.drop_capabilities_keep_uid()
+
+    async def live() -> None:
+        await Control(channel, serve).run()
+
+    try:
+        asyncio.run(live())
+    except Exception as error:  # noqa: BLE001 - the supervisor says it, in one form for all
+        known = explain(error)
+        memfd = sealed_memfd("failure", error_text(known).encode())
+        with contextlib.suppress(OSError):
+            channel.send(Failed(exit_code=known.exit_code), memfd)
+        return known.exit_code
+    return 0

@@ -1,0 +1,143 @@
+"""Where workers come from: a process that has loaded the packet path, and forks.
+
+    python -m natlb.control.nursery FD
+
+FD is its end of the conversation with the supervisor. It loads the code, which takes a second, and
+gives up its rights, once; a worker is then a fork of it, in a few milliseconds, and shares its
+memory. A worker talks to the supervisor by an end of its own, and does not die with the nursery.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from natlb.control import privileges
+from natlb.control.channel import Channel, close_all
+from natlb.control.failure import error_text, explain
+from natlb.control.memory import sealed_memfd
+from natlb.control.messages import (
+    Ended,
+    Failed,
+    Fork,
+    Forked,
+    Leave,
+    MessageError,
+    Note,
+    Prepared,
+)
+from natlb.control.worker import LeftAlone, PacketPath, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Nursery:
+    """A loaded packet path, and the workers forked with it."""
+
+    def __init__(self, supervisor: Channel, path: PacketPath) -> None:
+        """Listen to the supervisor."""
+        self._supervisor = supervisor
+        self._path = path
+
+    def prepare(self) -> None:
+        """Load the code, then give up all rights; tell the supervisor."""
+        self._path.prepare(lambda text: self._supervisor.send(Note(text=text)))
+        dropped = privileges.drop_to_nobody()
+        prepared = Prepared(compiled=int(self._path.compiled), dropped=int(dropped))
+        self._supervisor.send(prepared)
+
+    def run(self) -> None:
+        """Fork when told to, until nobody tells any more."""
+        ended, wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        poll = select.poll()
+        poll.register(self._supervisor.fileno(), select.POLLIN)
+        poll.register(ended, select.POLLIN)
+        with contextlib.suppress(LeftAlone):
+            while True:
+                for fd, _ in poll.poll():
+                    self._hear() if fd != ended else self._bury(ended)
+
+    def _hear(self) -> None:
+        try:
+            received = self._supervisor.receive()
+        except (BlockingIOError, MessageError):
+            return
+        if received is None or isinstance(received[0], Leave):
+            raise LeftAlone
+        message, fds = received
+        if isinstance(message, Fork):
+            self._fork(Channel.from_fd(fds.pop()))
+        close_all(fds)
+
+    def _fork(self, theirs: Channel) -> None:
+        """Make a worker that talks by `theirs`; tell the supervisor who it is."""
+        pid = os.fork()
+        if pid == 0:
+            self._be_worker(theirs)
+        theirs.close()
+        pidfd = os.pidfd_open(pid)  # not reaped yet, so it is this very process
+        self._supervisor.send(Forked(pid=pid), pidfd)
+        os.close(pidfd)
+
+    def _be_worker(self, supervisor: Channel) -> NoReturn:
+        """Be the worker; never comes back into the nursery's code."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._supervisor.close()
+        code = told(supervisor, Worker(supervisor, self._path).run)
+        sys.stderr.flush()
+        os._exit(code)
+
+    def _bury(self, ended: int) -> None:
+        """Take leave of workers that ended, and say how."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(ended, 64)
+        with contextlib.suppress(ChildProcessError):
+            while (dead := os.waitpid(-1, os.WNOHANG)) != (0, 0):
+                pid, status = dead
+                code = os.waitstatus_to_exitcode(status)
+                self._supervisor.send(Ended(pid=pid, status=code & 0xFFFFFFFF))
+
+
+def told(supervisor: Channel, work: Callable[[], None]) -> int:
+    """Do the work and return the exit code; what goes wrong is told to the supervisor."""
+    try:
+        work()
+    except LeftAlone:
+        return 0
+    except Exception as error:  # noqa: BLE001 - the supervisor says it, in one form for all
+        known = explain(error)
+        memfd = sealed_memfd("failure", error_text(known).encode())
+        with contextlib.suppress(OSError):
+            supervisor.send(Failed(exit_code=known.exit_code), memfd)
+        return known.exit_code
+    return 0
+
+
+def serve(supervisor: Channel, load: Callable[[], PacketPath]) -> int:
+    """Be a nursery until nobody needs it any more; return the exit code."""
+
+    def live() -> None:
+        nursery = Nursery(supervisor, load())
+        nursery.prepare()
+        nursery.run()
+
+    return told(supervisor, live)
+
+
+def load_packet_path() -> PacketPath:
+    """Import the packet path: half a second, most of it Numba's."""
+    from natlb.io.loop import PacketLoop  # noqa: PLC0415 - its failure is to be told, not raised
+
+    return PacketLoop()
+
+
+if __name__ == "__main__":
+    sys.exit(serve(Channel.from_fd(int(sys.argv[1])), load_packet_path))

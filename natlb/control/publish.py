@@ -1,0 +1,126 @@
+"""How what is wanted comes into force: the host's network, then tables, registry, workers.
+
+    a refusal         may come from the host or the compiler, and changes nothing
+    the registry      is written next: from here on nothing can refuse
+    the workers       are given the tables, and a moment to say that they read them
+
+Addresses are given up last: what flows still need stays routed (`Desired.retired`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from natlb.control.compile import Sides, WayOut, compile_tables
+from natlb.control.desired import addresses_of
+from natlb.control.host.layout import decode_plan, encode_wanted
+from natlb.control.host.plan import Wanted, in_order
+from natlb.control.memory import read_sealed, sealed_memfd
+from natlb.control.messages import Hold, Role
+from natlb.control.registry import Registry
+from natlb.core.memory import Kind
+from natlb.io.shared import attach, create_tables
+
+if TYPE_CHECKING:
+    from natlb.control.desired import Desired
+    from natlb.control.host.plan import Side
+    from natlb.control.link import SupervisorLink
+    from natlb.control.worker_link import WorkerLink
+    from natlb.core.tables import Tables
+
+
+def wanted_of(desired: Desired) -> Wanted:
+    """Return what the host's network is about: what is configured, and what flows still need."""
+    wanted = Wanted.of(desired.config)
+    vips, backends = addresses_of(desired.config)
+    return replace(
+        wanted,
+        vips=in_order(set(vips | desired.retired.vips)),
+        backends=in_order(set(backends | desired.retired.backends)),
+    )
+
+
+class Publisher:
+    """Brings one `Desired` after the other into force."""
+
+    def __init__(self, link: SupervisorLink, worker: WorkerLink, desired: Desired) -> None:
+        """Begin with this, which is not in force yet."""
+        self.desired = desired
+        self._link = link
+        self._worker = worker
+        self._wanted: Wanted | None = None
+        self._tables: Tables | None = None
+
+    @property
+    def tables(self) -> Tables:
+        """The tables in force."""
+        assert self._tables is not None
+        return self._tables
+
+    async def publish(self, desired: Desired) -> None:
+        """Bring this into force, tables and all. Raises NatlbError where the host refuses."""
+        await self._prepare_host(desired)
+        tables = await asyncio.to_thread(self._compile, desired)
+        self._keep(desired)
+        self._link.hold(Hold(role=Role.TABLES, value=desired.generation), create_tables(tables))
+        self._tables = tables
+        self._worker.send_tables()
+        await self._worker.await_reading(desired.generation)
+
+    async def keep(self, desired: Desired) -> None:
+        """Bring this into force, of which the workers see nothing."""
+        await self._prepare_host(desired)
+        self._keep(desired)
+
+    async def take_up(self) -> None:
+        """Go on where another control died: with its tables, or with those it did not get out."""
+        self._wanted = wanted_of(self.desired)
+        held = self._link.holdings.get(Role.TABLES)
+        if held is None or held.value != self.desired.generation:
+            await self.publish(self.desired)
+        else:
+            self._tables = attach(Kind.TABLES, held.fd, writable=False)
+
+    async def _prepare_host(self, desired: Desired) -> None:
+        wanted = wanted_of(desired)
+        if wanted == self._wanted:
+            return
+        memfd = sealed_memfd("wanted", encode_wanted(wanted))
+        try:
+            await self._link.want(memfd)
+        finally:
+            os.close(memfd)
+        self._wanted = wanted
+
+    def _compile(self, desired: Desired) -> Tables:
+        held = self._link.holdings.get(Role.HOST_PLAN)
+        assert held is not None
+        plan = decode_plan(read_sealed(held.fd))
+        return compile_tables(
+            desired.config,
+            indices=desired.indices,
+            run_time=desired.run_time,
+            sides=Sides(public=_way_out(plan.public), private=_way_out(plan.private)),
+            seed=desired.seed,
+            generation=desired.generation,
+        )
+
+    def _keep(self, desired: Desired) -> None:
+        """Write the registry: into the one that is held, or into a larger one that replaces it."""
+        record = desired.to_record()
+        held = self._link.holdings.get(Role.REGISTRY)
+        registry = Registry(os.dup(held.fd)) if held else Registry.create()
+        if held and registry.fits(record):
+            registry.write(record)
+            registry.close()
+        else:
+            self._link.hold(Hold(role=Role.REGISTRY), registry.grown_for(record).fd)
+            registry.close()
+        self.desired = desired
+
+
+def _way_out(side: Side) -> WayOut:
+    return WayOut(mtu=side.way_mtu, address4=side.address4, address6=side.address6)

@@ -1,0 +1,234 @@
+"""The supervisor: holds what must outlive the others, starts them, watches them, replaces them.
+
+    start     lock, then adopt what lives or clear away what does not; control and nursery
+              load their code side by side; control sends a plan for the host and tables; ready
+    stay      a dead worker's place is taken by one forked at once, a dead control's by a new one;
+              a TUN that was deleted is made again
+    stop      everybody leaves, the host is put back, the directory is removed
+
+It parses no packet and no request. It has the rights; the others have none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from natlb.control import handover, log, privileges
+from natlb.control.backoff import BackOff
+from natlb.control.directory import Lock, own_directory, take_lock
+from natlb.control.holdings import Holdings
+from natlb.control.listener import handover_listener
+from natlb.control.loop import Loop
+from natlb.control.memory import read_sealed
+from natlb.control.messages import Hold, Reload, Role
+from natlb.control.process import kill_all_with
+from natlb.control.supervisor_control import ControlKeeper
+from natlb.control.supervisor_network import NetworkHost
+from natlb.control.supervisor_workers import WorkerKeeper
+from natlb.errors import NatlbError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from natlb.control.child import Child
+    from natlb.control.supervisor_host import Host
+
+SECONDS_TO_LEAVE = 3.0
+SECONDS_A_LOOK = 0.5
+EARLY_DEATHS = 3  # so many before the first packet, and the cause is not chance
+
+logger = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Modules:
+    """What is run as control and as nursery."""
+
+    control: str = "natlb.cli.control_process"
+    nursery: str = "natlb.control.nursery"
+
+
+class Supervisor:
+    """One running instance, as its supervisor keeps it."""
+
+    def __init__(
+        self, lock: Lock, host: Host, config_path: str, modules: Modules, loop: Loop
+    ) -> None:
+        """Own the instance's directory; nothing is started yet."""
+        self.lock = lock
+        self.host = host
+        self.config_path = config_path
+        self.modules = modules
+        self.loop = loop
+        self.started_ns = self.begun_ns = time.monotonic_ns()
+        self.holdings = Holdings()
+        self.control = ControlKeeper(self)
+        self.workers = WorkerKeeper(self)
+        self.stopping = False
+        self._ready = False
+        self._faults = BackOff(loop.now())
+        self._failure: NatlbError | None = None
+
+    def begin(self) -> None:
+        """Adopt the instance that a dead supervisor left, or start a new one."""
+        self.loop.on_signals(
+            {
+                signal.SIGTERM: self.loop.stop,
+                signal.SIGINT: self.loop.stop,
+                signal.SIGHUP: self.control.reload,
+            }
+        )
+        token = self.lock.token if self.lock.previous else None
+        adopted = handover.ask(self.lock.handover, token, self.holdings) if token else None
+        if adopted is not None:
+            self._adopt(adopted)
+        else:
+            self._start_anew()
+        self.loop.after(SECONDS_A_LOOK, self._look)
+
+    def _start_anew(self) -> None:
+        killed = kill_all_with(self.lock.token)
+        if killed:
+            logger.warning("orphans_killed", pids=killed)
+        listening = handover_listener(self.lock.handover)
+        self.holdings.take(Hold(role=Role.HANDOVER_LISTENER), listening.detach())
+        self.control.start()
+        self.workers.start_nursery()
+        self.host.recover()
+
+    def _adopt(self, adopted: handover.Adopted) -> None:
+        said = adopted.said
+        self.started_ns = said.started_ns
+        log.configure(said.level, json=bool(said.json))
+        logger.info("instance_adopted", control=adopted.control.pid)
+        self.workers.restarts = said.restarts
+        self.workers.compiled = bool(said.compiled)
+        self.control.adopt(adopted.control, adopted.channel)
+        plan = self.holdings.get(Role.HOST_PLAN)
+        if plan is not None:
+            self.host.adopt(read_sealed(plan.fd))
+        self.workers.adopt()
+        self.workers.announce()
+        self.workers.start_nursery()
+        self.control.tell(Reload(text=self.config_path))
+
+    def hold(self, said: Hold, fd: int) -> None:
+        """Hold this fd, and let control hold it too."""
+        self.holdings.take(said, fd)
+        self.control.tell(said, fd)
+
+    def consider_ready(self) -> None:
+        """Say once that packets are forwarded, when they are and the API answers."""
+        serving = self.control.serving
+        if self._ready or not self.workers.forwarding or serving is None:
+            return
+        self._ready = True
+        seconds = (time.monotonic_ns() - self.begun_ns) / 1e9
+        engine = "compiled" if self.workers.compiled else "interpreted"
+        log.say(f"ready {serving.text}, {engine}, generation {serving.generation}, {seconds:.1f} s")
+
+    def child_failed(self, name: str, error: NatlbError) -> None:
+        """Stop where a child cannot begin; later on, report what it said and go on."""
+        if self._ready:
+            logger.error("child_failed", child=name, reason=error.message)
+        else:
+            self._fail(error)
+
+    def _fail(self, error: NatlbError) -> None:
+        self._failure = self._failure or error
+        self.loop.stop()
+
+    def count_death(self, name: str, child: Child, status: int | None, backoff: BackOff) -> float:
+        """Report a child's death and return the seconds to wait before the next one is started.
+
+        Before the first packet the next one is not tried for ever.
+        """
+        delay = backoff.died(self.loop.now())
+        if self.stopping or self._failure is not None:
+            return delay
+        if backoff.worth_a_line:
+            words = {} if status is None else {"status": status}
+            logger.warning("child_died", child=name, pid=child.pid, deaths=backoff.deaths, **words)
+        if not self._ready and backoff.deaths >= EARLY_DEATHS:
+            why = f"the {name} died {backoff.deaths} times before it could begin"
+            self._fail(NatlbError(why))
+        return delay
+
+    def _look(self) -> None:
+        self.workers.check_queues()
+        self.loop.after(SECONDS_A_LOOK, self._look)
+
+    def serve(self) -> None:
+        """Keep the instance until a signal or a failure ends it; raises what ended it."""
+        while True:
+            try:
+                self.loop.run()
+                break
+            except Exception as error:
+                if not self._ready:
+                    raise
+                # A bug of ours stops no forwarding; and what recurs at once does not spin.
+                delay = self._faults.died(self.loop.now())
+                if self._faults.worth_a_line:
+                    logger.exception("internal_error", reason=str(error))
+                time.sleep(delay)
+        if self._failure is not None:
+            raise self._failure
+
+    def end(self) -> None:
+        """Have everybody leave, put the host back, and leave no file."""
+        self.stopping = True
+        children = (self.workers.current, self.workers.nursery, self.control.child)
+        living = [child for child in children if child is not None]
+        for child in living:
+            child.leave()
+        if self.workers.nursery is not None:
+            self.workers.nursery.kill()  # it may be loading code still, and keeps nothing
+        deadline = self.loop.now() + SECONDS_TO_LEAVE
+        for child in living:
+            child.await_end(max(0.0, deadline - self.loop.now()))
+        try:
+            self.host.undo()
+        finally:
+            self._remove_socket()
+            self.holdings.close()
+            self.lock.remove()
+            self.lock.release()
+
+    def _remove_socket(self) -> None:
+        held = self.holdings.get(Role.API_LISTENER)
+        if held is not None:
+            with socket.socket(fileno=os.dup(held.fd)) as listening, contextlib.suppress(OSError):
+                Path(listening.getsockname()).unlink()
+
+
+def run(config_path: Path) -> int:
+    """Be the supervisor of this namespace until told to stop; return the exit code.
+
+    Raises NatlbError for what ended it otherwise.
+    """
+    log.configure()
+    effective = privileges.effective_capabilities()
+    privileges.require_capabilities(f"natlb run -c {config_path}", effective)
+    privileges.require_tun()
+    return supervise(take_lock(own_directory()), config_path, NetworkHost, Modules())
+
+
+def supervise(lock: Lock, config_path: Path, host: Callable[[Path], Host], modules: Modules) -> int:
+    """Keep an instance in the directory that is locked; `host` is made of the journal's path."""
+    supervisor = Supervisor(lock, host(lock.journal), str(config_path.absolute()), modules, Loop())
+    try:
+        supervisor.begin()
+        supervisor.serve()
+    finally:
+        supervisor.end()
+    return 0

@@ -1,0 +1,182 @@
+"""The supervisor's side of control: started, heard, and started again with all it needs.
+
+What control asks for is checked as if a stranger asked, since it parses requests: it can say which
+addresses are wanted, a path for the API's socket, a file to read, and replace the memory
+that is its own to make; nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from natlb.control import log
+from natlb.control.backoff import BackOff
+from natlb.control.channel import close_all
+from natlb.control.child import Child, environment_of
+from natlb.control.failure import error_from, error_text, explain
+from natlb.control.listener import api_listener
+from natlb.control.memory import read_sealed, sealed_memfd
+from natlb.control.messages import (
+    Done,
+    Failed,
+    File,
+    Hold,
+    Listen,
+    Logging,
+    Message,
+    ReadFile,
+    Refused,
+    Reload,
+    Role,
+    Serving,
+    Start,
+    Want,
+)
+from natlb.errors import ConfigError, NatlbError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from natlb.control.channel import Channel
+    from natlb.control.process import Process
+    from natlb.control.supervisor import Supervisor
+
+CONTROLS_OWN = {Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.TABLES, Role.REGISTRY}
+
+logger = structlog.get_logger()
+
+
+class ControlKeeper:
+    """The one control process, whoever it is at the moment."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        """Know the supervisor; nothing is started yet."""
+        self.child: Child | None = None
+        self.serving: Serving | None = None
+        self._supervisor = supervisor
+        self._backoff = BackOff(supervisor.loop.now())
+
+    def start(self) -> None:
+        """Start control, and give it everything that is held."""
+        supervisor = self._supervisor
+        self.child = Child.start(
+            supervisor.loop,
+            supervisor.modules.control,
+            environment_of(supervisor.lock.token, interpreted=True),
+            receiver=self._receive,
+            mourner=self._mourn,
+        )
+        for said, fd in supervisor.holdings:
+            self.child.send(said, fd)
+        fresh = int((Role.TABLES, 0) not in supervisor.holdings)
+        path = supervisor.config_path
+        self.child.send(Start(fresh=fresh, started_ns=supervisor.started_ns, text=path))
+        supervisor.workers.announce()
+
+    def adopt(self, process: Process, channel: Channel) -> None:
+        """Take over a control that another supervisor started."""
+        self.child = Child(
+            self._supervisor.loop,
+            process,
+            channel,
+            receiver=self._receive,
+            mourner=self._mourn,
+        )
+
+    def tell(self, message: Message, *fds: int) -> None:
+        """Say this to control, if there is one."""
+        if self.child is not None:
+            self.child.send(message, *fds)
+
+    def reload(self) -> None:
+        """Have the configuration read again."""
+        self.tell(Reload(text=""))
+
+    def _mourn(self, child: Child, status: int | None) -> None:
+        self.child = None
+        delay = self._supervisor.count_death("control", child, status, self._backoff)
+        if not self._supervisor.stopping:
+            self._supervisor.loop.after(delay, self.start)
+
+    def _receive(self, child: Child, message: Message, fds: list[int]) -> None:
+        """Do what control says; an fd that nobody took is closed."""
+        try:
+            match message:
+                case Hold() if message.role in CONTROLS_OWN:
+                    self._supervisor.holdings.take(message, fds.pop())
+                    self._supervisor.workers.consider()
+                case Want():
+                    self._fulfil(message.serial, lambda: self._apply(fds))
+                case Listen():
+                    self._fulfil(message.serial, lambda: self._listen(message.text))
+                case ReadFile():
+                    self._read_file(message)
+                case Serving():
+                    self.serving = message
+                    self._supervisor.consider_ready()
+                case Logging():
+                    log.configure(message.level, json=bool(message.json))
+                case Failed():
+                    self._supervisor.child_failed("control", read_failure(message, fds))
+                case _:
+                    child.refuse(f"{type(message).__name__} is not control's to say")
+        finally:
+            close_all(fds)
+
+    def _fulfil(self, serial: int, work: Callable[[], None]) -> None:
+        """Do what was asked and say so, or say why not."""
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - whatever control asked for, the rest goes on
+            self._refuse(serial, error)
+        else:
+            self.tell(Done(serial=serial))
+
+    def _refuse(self, serial: int, error: Exception) -> None:
+        known = explain(error)
+        refused = Refused(serial=serial, exit_code=known.exit_code, text=error_text(known))
+        self.tell(refused)
+
+    def _apply(self, fds: list[int]) -> None:
+        plan, queues = self._supervisor.host.apply(read_sealed(fds[0]))
+        self._supervisor.hold(Hold(role=Role.HOST_PLAN), sealed_memfd("plan", plan))
+        self._supervisor.workers.take_queues(queues)
+
+    def _listen(self, path: str) -> None:
+        listening = api_listener(Path(path))
+        self._supervisor.hold(Hold(role=Role.API_LISTENER), listening.detach())
+
+    def _read_file(self, asked: ReadFile) -> None:
+        try:
+            fd = open_file(Path(asked.text))
+        except ConfigError as error:
+            self._refuse(asked.serial, error)
+            return
+        self.tell(File(serial=asked.serial), fd)
+        os.close(fd)
+
+
+def open_file(path: Path) -> int:
+    """Return an ordinary file, open for reading. Raises ConfigError."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise ConfigError(f"cannot read {path}: not a file")
+    return fd
+
+
+def read_failure(message: Failed, fds: list[int]) -> NatlbError:
+    """Return the error that a child met."""
+    try:
+        text = read_sealed(fds[0]).decode(errors="replace")
+    except ValueError as error:
+        text = f"a child failed and left no word: {error}"
+    return error_from(message.exit_code, text)

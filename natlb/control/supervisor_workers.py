@@ -1,0 +1,276 @@
+"""The supervisor's side of the workers: one that forwards, and a nursery that makes the next.
+
+    nursery    started -> prepared (code loaded, rights dropped)
+    worker     forked by it -> attached (has the queues) -> forwards
+
+A worker is forked when there is none and everything that it needs is held. The flow table, the
+counters and the queues are not the worker's: the next one goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import structlog
+
+from natlb.control import log
+from natlb.control.backoff import BackOff
+from natlb.control.channel import Channel, close_all
+from natlb.control.child import Child, environment_of
+from natlb.control.messages import (
+    Attach,
+    Ended,
+    Failed,
+    Fork,
+    Forked,
+    Hold,
+    Message,
+    Note,
+    Prepared,
+    Processes,
+    QueueLost,
+    Reading,
+    Release,
+    Role,
+)
+from natlb.control.process import Process, hold, started_at
+from natlb.control.queues import SIDES, is_lost
+from natlb.control.supervisor_control import read_failure
+
+if TYPE_CHECKING:
+    from natlb.control.supervisor import Supervisor
+
+WORKER = 0  # the number of the one worker
+SECONDS_TO_FORK = 3.0
+NEEDED = (*SIDES, Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.TABLES)
+
+logger = structlog.get_logger()
+
+
+class WorkerKeeper:
+    """The worker, and the nursery."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        """Know the supervisor; nothing is started yet."""
+        self.current: Child | None = None
+        self.nursery: Child | None = None
+        self.forwarding = False
+        self.compiled = True
+        self.restarts = 0
+        self._supervisor = supervisor
+        self._prepared = False
+        self._unborn: Channel | None = None  # our end towards a worker that is being forked
+        self._used = False
+        self._vacant_since: float | None = None
+        self._fork_at = 0.0
+        self._rebuild_at = 0.0
+        now = supervisor.loop.now()
+        self._nursery_backoff, self._backoff = BackOff(now), BackOff(now)
+        self._queue_backoff = BackOff(now)
+
+    def start_nursery(self) -> None:
+        """Start a nursery, if there is none."""
+        if self.nursery is None and not self._supervisor.stopping:
+            self._prepared = False
+            self.nursery = Child.start(
+                self._supervisor.loop,
+                self._supervisor.modules.nursery,
+                environment_of(self._supervisor.lock.token),
+                receiver=self._hear_nursery,
+                mourner=self._mourn_nursery,
+            )
+
+    def adopt(self) -> None:
+        """Watch the worker that another supervisor had, if it lives."""
+        held = self._supervisor.holdings.get(Role.LIFE_CHANNEL, WORKER)
+        self._used = held is not None
+        process = hold(held.value, held.stamp) if held else None
+        if held is None or process is None:
+            self._release_channels()
+        else:
+            self._watch(process, Channel.from_fd(os.dup(held.fd)))
+            self.forwarding = True
+
+    def _watch(self, process: Process, channel: Channel) -> Child:
+        self.current = Child(
+            self._supervisor.loop, process, channel, receiver=self._hear, mourner=self._mourn
+        )
+        return self.current
+
+    def consider(self) -> None:
+        """Have a worker forked where there is none, and all that it needs."""
+        if self.current or self._unborn or not self.nursery or not self._prepared:
+            return
+        holdings = self._supervisor.holdings
+        if not all((role, WORKER) in holdings for role in NEEDED):
+            return
+        if self._supervisor.loop.now() < self._fork_at or self._supervisor.stopping:
+            return
+        self._unborn, theirs = Channel.pair()
+        self.nursery.send(Fork(), theirs.fileno())
+        theirs.close()
+        expected = self._unborn
+        self._supervisor.loop.after(SECONDS_TO_FORK, lambda: self._expect_birth(expected))
+
+    def _expect_birth(self, expected: Channel) -> None:
+        """End a nursery that hangs over a fork: another takes its place."""
+        if self._unborn is expected and self.nursery is not None:
+            logger.warning("child_hung", pid=self.nursery.pid, action="kill")
+            self.nursery.kill()
+
+    def _attach(self, pid: int, pidfd: int) -> None:
+        """Make a newborn the worker: give it what it needs, and tell control of it."""
+        assert self._unborn is not None
+        supervisor, channel = self._supervisor, self._unborn
+        self._unborn = None
+        try:
+            process = Process(pid=pid, started=started_at(pid), pidfd=pidfd)
+        except OSError:
+            os.close(pidfd)
+            channel.close()
+            self.consider()
+            return
+        child = self._watch(process, channel)
+        controls_end, workers_end = Channel.pair()
+        for said, fd in supervisor.holdings:
+            if said.role in NEEDED and said.index == WORKER:
+                child.send(said, fd)
+        child.send(Hold(role=Role.TABLES_CHANNEL, index=WORKER), workers_end.fileno())
+        workers_end.close()
+        child.send(Attach(index=WORKER, takeover=int(self._used)))
+        self._used = True
+        said = Hold(role=Role.LIFE_CHANNEL, index=WORKER, value=pid, stamp=process.started)
+        supervisor.hold(said, os.dup(channel.fileno()))
+        said = Hold(role=Role.TABLES_CHANNEL, index=WORKER, value=pid)
+        supervisor.hold(said, controls_end.end.detach())
+
+    def take_queues(self, queues: dict[Role, int]) -> None:
+        """Hold new queues, and have the worker use them."""
+        for role, fd in queues.items():
+            said = Hold(role=role, index=WORKER)
+            self._supervisor.hold(said, fd)
+            if self.current is not None:
+                self.current.send(said, fd)
+        if self.current is not None and queues:
+            self.current.send(Attach(index=WORKER, takeover=0))
+        self.consider()
+
+    def announce(self) -> None:
+        """Tell control who is at work."""
+        now = Processes(
+            index=WORKER,
+            ready=int(self.forwarding),
+            compiled=int(self.compiled),
+            supervisor=os.getpid(),
+            worker=self.current.pid if self.current else 0,
+            restarts=self.restarts,
+        )
+        self._supervisor.control.tell(now)
+
+    def _hear_nursery(self, child: Child, message: Message, fds: list[int]) -> None:
+        """Hear the nursery, which holds no right."""
+        try:
+            match message:
+                case Prepared():
+                    self._prepared = True
+                    self.compiled = bool(message.compiled)
+                    if not message.dropped:
+                        logger.info("workers_keep_uid", uid=os.getuid())
+                    self.consider()
+                case Forked() if self._unborn is not None:
+                    self._attach(message.pid, fds.pop())
+                case Ended():
+                    self._note_exit(message)
+                case Note():
+                    log.say("".join(c for c in message.text if c.isprintable()))
+                case Failed():
+                    self._supervisor.child_failed("nursery", read_failure(message, fds))
+                case _:
+                    child.refuse(f"{type(message).__name__} is not its to say")
+        finally:
+            close_all(fds)
+
+    def _hear(self, child: Child, message: Message, fds: list[int]) -> None:
+        """Hear the worker, which parses what strangers send, and holds no right."""
+        try:
+            match message:
+                case Reading():
+                    self._forwards(child, message.generation)
+                case QueueLost() if message.role in SIDES:
+                    self.check_queue(message.role)
+                case Failed():
+                    self._supervisor.child_failed("worker", read_failure(message, fds))
+                case _:
+                    child.refuse(f"{type(message).__name__} is not its to say")
+        finally:
+            close_all(fds)
+
+    def _forwards(self, child: Child, generation: int) -> None:
+        if self.forwarding:
+            return  # new queues taken
+        self.forwarding = True
+        if self._vacant_since is not None:
+            took = round((self._supervisor.loop.now() - self._vacant_since) * 1000, 1)
+            logger.info("worker_replaced", pid=child.pid, generation=generation, milliseconds=took)
+            self._vacant_since = None
+        self.announce()
+        self._supervisor.consider_ready()
+
+    def _mourn(self, child: Child, _status: int | None) -> None:
+        self.current = None
+        self.forwarding = False
+        self.restarts += 1
+        self._vacant_since = self._supervisor.loop.now()
+        self._release_channels()
+        delay = self._supervisor.count_death("worker", child, None, self._backoff)
+        self._fork_at = self._supervisor.loop.now() + delay
+        self._supervisor.loop.after(delay, self.consider)
+        self.consider()
+        self.announce()
+
+    def _mourn_nursery(self, child: Child, status: int | None) -> None:
+        self.nursery = None
+        if self._unborn is not None:
+            self._unborn.close()  # a worker behind it is left alone, and ends
+            self._unborn = None
+        delay = self._supervisor.count_death("nursery", child, status, self._nursery_backoff)
+        self._supervisor.loop.after(delay, self.start_nursery)
+
+    def _note_exit(self, said: Ended) -> None:
+        """Report how a worker ended, where it is not as `kill -9` does it."""
+        status = said.status - (1 << 32) if said.status >> 31 else said.status
+        if status not in {0, -signal.SIGKILL} and self._backoff.worth_a_line:
+            logger.warning("worker_exit", pid=said.pid, status=status)
+
+    def _release_channels(self) -> None:
+        for role in (Role.TABLES_CHANNEL, Role.LIFE_CHANNEL):
+            self._supervisor.holdings.release(role, WORKER)
+            self._supervisor.control.tell(Release(role=role, index=WORKER))
+
+    def check_queues(self) -> None:
+        """Look whether the devices still stand: where no worker runs, nobody else would notice."""
+        for role in SIDES:
+            self.check_queue(role)
+
+    def check_queue(self, role: Role) -> None:
+        """Make the device of this side again where it is gone."""
+        held = self._supervisor.holdings.get(role, WORKER)
+        if held is None or not is_lost(held.fd) or self._supervisor.loop.now() < self._rebuild_at:
+            return
+        delay = self._queue_backoff.died(self._supervisor.loop.now())
+        self._rebuild_at = self._supervisor.loop.now() + delay
+        worth_a_line = self._queue_backoff.worth_a_line
+        try:
+            self.take_queues(self._supervisor.host.rebuild(role))
+        except Exception as error:  # noqa: BLE001 - the host refuses now and may not a second later
+            if worth_a_line:
+                logger.warning(
+                    "device_not_rebuilt",
+                    side=role.name.removeprefix("QUEUE_").lower(),
+                    reason=str(error),
+                )
+        else:
+            if worth_a_line:
+                logger.warning("device_rebuilt", side=role.name.removeprefix("QUEUE_").lower())

@@ -1,0 +1,182 @@
+"""A worker: forwards what it is given, by the tables it is given.
+
+`Attach` after a number of `Hold`s gives it queues and memory. Tables come over a second
+conversation, with control. Both may end without the worker's: it goes on forwarding by what it has.
+
+Waiting happens in compiled code, on the queues and on one more fd: an epoll of the conversations,
+readable when somebody has something to say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+from typing import TYPE_CHECKING, Protocol
+
+from natlb.control.channel import Channel, close_all
+from natlb.control.messages import (
+    Attach,
+    Hold,
+    Leave,
+    Message,
+    MessageError,
+    QueueLost,
+    Reading,
+    Role,
+)
+from natlb.control.queues import SIDES, is_lost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class PacketPath(Protocol):
+    """The compiled loop, as this process drives it."""
+
+    compiled: bool
+
+    def prepare(self, progress: Callable[[str], None]) -> None:
+        """Load the code; `progress` is told where it takes over a second. May raise NatlbError."""
+
+    def attach(
+        self, *, index: int, public: int, private: int, flows: int, counters: int, commands: int
+    ) -> None:
+        """Forward between these queues with this memory; called again when a queue is a new one.
+
+        The fds stay open, and the caller's, until the next call.
+        """
+
+    def recover(self) -> None:
+        """Bring the memory in order after another worker died over it."""
+
+    def load_tables(self, fd: int) -> int:
+        """Forward by these tables from the next batch on, and return their generation."""
+
+    def run(self, wake: int) -> str:
+        """Forward until `wake` is readable ("wake") or a queue is gone ("queue-lost").
+
+        Commands in the ring are done on the way in. `wake` itself is not read.
+        """
+
+
+class LeftAlone(Exception):  # noqa: N818 - an end, not an error
+    """Nobody needs this worker any more."""
+
+
+class Worker:
+    """What this process holds, and whom it talks to."""
+
+    def __init__(self, supervisor: Channel, path: PacketPath) -> None:
+        """Listen to the supervisor."""
+        self._path = path
+        self._supervisor = supervisor
+        self._control: Channel | None = None
+        self._fds: dict[Role, int] = {}
+        self._arrived: dict[Role, int] = {}
+        self._index = 0
+        self._attached = False
+        self._generation = 0
+        self._wake = select.epoll()
+        self._wake.register(supervisor.fileno(), select.EPOLLIN)
+
+    def run(self) -> None:
+        """Wait for work and do it; raises LeftAlone at the end."""
+        while True:
+            if not self._attached or self._report_lost_queues():
+                self._wake.poll()
+            elif self._path.run(self._wake.fileno()) == "queue-lost":
+                continue
+            self._listen()
+
+    def _report_lost_queues(self) -> bool:
+        """Tell the supervisor which devices are gone, and return whether any is.
+
+        Without both there is no way through; their packets wait in the queues that are left.
+        """
+        lost = [role for role in SIDES if is_lost(self._fds[role])]
+        for role in lost:
+            self._say(self._supervisor, QueueLost(role=role, index=self._index))
+        return bool(lost)
+
+    def _listen(self) -> None:
+        for fd, _ in self._wake.poll(0):
+            speaker = self._supervisor if fd == self._supervisor.fileno() else self._control
+            while speaker is not None and self._hear(speaker):
+                pass
+
+    def _hear(self, speaker: Channel) -> bool:
+        """Do what the next message says; return whether there was one."""
+        try:
+            received = speaker.receive()
+        except BlockingIOError:
+            return False
+        except MessageError:
+            return True
+        except OSError:
+            received = None
+        if received is None:
+            self._lose(speaker)
+            return False
+        message, fds = received
+        try:
+            self._obey(speaker, message, fds)
+        finally:
+            close_all(fds)
+        return True
+
+    def _lose(self, speaker: Channel) -> None:
+        self._wake.unregister(speaker.fileno())
+        if not self._attached:
+            raise LeftAlone
+
+    def _obey(self, speaker: Channel, message: Message, fds: list[int]) -> None:
+        """Do what was said; an fd that is kept is taken out of `fds`."""
+        match message:
+            case Hold(role=Role.TABLES) if self._attached:
+                if message.value > self._generation:
+                    self._generation = self._path.load_tables(fds[0])
+                self._say(speaker, Reading(index=self._index, generation=self._generation))
+            case Hold() if speaker is self._supervisor:
+                self._keep(message.role, fds.pop())
+            case Attach() if speaker is self._supervisor:
+                self._attach(message)
+            case Leave() if speaker is self._supervisor:
+                raise LeftAlone
+
+    def _keep(self, role: Role, fd: int) -> None:
+        """Keep an fd for the next `Attach`."""
+        if role is Role.TABLES_CHANNEL:
+            self._control = Channel.from_fd(fd)
+            self._wake.register(fd, select.EPOLLIN)
+        else:
+            self._arrived[role] = fd
+
+    def _attach(self, said: Attach) -> None:
+        """Use what arrived, and close only then what it replaces."""
+        replaced = [self._fds[role] for role in self._arrived if role in self._fds]
+        self._fds |= self._arrived
+        self._arrived = {}
+        self._index = said.index
+        self._path.attach(
+            index=said.index,
+            public=self._fds[Role.QUEUE_PUBLIC],
+            private=self._fds[Role.QUEUE_PRIVATE],
+            flows=self._fds[Role.FLOWS],
+            counters=self._fds[Role.COUNTERS],
+            commands=self._fds[Role.COMMANDS],
+        )
+        close_all(replaced)
+        if not self._attached:
+            self._begin(takeover=bool(said.takeover))
+        self._say(self._supervisor, Reading(index=self._index, generation=self._generation))
+
+    def _begin(self, *, takeover: bool) -> None:
+        if takeover:
+            self._path.recover()
+        self._generation = self._path.load_tables(self._fds[Role.TABLES])
+        self._attached = True
+
+    def _say(self, listener: Channel, message: Message) -> None:
+        # Whoever does not listen learns it otherwise; this worker's work is the packets.
+        with contextlib.suppress(OSError):
+            listener.send(message)

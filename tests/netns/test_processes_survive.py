@@ -1,0 +1,204 @@
+"""Any process may be killed at any instant: no established flow breaks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from natlb.netlink import Netlink
+from tests.netns.process_lab import Call, ProcessLab, eventually, kill, status_field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.netns
+
+
+@pytest.fixture
+def lab() -> Iterator[ProcessLab]:
+    """Return a running natlb with its network."""
+    with ProcessLab("s") as made:
+        made.run()
+        yield made
+
+
+class Load:
+    """Connections that talk without a pause, and are counted when one fails."""
+
+    def __init__(self, lab: ProcessLab, count: int) -> None:
+        """Open the connections and begin."""
+        self.calls = [lab.call() for _ in range(count)]
+        self.owners = [call.backend for call in self.calls]
+        self.failures: list[str] = []
+        self.rounds = 0
+        self._stop = False
+        self._threads = [threading.Thread(target=self._talk, args=(c,)) for c in self.calls]
+        for thread in self._threads:
+            thread.start()
+
+    def _talk(self, call: Call) -> None:
+        text = b"x" * 3000
+        while not self._stop:
+            try:
+                answer = call.echo(text)
+            except OSError as error:
+                self.failures.append(repr(error))
+                return
+            if answer != text:
+                self.failures.append("a short answer")
+                return
+            self.rounds += 1
+
+    def go_on(self) -> None:
+        """Wait for some more rounds."""
+        rounds = self.rounds
+        eventually(lambda: self.failures or self.rounds > rounds + 20, 30.0)
+
+    def stop(self) -> None:
+        """End the load, with what it saw."""
+        self._stop = True
+        for thread in self._threads:
+            thread.join(20)
+
+
+def test_a_killed_worker_is_replaced_and_connections_survive(lab: ProcessLab) -> None:
+    """The flow table and the queues are not the worker's, and a warm spare waits."""
+    load = Load(lab, 8)
+    _, _, worker = lab.pids()
+    before = lab.api.flows()
+    for _ in range(5):
+        load.go_on()
+        kill(worker)
+        worker = lab.wait_for_new_worker(worker)
+    load.go_on()
+    load.stop()
+
+    assert load.failures == []
+    assert {(flow.client, flow.backend) for flow in lab.api.flows()} == {
+        (flow.client, flow.backend) for flow in before
+    }
+    assert lab.api.stats().workers[0].restarts == 5
+    assert set(load.owners) == {"b1", "b2"}
+
+
+def test_the_next_worker_takes_over_in_a_moment(lab: ProcessLab) -> None:
+    """An import of Numba would take a second; the nursery has done that before, and forks."""
+    _, _, worker = lab.pids()
+    call = lab.call()
+    kill(worker)
+    started = time.monotonic()
+
+    assert call.echo() == b"hello\n"
+    assert time.monotonic() - started < 1.0
+
+
+def test_a_killed_nursery_is_no_matter(lab: ProcessLab) -> None:
+    """The worker is its child and does not die with it; the next worker comes of the next one."""
+    call = lab.call()
+    _, _, worker = lab.pids()
+    nursery = int(status_field(worker, "PPid"))
+    kill(nursery)
+
+    assert call.echo() == b"hello\n"
+    kill(worker)
+    assert call.echo() == b"hello\n"
+    assert lab.wait_for_new_worker(worker)
+
+
+def test_a_killed_control_finds_drained_backends_still_drained(lab: ProcessLab) -> None:
+    """The registry outlives control; rows still point at the same server."""
+    kept = lab.call()
+    lab.api.set_backend("web", "b1", state="draining")
+    _, control, worker = lab.pids()
+    kill(control)
+
+    def replaced() -> bool:
+        return lab.pids()[1] != control
+
+    eventually(replaced)
+    status = lab.api.status()
+
+    assert status.ready
+    assert status.generation == 2
+    assert [(c.backend, c.field, c.now) for c in status.changes] == [("web/b1", "state", "draining")]
+    assert status.pid.workers == [worker]
+    assert {lab.call().backend for _ in range(4)} == {"b2"}
+    assert kept.echo() == b"hello\n"
+
+
+def test_control_killed_again_and_again_forwards_on(lab: ProcessLab) -> None:
+    """Control is not on the way of a packet."""
+    load = Load(lab, 4)
+    for _ in range(3):
+        _, control, _ = lab.pids()
+        kill(control)
+        eventually(lambda control=control: lab.pids()[1] != control)
+    load.stop()
+
+    assert load.failures == []
+
+
+def test_a_dead_supervisor_is_succeeded_by_the_next_run(lab: ProcessLab) -> None:
+    """Workers and control go on, and the next run adopts them as they are."""
+    load = Load(lab, 4)
+    supervisor, control, worker = lab.pids()
+    kill(supervisor)
+    lab.api.set_backend("web", "b2", state="draining")
+    load.go_on()
+    orphaned = lab.api.status()
+    run = lab.run()
+    adopted = lab.api.status()
+    load.stop()
+
+    assert load.failures == []
+    assert (orphaned.pid.supervisor, adopted.pid.supervisor) == (0, run.pid)
+    assert (adopted.pid.control, adopted.pid.workers) == (control, [worker])
+    assert [change.backend for change in adopted.changes] == ["web/b2"]
+    assert lab.said("instance_adopted") == 1
+    assert adopted.generation == orphaned.generation
+
+
+def test_an_adopted_worker_is_replaced_when_it_dies(lab: ProcessLab) -> None:
+    """The new supervisor holds all that the old one held."""
+    call = lab.call()
+    supervisor, control, worker = lab.pids()
+    kill(supervisor)
+    run = lab.run()
+    kill(worker)
+    kill(control)
+    lab.wait_for_new_worker(worker)
+    eventually(lambda: lab.pids()[1] != control)
+
+    assert call.echo() == b"hello\n"
+    assert lab.stop(run) == 0
+
+
+def test_a_worker_that_died_without_a_supervisor_is_replaced_by_the_next(lab: ProcessLab) -> None:
+    """Two deaths, and the third process still has everything."""
+    call = lab.call()
+    supervisor, _, worker = lab.pids()
+    kill(supervisor)
+    kill(worker)
+    lab.run()
+
+    assert call.echo() == b"hello\n"
+
+
+@pytest.mark.parametrize("device", ["natlb-pub", "natlb-prv"])
+def test_a_deleted_tun_is_rebuilt_within_a_second(lab: ProcessLab, device: str) -> None:
+    """Noticed, made again with its routes and rules, and not a flood of log lines."""
+    call = lab.call()
+    lines = len(lab.output.read_text().splitlines())
+    with Netlink(lab.gateway) as netlink:
+        netlink.delete_link(device)
+        started = time.monotonic()
+        eventually(lambda: netlink.has_link(device), 1.0)
+
+    assert call.echo() == b"hello\n"
+    assert time.monotonic() - started < 2.0
+    assert lab.call().echo() == b"hello\n"
+    assert len(lab.output.read_text().splitlines()) - lines <= 10
+    assert lab.said("device_rebuilt") == 1
