@@ -60,6 +60,9 @@ def namespaces_of(*words: str) -> Iterator[list[str]]:
             create_namespace(name)
             stack.callback(delete_namespace, name)
             names.append(name)
+            # No duplicate detection: addresses are there at once, not after a second or two.
+            for which in ("all", "default"):
+                write_sysctl(f"net/ipv6/conf/{which}/accept_dad", "0", netns=name)
             with Netlink(name) as netlink:
                 netlink.set_up("lo")
         yield names

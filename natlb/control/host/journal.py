@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from natlb.control.host.make_tun import MakeTun
 from natlb.control.host.operation import (
+    PROTOCOL,
     AddProxy,
     AddRoute,
     AddRule,
@@ -28,6 +29,7 @@ from natlb.control.host.operation import (
 from natlb.errors import HostError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from natlb.control.host.operation import Before
@@ -61,17 +63,20 @@ class Journal:
         self._append({"undone": operation.record()})
 
     def entries(self) -> list[Entry]:
-        """Return what is done and not undone, in the order it was done."""
-        found: list[Entry] = []
-        for line in self._lines():
-            if "do" in line:
-                found.append(Entry(self._operation(line["do"]), line["before"]))
-                continue
-            undone = self._operation(line["undone"])
-            last = [at for at, entry in enumerate(found) if entry.operation == undone][-1:]
-            for at in last:
-                del found[at]
-        return found
+        """Return what is done and not undone, in the order it was done.
+
+        HostError where the file makes no sense: guessing what to undo would be worse.
+        """
+        if not self.path.exists():
+            return []
+        *whole, _torn = self.path.read_text().split("\n")
+        try:
+            return _replay(json.loads(line) for line in whole)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise HostError(
+                f"the undo journal {self.path} cannot be read: {error!r}",
+                fix=f"put back by hand what `ip rule` shows of protocol {PROTOCOL}; rm {self.path}",
+            ) from error
 
     def clear(self) -> None:
         """Remove the file: there is nothing left to undo."""
@@ -88,24 +93,20 @@ class Journal:
         finally:
             os.close(fd)
 
-    def _lines(self) -> list[dict[str, Any]]:
-        if not self.path.exists():
-            return []
-        *whole, _torn = self.path.read_text().split("\n")
-        try:
-            return [json.loads(line) for line in whole]
-        except ValueError as error:
-            raise self._unreadable(error) from error
 
-    def _operation(self, record: dict[str, Any]) -> Operation:
-        try:
-            fields = dict(record)
-            return KINDS[fields.pop("kind")](**fields)
-        except (KeyError, TypeError) as error:
-            raise self._unreadable(error) from error
+def _replay(lines: Iterable[dict[str, Any]]) -> list[Entry]:
+    found: list[Entry] = []
+    for line in lines:
+        if "do" in line:
+            found.append(Entry(_operation(line["do"]), line["before"]))
+            continue
+        undone = _operation(line["undone"])
+        equal = [at for at, entry in enumerate(found) if entry.operation == undone]
+        if equal:
+            del found[equal[-1]]
+    return found
 
-    def _unreadable(self, why: Exception) -> HostError:
-        return HostError(
-            f"the undo journal {self.path} cannot be read: {why!r}",
-            fix=f"look at the host's rules and routes of protocol 78, then: rm {self.path}",
-        )
+
+def _operation(record: dict[str, Any]) -> Operation:
+    fields = dict(record)
+    return KINDS[fields.pop("kind")](**fields)

@@ -43,7 +43,8 @@ class Tun:
 def open_tun(name: str, netns: str | None = None) -> Tun:
     """Return the queue of a new TUN device, down and without addresses, in that namespace.
 
-    BusyError where the name is taken; HostError or DeniedError where TUN cannot be had.
+    BusyError where the name is taken, HostError where there is no TUN, DeniedError where the
+    right to make one is missing.
     """
     if not 0 < len(name.encode()) <= NAME_OCTETS:
         raise HostError(f"{name!r} is not a name of 1 to {NAME_OCTETS} octets for an interface")
@@ -75,14 +76,14 @@ def explain_device(reason: int) -> NatlbError:
         )
     seen = _mode_and_owner()
     if reason == errno.EACCES:
-        return DeniedError(
-            f"may not open {DEVICE}, {seen}", fix=f"as root of the host: chmod 0666 {DEVICE}"
-        )
-    if reason == errno.EPERM:  # the cgroup's device list
-        return DeniedError(
-            f"may not open {DEVICE}, {seen}", fix=f"start the container with --device {DEVICE}"
-        )
-    return HostError(f"cannot open {DEVICE}, {seen}: {os.strerror(reason)}", fix="modprobe tun")
+        fix = f"as root of the host: chmod 0666 {DEVICE}"
+        return HostError(f"{DEVICE} cannot be opened, {seen}", fix=fix)
+    if reason == errno.EPERM:  # the devices that a container's cgroup allows
+        fix = f"start the container with --device {DEVICE}"
+        return HostError(f"{DEVICE} cannot be opened, {seen}", fix=fix)
+    return HostError(
+        f"{DEVICE} cannot be opened, {seen}: {os.strerror(reason)}", fix="modprobe tun"
+    )
 
 
 def _mode_and_owner() -> str:
