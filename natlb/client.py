@@ -190,9 +190,9 @@ class Client:
             number = Path(self.path).stat().st_gid
         except OSError:  # a folder on the way is closed to us: it hides the group too
             return DeniedError(message, fix="sudo natlb ...")
-        group = _group_name(number)
-        fix = f"sudo natlb ..., or join the group: sudo usermod -aG {group} $USER"
-        return DeniedError(f"{message}, it belongs to group '{group}'", fix=fix)
+        return DeniedError(
+            f"{message}, it belongs to group '{_group_name(number)}'", fix=_way_in(number)
+        )
 
 
 class _BrokenError(UnavailableError):
@@ -239,6 +239,12 @@ def _group_name(number: int) -> str:
         return grp.getgrgid(number).gr_name
     except KeyError:
         return str(number)
+
+
+def _way_in(group: int) -> str:
+    """Return how to be let in; nobody is told to join the group of root."""
+    join = f", or join the group: sudo usermod -aG {_group_name(group)} $USER"
+    return f"sudo natlb ...{join if group else ''}"
 
 
 def _values(kind: type[T], document: object) -> list[T]:

@@ -85,7 +85,7 @@ class Natlb(click.Group):
 
     def _lines(self, ctx: click.Context, names: Iterable[str]) -> list[tuple[str, str]]:
         commands = [(name, self.get_command(ctx, name)) for name in names]
-        return [(name, command.get_short_help_str()) for name, command in commands if command]
+        return [(name, command.get_short_help_str(70)) for name, command in commands if command]
 
 
 def _later(name: str) -> click.Command:

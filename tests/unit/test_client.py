@@ -173,6 +173,12 @@ def refusing(monkeypatch, error: OSError) -> Iterator[None]:
         yield
 
 
+def test_nobody_is_told_to_join_the_group_of_root() -> None:
+    """A group made for natlb's users, yes."""
+    assert client_module._way_in(0) == "sudo natlb ..."
+    assert "usermod -aG daemon" in client_module._way_in(1)
+
+
 def test_a_group_without_a_name_is_told_by_number() -> None:
     """In a container the group's name may not be known."""
     assert client_module._group_name(2**31 - 7) == str(2**31 - 7)
