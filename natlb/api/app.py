@@ -61,6 +61,20 @@ class FlushRequest(BaseModel):
     reset: StrictBool = False
 
 
+class ErrorMembers(BaseModel):
+    """What was wrong: a word for programs, words for people, and the command that mends it."""
+
+    code: str
+    message: str
+    fix: str | None
+
+
+class ErrorAnswer(BaseModel):
+    """Every error, whoever found it."""
+
+    error: ErrorMembers
+
+
 def _instance(request: Request) -> Instance:
     instance: Instance = request.app.state.instance
     return instance
@@ -80,7 +94,11 @@ def _refuse_unknown_parameters(request: Request) -> None:
 
 Running = Annotated[Instance, Depends(_instance)]
 Text = str | None
-router = APIRouter(prefix="/v1", dependencies=[Depends(_refuse_unknown_parameters)])
+router = APIRouter(
+    prefix="/v1",
+    dependencies=[Depends(_refuse_unknown_parameters)],
+    responses={"default": {"model": ErrorAnswer, "description": "What was wrong."}},
+)
 
 
 @router.get("/status", response_model=model.Status)

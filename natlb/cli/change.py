@@ -107,7 +107,7 @@ def flush(terms: Terms, wanted: FlowFilter, *, reset: bool) -> None:
 )
 @click.pass_obj
 def reload(terms: Terms, config: Path | None) -> None:
-    """Put the configuration in force anew: all of it, or on an error nothing."""
+    """Put the configuration in force anew: all, or on an error nothing."""
     done = terms.client.reload(None if config is None else str(config.absolute()))
     say(as_json(done) if terms.json else _difference(done), terms)
 

@@ -214,7 +214,8 @@ def test_the_description_of_the_api_is_served_and_names_what_it_takes(served) ->
     parameters = {field["name"] for field in document["paths"]["/v1/flows"]["get"]["parameters"]}
 
     assert parameters == {"service", "backend", "client", "state", "protocol", "limit"}
-    assert "Statistics" in document["components"]["schemas"]
+    assert {"Statistics", "ErrorAnswer"} <= set(document["components"]["schemas"])
+    assert "HTTPValidationError" not in document["components"]["schemas"]
 
 
 def test_other_requests_are_answered_while_one_waits(served) -> None:
