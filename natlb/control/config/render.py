@@ -1,0 +1,113 @@
+"""A configuration as YAML with every default spelled out: what `natlb validate --show` prints.
+
+Law: what is written here loads again, and is an equal `Config`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from natlb.control.config.values import (
+    API_LISTEN,
+    BackendConfig,
+    Config,
+    NetnsSide,
+    ServiceConfig,
+    Side,
+    Timeouts,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9._/-]*(?:://?[A-Za-z0-9._/:-]*[A-Za-z0-9._/-])?")
+_PLAIN_ENDPOINT = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+(?::[0-9]+)?")
+_WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+"""What YAML 1.1 or 1.2 takes for something else than text."""
+
+
+def render_config(config: Config, netns: int | None = None) -> str:
+    """Return a configuration as YAML; with `netns`, the default socket names that namespace."""
+    return "\n".join(_lines(config, netns)) + "\n"
+
+
+def _lines(config: Config, netns: int | None) -> Iterator[str]:
+    """Yield all lines."""
+    yield "datapath:"
+    yield f"  driver: {config.datapath.driver}"
+    yield _side("public", config.datapath.public)
+    yield _side("private", config.datapath.private)
+    yield f"  max_flows: {config.datapath.max_flows}"
+    yield "timeouts:"
+    yield from _timeouts(config.timeouts, "  ")
+    yield "services:"
+    for service in config.services.values():
+        yield from _service(service)
+    yield "api:"
+    yield f"  listen: {_text(api_listen(config, netns))}"
+    yield f"state: {_text(config.state)}"
+    yield "log:"
+    yield f"  level: {config.log.level}"
+    yield f"  format: {config.log.format}"
+
+
+def api_listen(config: Config, netns: int | None) -> str:
+    """Return where the API listens, in the namespace with this inode number."""
+    default = API_LISTEN if netns is None else API_LISTEN.replace("NETNS", str(netns))
+    return default if config.api.listen is None else config.api.listen
+
+
+def _side(name: str, side: Side | None) -> str:
+    """Return a side; one that natlb finds by itself is a comment, since no value means it."""
+    if side is None:
+        return f"  # {name}: found from addresses and routes"
+    if isinstance(side, NetnsSide):
+        return f"  {name}: {{netns: {_text(side.netns)}}}"
+    return f"  {name}: [{', '.join(_text(interface) for interface in side)}]"
+
+
+def _service(service: ServiceConfig) -> Iterator[str]:
+    """Yield the lines of a service."""
+    yield f"  {_text(service.name)}:"
+    if len(service.listen) == 1:
+        yield f"    listen: {_text(str(service.listen[0]))}"
+    else:
+        yield "    listen:"
+        yield from (f"      - {_text(str(listen))}" for listen in service.listen)
+    yield "    mode: packet"
+    yield f"    policy: {service.policy.name}"
+    yield "    backends:" if service.backends else "    backends: []"
+    yield from (f"      - {_backend(backend)}" for backend in service.backends)
+    yield "    check: none"
+    yield f"    no_backend: {service.no_backend}"
+    yield "    timeouts:"
+    yield from _timeouts(service.timeouts, "      ")
+
+
+def _backend(backend: BackendConfig) -> str:
+    """Return a backend, by its address alone where that is its name."""
+    if backend.name == backend.written:
+        return _text(backend.written)
+    return f"{{name: {_text(backend.name)}, address: {_text(backend.written)}}}"
+
+
+def _timeouts(timeouts: Timeouts, indent: str) -> Iterator[str]:
+    """Yield a line for each timeout."""
+    for field in fields(timeouts):
+        yield f"{indent}{field.name}: {_seconds(getattr(timeouts, field.name))}"
+
+
+def _seconds(seconds: float) -> str:
+    """Return seconds as the shortest number that reads back the same."""
+    return str(int(seconds)) if seconds.is_integer() else repr(seconds)
+
+
+def _text(text: str) -> str:
+    """Return text as YAML, in quotes where it could be taken for something else."""
+    plain = _PLAIN.fullmatch(text) or _PLAIN_ENDPOINT.fullmatch(text)
+    if plain and text.lower() not in _WORDS:
+        return text
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,201 @@
+"""The small languages inside a configuration's values: durations, listens, endpoints, names.
+
+Each function returns what a value means, or raises `ValueError` with words that say what was
+expected. Nothing is resolved: natlb reads addresses, never names from DNS.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import TYPE_CHECKING
+
+from natlb.control.config.problems import described, quoted
+from natlb.control.config.values import Address, Listen, NetnsSide, Side, endpoint
+
+if TYPE_CHECKING:
+    from natlb.model import ProtocolName
+
+MAX_DURATION = 24 * 86_400.0
+"""Timeouts are kept as milliseconds in 32 bits, and compared as differences: half of that range."""
+MIN_DURATION = 0.001
+MAX_SOCKET_PATH = 107
+"""Linux: sockaddr_un.sun_path holds 108 octets, the last of them zero."""
+MAX_PATH = 4095
+"""Linux: PATH_MAX without the zero."""
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)(ms|s|m|h|d)")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_LISTEN = re.compile(r"(?:([A-Za-z0-9+.-]*)://)?(.*)", re.DOTALL)
+_ENDPOINT = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::(.*))?", re.DOTALL)
+_INTERFACE = re.compile(r"[!-.0-9;-~]{1,15}")  # printable ASCII without ':' and '/'
+_NETNS = re.compile(r"[!-.0-~]{1,255}")
+
+_NOWHERE: tuple[tuple[IPv4Network | IPv6Network, str], ...] = tuple(
+    (ip_network(prefix), kind)
+    for prefix, kind in (
+        ("0.0.0.0/32", "the unspecified address"),
+        ("0.0.0.0/8", "an address of no network (0.0.0.0/8)"),
+        ("127.0.0.0/8", "a loopback address"),
+        ("169.254.0.0/16", "a link-local address"),
+        ("224.0.0.0/4", "a multicast address"),
+        ("255.255.255.255/32", "the broadcast address"),
+        ("240.0.0.0/4", "a reserved address (240.0.0.0/4)"),
+        ("::/128", "the unspecified address"),
+        ("::1/128", "a loopback address"),
+        ("::ffff:0:0/96", "an IPv4-mapped address"),
+        ("fe80::/10", "a link-local address"),
+        ("ff00::/8", "a multicast address"),
+    )
+)
+"""Addresses that the core drops as martians (RFC 6890), and those that no router forwards."""
+
+
+def parse_duration(value: object) -> float:
+    """Return seconds, of a number of them or of a text with a unit."""
+    seconds = _seconds(value)
+    if not seconds > 0:  # and so is what is not a number, which compares to nothing
+        raise ValueError(f"must be longer than 0, not {described(value)}")
+    if seconds < MIN_DURATION:
+        raise ValueError(f"{described(value)} is less than a millisecond")
+    if seconds > MAX_DURATION:
+        raise ValueError(
+            f"{described(value)} is more than 24 days, which is all that"
+            " 32 bits of milliseconds can hold"
+        )
+    return float(seconds)
+
+
+def _seconds(value: object) -> int | float:
+    """Return a number of seconds, whatever it is."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(
+            "must be seconds (a number), or a text with the unit ms, s, m, h or d"
+            f" like '30s', not {described(value)}"
+        )
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def parse_listen(value: object) -> Listen:
+    """Return what `tcp://ADDRESS:PORT` or `udp://ADDRESS:PORT` means."""
+    if not isinstance(value, str):
+        raise ValueError(f"must be like tcp://203.0.113.10:80, not {described(value)}")  # noqa: TRY004 - one kind of error: bad input
+    found = _LISTEN.fullmatch(value)
+    assert found is not None
+    address, port = parse_endpoint(found[2])
+    if port is None:
+        raise ValueError(
+            f"{quoted(value)} has no port; write it like {_example(address, found[1])}"
+        )
+    if found[1] not in {"tcp", "udp"}:
+        hint = " or ".join(f"{p}://{endpoint(address, port)}" for p in ("tcp", "udp"))
+        raise ValueError(f"{quoted(value)} has no protocol that natlb carries; write {hint}")
+    protocol: ProtocolName = "tcp" if found[1] == "tcp" else "udp"
+    return Listen(protocol, address, port)
+
+
+def _example(address: Address, protocol: str | None) -> str:
+    """Return how a listen on an address could look."""
+    return f"{protocol if protocol == 'udp' else 'tcp'}://{endpoint(address, 80)}"
+
+
+def parse_endpoint(text: str) -> tuple[Address, int | None]:
+    """Return address and port of `ADDRESS[:PORT]`; IPv6 with a port has brackets."""
+    if text.count(":") > 1 and not text.startswith("["):
+        return _parse_address(text), None
+    found = _ENDPOINT.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{quoted(text)} is not ADDRESS or ADDRESS:PORT")
+    address = _parse_address(found[2] if found[1] is None else found[1])
+    if (found[1] is not None) != (address.version == 6):
+        raise ValueError(f"{quoted(text)}: brackets are for IPv6 addresses")
+    return address, None if found[3] is None else _parse_port(found[3])
+
+
+def _parse_port(text: str) -> int:
+    """Return a port number."""
+    if not re.fullmatch(r"[0-9]+", text):
+        raise ValueError(f"port {quoted(text)} is not a number")
+    if len(text) > 5 or not 1 <= int(text) <= 65535:
+        raise ValueError(f"port {text:.20} is not in 1..65535")
+    return int(text)
+
+
+def _parse_address(text: str) -> Address:
+    """Return an address that packets can be sent to from elsewhere."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        raise ValueError(f"{quoted(text)} is not an IP address") from None
+    if "%" in text:
+        raise ValueError(f"{quoted(text)} has a zone; natlb takes none")
+    for network, kind in _NOWHERE:
+        if address in network:
+            raise ValueError(f"{address} is {kind}")
+    return address
+
+
+def parse_name(value: object) -> str:
+    """Return the name of a service or backend."""
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise ValueError(
+            f"{described(value)} is no name: 1 to 64 letters, digits, '.', '_' and '-'"
+        )
+    return value
+
+
+def parse_side(value: object) -> Side:
+    """Return the interfaces of a side, or the namespace that is the side."""
+    if isinstance(value, Mapping) and set(value) == {"netns"}:
+        return NetnsSide(_parse_netns(value["netns"]))
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError(
+            f"must be a list of interfaces like [eth0], or {{netns: NAME}}, not {_side_text(value)}"
+        )
+    names = tuple(_parse_interface(item) for item in value)
+    if len(set(names)) < len(names):
+        raise ValueError("names an interface twice")
+    return names
+
+
+def _side_text(value: object) -> str:
+    """Return a value that is no side, for a message."""
+    return "an empty list" if value in ([], ()) else described(value)
+
+
+def _parse_interface(value: object) -> str:
+    """Return an interface's name (Linux: dev_valid_name in net/core/dev.c)."""
+    if not isinstance(value, str) or not _INTERFACE.fullmatch(value) or value in {".", ".."}:
+        raise ValueError(f"{described(value)} cannot be an interface's name")
+    return value
+
+
+def _parse_netns(value: object) -> str:
+    """Return a namespace's name: a file's name in /run/netns."""
+    if not isinstance(value, str) or not _NETNS.fullmatch(value) or value in {".", ".."}:
+        raise ValueError(f"{described(value)} cannot be a network namespace's name")
+    return value
+
+
+def parse_api_listen(value: object) -> str:
+    """Return `unix:/PATH`."""
+    if not isinstance(value, str) or not value.startswith("unix:/"):
+        raise ValueError(f"must be like unix:/run/natlb.sock, not {described(value)}")
+    path = parse_path(value.removeprefix("unix:"))
+    if len(path.encode()) > MAX_SOCKET_PATH:
+        raise ValueError(f"a socket's path has at most {MAX_SOCKET_PATH} octets")
+    return value
+
+
+def parse_path(value: object) -> str:
+    """Return the absolute path of a file or directory; whether it exists is not asked."""
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ValueError(f"must be an absolute path, not {described(value)}")
+    if not value.isprintable() or len(value.encode()) > MAX_PATH:
+        raise ValueError(f"{quoted(value)} cannot be a path: it is too long, or does not print")
+    return value

@@ -1,0 +1,141 @@
+"""The configuration as natlb acts on it: every name resolved, every default filled in.
+
+Whatever is here has been checked: `load.py` alone makes these values, and it refuses what would
+break a promise below. Two configurations that mean the same are equal, whatever they were
+written in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+from typing import Literal
+
+from natlb.model import ProtocolName  # noqa: TC001 - pydantic asks for the types of `Listen`
+
+Address = IPv4Address | IPv6Address
+DriverName = Literal["auto", "tun"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
+NoBackend = Literal["reject", "drop"]
+
+API_LISTEN = "unix:/run/natlb/NETNS/natlb.sock"
+"""Where the API listens unless told; NETNS stands for the inode number of the namespace."""
+MAX_FLOWS = 1 << 20
+STATE = "/var/lib/natlb"
+
+
+def endpoint(address: Address, port: int | None) -> str:
+    """Return `ADDRESS:PORT`, or the address alone; IPv6 in brackets where a port follows."""
+    if port is None:
+        return str(address)
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """A protocol, VIP and port that clients call."""
+
+    protocol: ProtocolName
+    address: Address
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.protocol}://{endpoint(self.address, self.port)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyConfig:
+    """How a new flow gets its backend."""
+
+    name: str = "round-robin"
+    parameters: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendConfig:
+    """One real server's endpoint; `port` None keeps the port that the client called.
+
+    `written` is the address as the configuration spells it, which is also the default name.
+    """
+
+    name: str
+    address: Address
+    port: int | None
+    written: str
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds without a packet after which a flow ends (RFC 5382 REQ-5, RFC 4787 REQ-5)."""
+
+    tcp_established: float = 7440.0
+    tcp_opening: float = 240.0
+    tcp_transitory: float = 240.0
+    udp: float = 300.0
+    udp_unreplied: float = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceConfig:
+    """What clients call, and the pool that answers; all of it is of one IP version.
+
+    `timeouts` are the service's own, and the global ones where it has none.
+    """
+
+    name: str
+    listen: tuple[Listen, ...]
+    backends: tuple[BackendConfig, ...]
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    nat: Literal["dnat"] = "dnat"
+    no_backend: NoBackend = "reject"
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+
+@dataclass(frozen=True, slots=True)
+class NetnsSide:
+    """A side that is another network namespace, by the name `ip netns` knows it by."""
+
+    netns: str
+
+
+Side = tuple[str, ...] | NetnsSide
+"""Where one side's packets come in: interfaces of natlb's own namespace, or another namespace."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatapathConfig:
+    """Where packets come in; a side that is None is found from addresses and routes."""
+
+    driver: DriverName = "auto"
+    public: Side | None = None
+    private: Side | None = None
+    max_flows: int = MAX_FLOWS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiConfig:
+    """Where commands reach natlb: `unix:/PATH`, or None for `API_LISTEN`."""
+
+    listen: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    """What is logged, and in which form."""
+
+    level: LogLevel = "info"
+    format: LogFormat = "text"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A whole configuration; services stand in the order of the file."""
+
+    services: dict[str, ServiceConfig]
+    datapath: DatapathConfig = field(default_factory=DatapathConfig)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    api: ApiConfig = field(default_factory=ApiConfig)
+    state: str = STATE
+    log: LogConfig = field(default_factory=LogConfig)

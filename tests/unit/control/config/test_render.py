@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from natlb.control.config.load import config_from_mapping, parse_config
+from natlb.control.config.problems import InvalidConfigError
+from natlb.control.config.render import api_listen, render_config
+from natlb.control.config.shape import PARTS
+
+SMALLEST = {
+    "services": {"web": {"listen": "tcp://203.0.113.10:80", "backends": ["10.77.0.11:8080"]}}
+}
+SHOWN = """\
+datapath:
+  driver: auto
+  # public: found from addresses and routes
+  # private: found from addresses and routes
+  max_flows: 1048576
+timeouts:
+  tcp_established: 7440
+  tcp_opening: 240
+  tcp_transitory: 240
+  udp: 300
+  udp_unreplied: 120
+services:
+  web:
+    listen: tcp://203.0.113.10:80
+    mode: packet
+    policy: round-robin
+    backends:
+      - 10.77.0.11:8080
+    check: none
+    no_backend: reject
+    timeouts:
+      tcp_established: 7440
+      tcp_opening: 240
+      tcp_transitory: 240
+      udp: 300
+      udp_unreplied: 120
+api:
+  listen: unix:/run/natlb/NETNS/natlb.sock
+state: /var/lib/natlb
+log:
+  level: info
+  format: text
+"""
+
+
+def test_the_smallest_configuration_is_shown_with_every_default() -> None:
+    """What natlb will do is then in one place."""
+    assert render_config(config_from_mapping(SMALLEST)) == SHOWN
+
+
+def test_every_key_of_this_version_is_shown() -> None:
+    """A new key without a line here would be a default that nobody sees."""
+    missing = {
+        key for part in PARTS.values() for key in part.model_fields if f"{key}:" not in SHOWN
+    }
+
+    assert missing == {"name", "address"}  # of a policy and a backend, which have short forms
+
+
+def test_the_default_socket_can_be_shown_for_a_namespace() -> None:
+    """With its inode number, where it is known."""
+    config = config_from_mapping(SMALLEST)
+
+    assert api_listen(config, 4026531840) == "unix:/run/natlb/4026531840/natlb.sock"
+    assert "listen: unix:/run/natlb/4026531840/natlb.sock\n" in render_config(config, 4026531840)
+
+
+def test_a_given_socket_is_shown_as_it_is() -> None:
+    """No namespace is put in."""
+    config = config_from_mapping({**SMALLEST, "api": {"listen": "unix:/run/NETNS.sock"}})
+
+    assert api_listen(config, 5) == "unix:/run/NETNS.sock"
+
+
+@pytest.mark.parametrize("name", ["on", "null", "1", "1e3", "0x10", ".", "-", "true", "y"])
+def test_names_that_yaml_would_take_for_something_else_come_back(name: str) -> None:
+    """Some of them only YAML 1.1 readers would."""
+    backend = {"name": name, "address": "10.0.0.1"}
+    web = {"listen": "tcp://203.0.113.10:80", "backends": [backend]}
+    config = config_from_mapping({"services": {name: web}})
+
+    assert parse_config(render_config(config), "f") == config
+
+
+NAMES = st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True)
+SECONDS = st.one_of(
+    st.integers(1, 2_000_000),
+    st.floats(0.001, 2_073_600),
+    st.sampled_from(["500ms", "1.5m", "2h", "24d"]),
+)
+TIMEOUTS = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(["tcp_established", "tcp_opening", "udp"], SECONDS)
+)
+PORTS = st.integers(1, 65535)
+PATHS = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=20).map("/{}".format)
+
+
+def endpoints(version: int) -> st.SearchStrategy[str]:
+    """Return backends of one IP version as they may be written."""
+    if version == 4:
+        hosts = st.integers(1, 65000).map(lambda n: str(IPv4Address(0x0A000000 + n)))
+        return st.one_of(hosts, st.builds("{}:{}".format, hosts, PORTS))
+    hosts = st.integers(1, 65000).map(lambda n: str(IPv6Address((0xFD00 << 112) + n)))
+    return st.one_of(hosts, hosts.map(str.upper), st.builds("[{}]:{}".format, hosts, PORTS))
+
+
+def services(version: int) -> st.SearchStrategy[dict[str, Any]]:
+    """Return services of one IP version."""
+    vip = "203.0.113.10" if version == 4 else "[2001:db8::10]"
+    listens = st.builds(f"{{}}://{vip}:{{}}".format, st.sampled_from(["tcp", "udp"]), PORTS)
+    backends = st.one_of(
+        endpoints(version),
+        st.fixed_dictionaries({"name": NAMES, "address": endpoints(version)}),
+    )
+    return st.fixed_dictionaries(
+        {
+            "listen": st.one_of(listens, st.lists(listens, min_size=1, max_size=3)),
+            "backends": st.lists(backends, max_size=4),
+        },
+        optional={
+            "policy": st.sampled_from(["round-robin", "source-hash", {"name": "source-hash"}]),
+            "no_backend": st.sampled_from(["reject", "drop"]),
+            "timeouts": TIMEOUTS,
+        },
+    )
+
+
+INTERFACES = st.from_regex(r"[a-z][a-z0-9.@_-]{0,14}", fullmatch=True)
+SIDES = st.one_of(
+    st.lists(INTERFACES, min_size=1, max_size=3, unique=True),
+    st.fixed_dictionaries({"netns": NAMES}),
+)
+CONFIGS = st.fixed_dictionaries(
+    {
+        "services": st.dictionaries(
+            NAMES, st.one_of(services(4), services(6)), min_size=1, max_size=3
+        )
+    },
+    optional={
+        "datapath": st.fixed_dictionaries(
+            {}, optional={"public": SIDES, "private": SIDES, "max_flows": st.integers(1, 1 << 23)}
+        ),
+        "timeouts": TIMEOUTS,
+        "api": st.fixed_dictionaries({"listen": PATHS.map("unix:{}".format)}),
+        "state": PATHS,
+        "log": st.fixed_dictionaries({"level": st.sampled_from(["debug", "error"])}),
+    },
+)
+
+
+@given(CONFIGS)
+@settings(deadline=None, max_examples=200)
+def test_what_is_shown_loads_again_and_is_equal(mapping: dict[str, Any]) -> None:
+    """So `--show` can be kept as the file."""
+    try:
+        config = config_from_mapping(mapping)
+    except InvalidConfigError:
+        return  # two of a kind by chance
+
+    assert parse_config(render_config(config), "f") == config

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from natlb.control.config.scalars import (
+    MAX_SOCKET_PATH,
+    parse_api_listen,
+    parse_duration,
+    parse_endpoint,
+    parse_listen,
+    parse_name,
+    parse_path,
+    parse_side,
+)
+from natlb.control.config.values import Listen, NetnsSide, endpoint
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (30, 30.0),
+        (0.5, 0.5),
+        ("500ms", 0.5),
+        ("30s", 30.0),
+        ("1m", 60.0),
+        ("1.5m", 90.0),
+        ("2h", 7200.0),
+        ("1d", 86400.0),
+        ("24d", 2073600.0),
+        (0.001, 0.001),
+    ],
+)
+def test_a_duration_is_seconds_or_has_a_unit(value: object, seconds: float) -> None:
+    """All the units that the docs name."""
+    assert parse_duration(value) == seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("30", "must be seconds"),
+        ("30 s", "must be seconds"),
+        ("1h30m", "must be seconds"),
+        ("-1s", "must be seconds"),
+        ("1w", "must be seconds"),
+        ("\u0663s", "must be seconds"),
+        ("9" * 10_000 + "s", "must be seconds"),
+        (True, "must be seconds"),
+        ([], "must be seconds"),
+        (0, "must be longer than 0, not 0"),
+        (-5, "must be longer than 0, not -5"),
+        (float("nan"), "must be longer than 0, not nan"),
+        ("0s", "must be longer than 0"),
+        (0.0001, "less than a millisecond"),
+        ("25d", "more than 24 days, which is all that 32 bits of milliseconds can hold"),
+        (float("inf"), "more than 24 days"),
+        pytest.param(10**5000, "a huge number is more than 24 days", id="huge"),
+    ],
+)
+def test_what_is_no_duration_is_refused(value: object, message: str) -> None:
+    """A text without a unit may be anything; more than 24 days does not fit the table."""
+    with pytest.raises(ValueError, match=message):
+        parse_duration(value)
+
+
+def test_a_listen_is_a_protocol_an_address_and_a_port() -> None:
+    """And prints as it is written."""
+    assert parse_listen("tcp://203.0.113.10:80") == Listen("tcp", IPv4Address("203.0.113.10"), 80)
+    assert str(parse_listen("udp://[2001:DB8::0:1]:53")) == "udp://[2001:db8::1]:53"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (80, r"must be like tcp://203\.0\.113\.10:80, not 80"),
+        ("", "'' is not an IP address"),
+        ("tcp://", "'' is not an IP address"),
+        ("203.0.113.10:80", "write tcp://203.0.113.10:80 or udp://203.0.113.10:80"),
+        ("http://203.0.113.10:80", "has no protocol that natlb carries"),
+        ("TCP://203.0.113.10:80", "has no protocol that natlb carries"),
+        ("tcp://203.0.113.10", "has no port; write it like tcp://203.0.113.10:80"),
+        ("udp://2001:db8::1", r"has no port; write it like udp://\[2001:db8::1\]:80"),
+        ("tcp://203.0.113.10:0", "port 0 is not in 1..65535"),
+        ("tcp://203.0.113.10:70000", "port 70000 is not in 1..65535"),
+        ("tcp://203.0.113.10:" + "9" * 5000, "port 9999"),
+        ("tcp://203.0.113.10:http", "port 'http' is not a number"),
+        ("tcp://203.0.113.10:\u0668\u0660", "is not a number"),
+        ("tcp://203.0.113.10:", "port '' is not a number"),
+        ("tcp://203.0.113.10:80/", "port '80/' is not a number"),
+        ("tcp://example.org:80", "'example.org' is not an IP address"),
+        ("tcp://203.0.113.010:80", "is not an IP address"),
+        ("tcp://[203.0.113.10]:80", "brackets are for IPv6 addresses"),
+        ("tcp://[2001:db8::1:80", "is not ADDRESS or ADDRESS:PORT"),
+        ("tcp:// 203.0.113.10:80", "is not an IP address"),
+        ("tcp://203.0.113.10:80\n", "is not a number"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_is_no_listen_is_refused(value: object, message: str) -> None:
+    """With what it should look like."""
+    with pytest.raises(ValueError, match=message):
+        parse_listen(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "port"),
+    [
+        ("10.77.0.11", "10.77.0.11", None),
+        ("10.77.0.11:8080", "10.77.0.11", 8080),
+        ("fd00::1", "fd00::1", None),
+        ("[fd00::1]", "fd00::1", None),
+        ("[fd00::1]:8080", "fd00::1", 8080),
+    ],
+)
+def test_an_endpoint_is_an_address_with_or_without_a_port(
+    text: str, address: str, port: int | None
+) -> None:
+    """IPv6 without a port may go without brackets."""
+    assert (str(parse_endpoint(text)[0]), parse_endpoint(text)[1]) == (address, port)
+
+
+@given(st.ip_addresses(), st.integers(1, 65535))
+def test_an_endpoint_reads_back_as_it_prints(address: IPv4Address | IPv6Address, port: int) -> None:
+    """Unless it is an address that nothing may be sent to."""
+    try:
+        assert parse_endpoint(endpoint(address, port)) == (address, port)
+    except ValueError as error:
+        assert str(address) in str(error)  # noqa: PT017 - either way is right
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        ("0.0.0.0", "the unspecified address"),
+        ("0.1.2.3", "an address of no network"),
+        ("127.0.0.1", "a loopback address"),
+        ("169.254.1.1", "a link-local address"),
+        ("224.0.0.1", "a multicast address"),
+        ("239.255.255.255", "a multicast address"),
+        ("240.0.0.1", "a reserved address"),
+        ("255.255.255.255", "the broadcast address"),
+        ("::", "the unspecified address"),
+        ("::1", "a loopback address"),
+        ("::ffff:10.0.0.1", "an IPv4-mapped address"),
+        ("fe80::1", "a link-local address"),
+        ("febf::1", "a link-local address"),
+        ("ff02::1", "a multicast address"),
+        ("fe80::1%eth0", "has a zone"),
+        ("2001:db8::1%eth0", "has a zone"),
+    ],
+)
+def test_an_address_that_packets_cannot_be_sent_to_is_refused(address: str, kind: str) -> None:
+    """The core drops them as martians; a configuration with one would be a silent hole."""
+    with pytest.raises(ValueError, match=kind):
+        parse_endpoint(address)
+
+
+@pytest.mark.parametrize("name", ["web", "80", "a.b-c_d", "x" * 64, ".", "Web"])
+def test_a_name_is_letters_digits_dots_and_dashes(name: str) -> None:
+    """It stands in paths and filters."""
+    assert parse_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "é", "x" * 65, "a\n", 80, None, "a:b"])
+def test_what_is_no_name_is_refused(name: object) -> None:
+    """A slash would break `service/backend`."""
+    with pytest.raises(ValueError, match="is no name"):
+        parse_name(name)
+
+
+def test_a_side_is_interfaces_or_a_namespace() -> None:
+    """Interfaces of natlb's own namespace, or the side is another one."""
+    assert parse_side(["eth0", "eth0.100", "bond-1"]) == ("eth0", "eth0.100", "bond-1")
+    assert parse_side({"netns": "private"}) == NetnsSide("private")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("eth0", r"must be a list of interfaces like \[eth0\], or {netns: NAME}, not 'eth0'"),
+        ([], "not an empty list"),
+        ({}, "not a mapping"),
+        ({"netns": "a", "b": 1}, "not a mapping"),
+        (["eth0", "eth0"], "names an interface twice"),
+        (["x" * 16], "cannot be an interface's name"),
+        (["a/b"], "cannot be an interface's name"),
+        (["a:b"], "cannot be an interface's name"),
+        ([".."], "cannot be an interface's name"),
+        (["a b"], "cannot be an interface's name"),
+        ([7], "cannot be an interface's name"),
+        ({"netns": "../x"}, "cannot be a network namespace's name"),
+        ({"netns": ".."}, "cannot be a network namespace's name"),
+        ({"netns": 5}, "cannot be a network namespace's name"),
+    ],
+)
+def test_what_is_no_side_is_refused(value: object, message: str) -> None:
+    """Names as the kernel takes them; a path would leave /run/netns."""
+    with pytest.raises(ValueError, match=message):
+        parse_side(value)
+
+
+def test_the_api_listens_on_a_path() -> None:
+    """The longest that the kernel takes is taken."""
+    longest = "unix:/" + "x" * (MAX_SOCKET_PATH - 1)
+
+    assert parse_api_listen(longest) == longest
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("unix:natlb.sock", "must be like unix:/run/natlb.sock"),
+        ("/run/natlb.sock", "must be like unix:/run/natlb.sock"),
+        (5, "must be like"),
+        ("unix:/" + "x" * MAX_SOCKET_PATH, "at most 107 octets"),
+        ("unix:/" + "é" * 60, "at most 107 octets"),
+        ("unix:/a\x00b", "cannot be a path"),
+        ("unix:/a\ud800", "cannot be a path"),
+    ],
+)
+def test_what_the_api_cannot_listen_on_is_refused(value: object, message: str) -> None:
+    """sockaddr_un is short, and counts octets."""
+    with pytest.raises(ValueError, match=message):
+        parse_api_listen(value)
+
+
+@pytest.mark.parametrize("value", ["var/lib", "", 5, None, "/a\nb", "/" + "x" * 4096, "/\ud800"])
+def test_what_is_no_absolute_path_is_refused(value: object) -> None:
+    """A daemon has no directory to be relative to."""
+    with pytest.raises(ValueError, match="path"):
+        parse_path(value)
