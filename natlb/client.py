@@ -255,26 +255,29 @@ def _values(kind: type[T], document: object) -> list[T]:
 
 def _value(kind: type[T], document: object) -> T:
     """Return a value of the model from its JSON; fields that a later natlb added are left out."""
-    if not isinstance(document, dict):
+    plain, nested = _shape(kind)  # type: ignore[arg-type] # every class is hashable
+    if not isinstance(document, dict) or not document.keys() >= {*plain, *nested}:
         raise _other_version(kind)
-    hints = _hints(kind)  # type: ignore[arg-type] # every class is hashable
-    if hints.keys() - document.keys():
-        raise _other_version(kind)
-    return kind(**{name: _field(hint, document[name]) for name, hint in hints.items()})
-
-
-def _field(hint: Any, document: Any) -> Any:
-    if is_dataclass(hint):
-        return _value(hint, document)  # type: ignore[arg-type] # a class, as hints are
-    items = get_args(hint)
-    if isinstance(document, list) and items and is_dataclass(items[0]):
-        return _values(items[0], document)  # type: ignore[arg-type] # as above
-    return document
+    fields = {name: document[name] for name in plain}
+    for name, inner in nested.items():
+        part = document[name]
+        fields[name] = _values(inner, part) if isinstance(part, list) else _value(inner, part)
+    return kind(**fields)
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
+def _shape(kind: type) -> tuple[list[str], dict[str, type]]:
+    """Return the fields of a kind of value: those JSON has as they are, those of a kind again."""
+    inner = {
+        name: [each for each in (hint, *get_args(hint)) if _is_kind(each)]
+        for name, hint in get_type_hints(kind).items()
+    }
+    nested = {name: each[0] for name, each in inner.items() if each}
+    return [name for name in inner if name not in nested], nested
+
+
+def _is_kind(hint: object) -> bool:
+    return isinstance(hint, type) and is_dataclass(hint)
 
 
 def _other_version(kind: type) -> UnavailableError:
