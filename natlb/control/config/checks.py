@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from natlb.control.config.values import Address, Listen
 
 MAX_SERVICES = 4096
-"""A service's index has 12 bits in the tables."""
+"""So many have counters and policy state: `natlb.core.layout.MOST_SERVICES`."""
 MAX_BACKENDS = 65_535
-"""A backend's index has 16 bits in a flow's row, and one of them means "none"."""
+"""A backend's index has 16 bits in a flow's row, and one value of them means "none"."""
 
 Finding = tuple[Path, str]
 

@@ -46,7 +46,7 @@ PolicyName = Literal["round-robin", "source-hash"]
 DEFAULTS = Timeouts()
 
 LARGEST_TABLE = (1 << 24) - 1
-"""The index of the flow table keeps row numbers in 24 bits, and one of them for "none"."""
+"""The index of the flow table keeps row numbers in 24 bits, and one value for "none"."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import pytest
 from natlb.control.config import checks
 from natlb.control.config.load import config_from_mapping
 from natlb.control.config.problems import InvalidConfigError
+from natlb.core.layout import MOST_BACKENDS, MOST_SERVICES
 
 VIP = "tcp://203.0.113.10:80"
 
@@ -122,6 +123,12 @@ def test_a_namespace_beside_an_interface_is_no_clash() -> None:
     datapath = {"public": ["eth0"], "private": {"netns": "eth0"}}
 
     assert not said(service(VIP), datapath=datapath)
+
+
+def test_the_limits_are_not_above_those_of_the_core() -> None:
+    """They stand twice, because a configuration is read without NumPy."""
+    assert checks.MAX_SERVICES <= MOST_SERVICES
+    assert checks.MAX_BACKENDS < MOST_BACKENDS
 
 
 def test_more_services_than_indexes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
