@@ -31,8 +31,6 @@ class Limits:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http":
-            return
         body = await _read(receive)
         if body is None:
             return

@@ -152,6 +152,36 @@ def test_a_client_that_takes_no_answer_is_cut(hasty, served) -> None:
         assert hung_up.poll(20_000)
 
 
+def test_a_reader_that_is_slow_gets_all_of_a_long_answer(served) -> None:
+    """Written on as it is read, and kept in nobody's memory meanwhile."""
+    served.instance.table *= 2000
+    last = b"GET /v1/flows HTTP/1.1\r\nhost: n\r\nconnection: close\r\n\r\n"
+    with served.connect() as connection:
+        connection.sendall(last)
+        time.sleep(0.2)  # long enough for every buffer on the way to be full
+        answer = read_all(connection)
+
+    assert answer.count(b'"service": "web"') == 6000
+    assert answer.endswith(b"0\r\n\r\n")
+
+
+def test_an_answer_that_nobody_takes_does_not_keep_the_server(
+    folder, serving_at, monkeypatch
+) -> None:
+    """Control leaves when it is told to."""
+    monkeypatch.setattr(server, "LEAVE_SECONDS", 0)
+    with serving_at(str(folder / "leaving")) as served:
+        served.instance.table *= 20_000
+        connection = served.connect()
+        connection.sendall(STATUS.replace(b"status", b"flows"))
+        assert connection.recv(1)
+    with connection:
+        connection.settimeout(5)
+        cut = read_all(connection)
+
+    assert not cut.endswith(b"0\r\n\r\n")
+
+
 def test_a_half_closed_client_gets_its_answer(served) -> None:
     """`nc -N` and the like close their half as soon as they have asked."""
     assert served.ask(STATUS, close=True).startswith(b"HTTP/1.1 200 ")
