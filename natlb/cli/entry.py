@@ -62,8 +62,8 @@ def _asks_for_json(words: list[str]) -> bool:
 
 def _explained(error: Exception, words: list[str], terms: Terms) -> NatlbError:
     """Return the error as one of natlb's own."""
-    if isinstance(error, NatlbError) and type(error) is not NatlbError:
-        return error
+    if isinstance(error, NatlbError) and (error.exit_code != NatlbError.exit_code or error.fix):
+        return error  # a bug with a remedy is another process's, which has reported it
     if isinstance(error, click.ClickException):
         return _usage(error)
     if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] != "natlb":

@@ -119,6 +119,17 @@ def test_a_bug_is_one_line_and_a_report(command, monkeypatch, folder, error) -> 
     assert "natlb status" in report.read_text()
 
 
+def test_a_bug_of_another_process_is_passed_on_and_not_reported_twice(command, served) -> None:
+    """Control has written its traceback where control writes."""
+    served.instance.failure = ZeroDivisionError()
+
+    assert command("status") == (
+        70,
+        "",
+        "error: a bug in natlb: ZeroDivisionError\nfix: see natlb's log for its traceback\n",
+    )
+
+
 def test_a_bug_shows_its_traceback_to_who_debugs(process, folder) -> None:
     """`--debug` may stand before the command or after it."""
     (folder / "sitecustomize.py").write_text(
