@@ -172,10 +172,8 @@ def _show(found: Findings, topology: str, count: int, screen: Screen) -> None:
     screen.show([Row(""), *service_table(found.services, found.backends, found.seconds())])
     screen.show([Row(""), *client_table(found.outcomes), *error_rows(found.outcomes), Row("")])
     for outcome in found.hashed():
-        screen.say(
-            f"{outcome.service}: {outcome.sources} client addresses, "
-            f"{outcome.moved} of them answered by more than one backend"
-        )
+        kept = f"{outcome.sources - outcome.moved} of {outcome.sources} client addresses"
+        screen.say(f"{outcome.service}: {kept} were answered by one backend each")
     screen.say(f"errors {found.errors}", "red" if found.errors else "green")
 
 

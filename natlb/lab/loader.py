@@ -70,17 +70,11 @@ class Tally:
     """The counts of a phase while it runs."""
 
     phase: Phase
-    taken: int = 0
+    sent: int = 0
     latencies: list[int] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
     backends: Counter[str] = field(default_factory=Counter)
     answerers: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-
-    def take(self) -> bool:
-        """Return whether there is one more to send, and count it as sent."""
-        left = self.taken < self.phase.count
-        self.taken += left
-        return left
 
     def answered(self, source: str, backend: str, began_ns: int) -> None:
         """Count an answer."""
@@ -97,7 +91,7 @@ class Tally:
             service=phase.service,
             kind=phase.kind,
             address=phase.address,
-            sent=self.taken,
+            sent=self.sent,
             answered=len(self.latencies),
             seconds=round(seconds, 3),
             backends=dict(sorted(self.backends.items())),
@@ -106,6 +100,61 @@ class Tally:
             sources=len(self.answerers),
             moved=sum(len(names) > 1 for names in self.answerers.values()),
         )
+
+
+@dataclass(slots=True)
+class Lane:
+    """One of the senders of a phase: its source address, and its share of what is to be sent.
+
+    Shares are equal, so that a backend gets what its connections were given, not what it is
+    quickest at.
+    """
+
+    tally: Tally
+    source: str
+    left: int
+
+    def take(self) -> bool:
+        """Return whether there is one more to send, and count it as sent."""
+        if not self.left:
+            return False
+        self.left -= 1
+        self.tally.sent += 1
+        return True
+
+    def open(self, kind: socket.SocketKind) -> socket.socket:
+        """Return a socket that does not block, bound to the source address."""
+        v6 = ":" in self.tally.phase.address
+        sock = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, kind)
+        sock.settimeout(0)
+        try:
+            if self.source:
+                sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+                sock.bind((self.source, 0))
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    async def connect(self, sock: socket.socket) -> None:
+        """Connect a socket to the service."""
+        place = (self.tally.phase.address, self.tally.phase.port)
+        await asyncio.get_running_loop().sock_connect(sock, place)
+
+    def answered(self, backend: str, began_ns: int) -> None:
+        """Count an answer."""
+        self.tally.answered(self.source, backend, began_ns)
+
+
+def make_lanes(tally: Tally) -> list[Lane]:
+    """Return the senders of a phase, the sources taken in turn."""
+    phase = tally.phase
+    sources = phase.sources or [""]
+    lanes = min(phase.concurrency, phase.count)
+    share, rest = divmod(phase.count, lanes)
+    return [
+        Lane(tally, sources[lane % len(sources)], share + (lane < rest)) for lane in range(lanes)
+    ]
 
 
 def percentiles(latencies_ns: list[int]) -> dict[str, float]:
@@ -127,13 +176,8 @@ async def run_phase(phase: Phase, deadline: float, report: Callable[[Tally], Non
     send = senders.get(phase.kind, send_datagrams)
     began = time.perf_counter()
     reporter = asyncio.create_task(_report(tally, report))
-    sources = phase.sources or [""]
-    lanes = min(phase.concurrency, phase.count)
-    tasks = [
-        asyncio.create_task(_lane(send, tally, sources[lane % len(sources)]))
-        for lane in range(lanes)
-    ]
-    await asyncio.wait([*tasks], timeout=deadline)
+    tasks = [asyncio.create_task(_work(send, lane)) for lane in make_lanes(tally)]
+    await asyncio.wait(tasks, timeout=deadline)
     for task in (reporter, *tasks):
         task.cancel()
     await asyncio.gather(reporter, *tasks, return_exceptions=True)
@@ -146,84 +190,65 @@ async def _report(tally: Tally, report: Callable[[Tally], None]) -> None:
         report(tally)
 
 
-async def _lane(
-    send: Callable[[Tally, str], Coroutine[None, None, None]], tally: Tally, source: str
-) -> None:
+async def _work(send: Callable[[Lane], Coroutine[None, None, None]], lane: Lane) -> None:
     """Send until there is no more to send.
 
     `send` is called with one request taken, takes more while all goes well, and raises for the
     one it holds: that is one error, and the lane begins afresh.
     """
-    while tally.take():
+    errors = lane.tally.errors
+    while lane.take():
         try:
-            await send(tally, source)
+            await send(lane)
         except TimeoutError:
-            tally.errors["no answer"] += 1
+            errors["no answer"] += 1
         except OSError as error:
-            tally.errors[os.strerror(error.errno).lower() if error.errno else str(error)] += 1
+            errors[os.strerror(error.errno).lower() if error.errno else str(error)] += 1
         except BadAnswerError as error:
-            tally.errors[str(error)] += 1
+            errors[str(error)] += 1
 
 
-async def send_connections(tally: Tally, source: str) -> None:
+async def send_connections(lane: Lane) -> None:
     """Send one request over a connection of its own."""
     began = time.perf_counter_ns()
     async with asyncio.timeout(ANSWER_SECONDS):
-        with open_socket(tally.phase, source, socket.SOCK_STREAM) as sock:
-            await _connect(sock, tally.phase)
+        with lane.open(socket.SOCK_STREAM) as sock:
+            await lane.connect(sock)
             backend = await _ask(sock, REQUEST % b"Connection: close\r\n")
-    tally.answered(source, backend, began)
+    lane.answered(backend, began)
 
 
-async def send_requests(tally: Tally, source: str) -> None:
+async def send_requests(lane: Lane) -> None:
     """Send requests over one kept connection, each when the one before was answered."""
     began = time.perf_counter_ns()
-    with open_socket(tally.phase, source, socket.SOCK_STREAM) as sock:
+    with lane.open(socket.SOCK_STREAM) as sock:
         async with asyncio.timeout(ANSWER_SECONDS):
-            await _connect(sock, tally.phase)
+            await lane.connect(sock)
         while True:
             async with asyncio.timeout(ANSWER_SECONDS):
                 backend = await _ask(sock, REQUEST % b"")
-            tally.answered(source, backend, began)
-            if not tally.take():
+            lane.answered(backend, began)
+            if not lane.take():
                 return
             began = time.perf_counter_ns()
 
 
-async def send_datagrams(tally: Tally, source: str) -> None:
+async def send_datagrams(lane: Lane) -> None:
     """Send datagrams from one socket, each when the one before was answered."""
     loop = asyncio.get_running_loop()
-    with open_socket(tally.phase, source, socket.SOCK_DGRAM) as sock:
-        await _connect(sock, tally.phase)
+    with lane.open(socket.SOCK_DGRAM) as sock:
+        await lane.connect(sock)
         while True:
             began = time.perf_counter_ns()
-            asked = b"datagram %d" % tally.taken
+            asked = b"datagram %d" % lane.tally.sent
             async with asyncio.timeout(ANSWER_SECONDS):
                 await loop.sock_sendall(sock, asked)
                 name, _, echoed = (await loop.sock_recv(sock, 2048)).partition(b" ")
             if echoed != asked:
                 raise BadAnswerError("an answer to another datagram")
-            tally.answered(source, name.decode("latin-1"), began)
-            if not tally.take():
+            lane.answered(name.decode("latin-1"), began)
+            if not lane.take():
                 return
-
-
-def open_socket(phase: Phase, source: str, kind: socket.SocketKind) -> socket.socket:
-    """Return a socket that does not block, bound to the source address."""
-    sock = socket.socket(socket.AF_INET6 if ":" in phase.address else socket.AF_INET, kind)
-    sock.settimeout(0)
-    try:
-        if source:
-            sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
-            sock.bind((source, 0))
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-async def _connect(sock: socket.socket, phase: Phase) -> None:
-    await asyncio.get_running_loop().sock_connect(sock, (phase.address, phase.port))
 
 
 async def _ask(sock: socket.socket, request: bytes) -> str:
