@@ -122,11 +122,11 @@ def test_a_bug_is_one_line_and_a_report(command, monkeypatch, folder, error) -> 
 def test_a_bug_of_another_process_is_passed_on_and_not_reported_twice(command, served) -> None:
     """Control has written its traceback where control writes."""
     served.instance.failure = ZeroDivisionError()
+    said = command("status")
 
-    assert command("status") == (
-        70,
-        "",
-        "error: a bug in natlb: ZeroDivisionError\nfix: see natlb's log for its traceback\n",
+    assert said.code == 70
+    assert said.err == (
+        "error: a bug in natlb: ZeroDivisionError\nfix: see natlb's log for its traceback\n"
     )
 
 
