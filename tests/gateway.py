@@ -93,29 +93,31 @@ class Gateway:
 def gateway() -> Iterator[Gateway]:
     """Make client, gateway and backend with addresses and routes, nothing forwarded yet."""
     with namespaces_of("c", "g", "b") as (client, middle, backend):
-        with Netlink(client) as c, Netlink(middle) as g, Netlink(backend) as b:
-            g.add_veth("pub", "c0", peer_netns=client)
-            g.add_veth("prv", "b0", peer_netns=backend)
-            for session, link, address4, address6 in (
-                (c, "c0", f"{CLIENT4}/24", f"{CLIENT6}/64"),
-                (g, "pub", "198.51.100.1/24", "2001:db8:1::1/64"),
-                (g, "prv", "10.77.0.1/24", "fd77::1/64"),
-                (b, "b0", f"{BACKEND4}/24", f"{BACKEND6}/64"),
-            ):
-                session.add_address(link, address4)
-                session.add_address(link, address6)
-                session.set_up(link)
-            for session, via4, via6 in (
-                (c, "198.51.100.1", "2001:db8:1::1"),
-                (b, "10.77.0.1", "fd77::1"),
-            ):
-                for everything, via in (("0.0.0.0/0", via4), ("::/0", via6)):
-                    session.add_route(
-                        Route(destination=ip_network(everything), via=ip_address(via))
-                    )
-        for netns, link in ((client, "c0"), (middle, "pub"), (middle, "prv"), (backend, "b0")):
-            wait_until(partial(link_local_is_ready, netns, link))
+        join((client, "c0", 2), (middle, "pub", 1), "198.51.100.", "2001:db8:1::")
+        join((backend, "b0", 11), (middle, "prv", 1), "10.77.0.", "fd77::")
+        default_by(client, "198.51.100.1", "2001:db8:1::1")
+        default_by(backend, "10.77.0.1", "fd77::1")
         yield Gateway(client, middle, backend)
+
+
+def join(one: tuple[str, str, int], other: tuple[str, str, int], net4: str, net6: str) -> None:
+    """Join two namespaces by links of these names and numbers in a /24 and a /64."""
+    with Netlink(one[0]) as netlink:
+        netlink.add_veth(one[1], other[1], peer_netns=other[0])
+    for netns, link, number in (one, other):
+        with Netlink(netns) as netlink:
+            netlink.add_address(link, f"{net4}{number}/24")
+            netlink.add_address(link, f"{net6}{number}/64")
+            netlink.set_up(link)
+    for netns, link, _ in (one, other):
+        wait_until(partial(link_local_is_ready, netns, link))
+
+
+def default_by(netns: str, via4: str, via6: str) -> None:
+    """Give a namespace its default routes."""
+    with Netlink(netns) as netlink:
+        for everything, via in (("0.0.0.0/0", via4), ("::/0", via6)):
+            netlink.add_route(Route(destination=ip_network(everything), via=ip_address(via)))
 
 
 def link_local_is_ready(netns: str, link: str) -> bool:
@@ -189,9 +191,13 @@ def udp(netns: str, version: int = 4) -> socket.socket:
     return made
 
 
-def send(netns: str, address: str, payload: bytes = b"x", port: int = 9) -> None:
+def send(
+    netns: str, address: str, payload: bytes = b"x", port: int = 9, source: str | None = None
+) -> None:
     """Send a datagram from the namespace; a host without a route to there is no error."""
     with udp(netns, ip_address(address).version) as sender, suppress(OSError):
+        if source is not None:
+            sender.bind((source, 0))
         sender.sendto(payload, (address, port))
 
 
@@ -205,8 +211,13 @@ def packets(tun: Tun, seconds: float = 0.2) -> list[bytes]:
 
 def first_packet(tun: Tun, seconds: float = 5.0) -> bytes:
     """Return the next IP packet of a queue."""
+    return first_read(tun, seconds)[len(VNET) :]
+
+
+def first_read(tun: Tun, seconds: float = 5.0) -> bytes:
+    """Return what the next read of a queue gives, its virtio-net header first."""
     assert select.select([tun.fd], [], [], seconds)[0], "no packet came"
-    return os.read(tun.fd, 1 << 17)[len(VNET) :]
+    return os.read(tun.fd, 1 << 17)
 
 
 def write(tun: Tun, packet: bytes) -> None:

@@ -16,7 +16,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from natlb.control.host.make_tun import MakeTun
+from natlb.control.host.make_tun import AddIpv6, MakeTun
 from natlb.control.host.operation import (
     PROTOCOL,
     AddProxy,
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from natlb.control.host.operation import Before
 
 KINDS: dict[str, type[Operation]] = {
-    each.kind: each for each in (AddProxy, AddRoute, AddRule, ForwardAll, MakeTun, SetSysctl)
+    each.kind: each
+    for each in (AddIpv6, AddProxy, AddRoute, AddRule, ForwardAll, MakeTun, SetSysctl)
 }
 
 

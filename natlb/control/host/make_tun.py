@@ -1,4 +1,4 @@
-"""The operation that makes one side's TUN device, ready to carry packets.
+"""The operations that make one side's TUN device, ready to carry packets.
 
 rp_filter 2, and an address   the value in force is the larger of `all` and the device's own,
                               and a device without an address drops everything under 1 and 2
@@ -32,26 +32,24 @@ IP4_SYSCTLS = {"rp_filter": "2", "accept_local": "1", "forwarding": "1"}
 # it leaves those groups: under MLD version 1 in silence (Linux: mcast.c, igmp6_leave_group).
 IP6_SYSCTLS = {
     "force_mld_version": "1",
-    "disable_ipv6": "0",
     "accept_ra": "0",
     "autoconf": "0",
     "addr_gen_mode": ADDR_GEN_MODE_NONE,
     "forwarding": "0",
     "force_forwarding": "1",
+    "disable_ipv6": "0",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MakeTun(Operation):
-    """A TUN device, up. With scope `host` its IPv4 address is never picked as a source."""
+    """A TUN device, up, for IPv4. With scope `host` its address is never picked as a source."""
 
     kind: ClassVar[str] = "tun"
     name: str
     mtu: int
-    address4: str
+    address: str
     scope: AddressScope
-    address6: str | None
-    uses_ipv6: bool
 
     @property
     def device(self) -> str | None:
@@ -82,15 +80,43 @@ class MakeTun(Operation):
     def _set_up(self, hands: Hands) -> None:
         for key, value in IP4_SYSCTLS.items():
             hands.write(self.netns, f"net/ipv4/conf/{self.name}/{key}", value)
-        wanted = IP6_SYSCTLS if self.uses_ipv6 else {"disable_ipv6": "1"}
-        for key, value in wanted.items():
-            path = f"net/ipv6/conf/{self.name}/{key}"
-            if hands.read(self.netns, path) is not None:
-                hands.write(self.netns, path, value)
+        switch_ipv6_off(hands, self.netns, self.name)
         netlink = hands.netlink(self.netns)
         netlink.set_mtu(self.name, self.mtu)
         netlink.set_txqueuelen(self.name, QUEUE_PACKETS)
-        netlink.add_address(self.name, ip_interface(self.address4), scope=self.scope)
-        if self.address6 is not None:
-            netlink.add_address(self.name, ip_interface(self.address6))
+        netlink.add_address(self.name, ip_interface(self.address), scope=self.scope)
         netlink.set_up(self.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddIpv6(Operation):
+    """IPv6 on a TUN device, with an address or without."""
+
+    kind: ClassVar[str] = "ipv6"
+    name: str
+    address: str | None
+
+    @property
+    def device(self) -> str | None:
+        """The device."""
+        return self.name
+
+    def do(self, hands: Hands) -> None:
+        """Switch IPv6 on, and silence it."""
+        for key, value in IP6_SYSCTLS.items():
+            path = f"net/ipv6/conf/{self.name}/{key}"
+            if hands.read(self.netns, path) is not None:  # force_forwarding is younger than most
+                hands.write(self.netns, path, value)
+        if self.address is not None:
+            hands.netlink(self.netns).add_address(self.name, ip_interface(self.address))
+
+    def undo(self, hands: Hands, before: Before) -> None:  # noqa: ARG002 - one signature for all
+        """Switch IPv6 off, which drops its addresses and routes."""
+        switch_ipv6_off(hands, self.netns, self.name)
+
+
+def switch_ipv6_off(hands: Hands, netns: str, name: str) -> None:
+    """Have no IPv6 on a device; nothing is done where there is no device, or no IPv6 at all."""
+    path = f"net/ipv6/conf/{name}/disable_ipv6"
+    if hands.read(netns, path) is not None:
+        hands.write(netns, path, "1")

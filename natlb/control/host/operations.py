@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from typing import TYPE_CHECKING, Any, Literal
 
-from natlb.control.host.make_tun import MakeTun
+from natlb.control.host.make_tun import AddIpv6, MakeTun
 from natlb.control.host.operation import (
     AddProxy,
     AddRoute,
@@ -222,28 +222,17 @@ def _keep_ra(netns: str, device: str) -> SetSysctl:
     return SetSysctl(netns=netns, key=f"net/ipv6/conf/{device}/accept_ra", value="2")
 
 
-def _tuns(plan: HostPlan) -> list[Operation]:
-    ipv6 = plan.uses(6)
-    return [
-        MakeTun(
-            netns=plan.public.netns,
-            name=PUBLIC_TUN,
-            mtu=plan.tun_mtu,
-            address4=PUBLIC_ADDRESS,
-            scope="host",  # a client on the host itself calls from an address that answers reach
-            address6=None,
-            uses_ipv6=ipv6,
-        ),
-        MakeTun(
-            netns=plan.private.netns,
-            name=PRIVATE_TUN,
-            mtu=plan.tun_mtu,
-            address4=PRIVATE_ADDRESS,
-            scope="global",
-            address6=PRIVATE_ADDRESS6 if ipv6 else None,
-            uses_ipv6=ipv6,
-        ),
-    ]
+def _tuns(plan: HostPlan) -> Iterator[Operation]:
+    public, private = plan.public.netns, plan.private.netns
+    # Of scope `host`: a client on the host itself calls from an address that answers reach.
+    for netns, name, address, scope in (
+        (public, PUBLIC_TUN, PUBLIC_ADDRESS, "host"),
+        (private, PRIVATE_TUN, PRIVATE_ADDRESS, "global"),
+    ):
+        yield MakeTun(netns=netns, name=name, mtu=plan.tun_mtu, address=address, scope=scope)
+    if plan.uses(6):
+        yield AddIpv6(netns=public, name=PUBLIC_TUN, address=None)
+        yield AddIpv6(netns=private, name=PRIVATE_TUN, address=PRIVATE_ADDRESS6)
 
 
 def _to_public_tun(plan: HostPlan, version: Version) -> Iterator[Operation]:

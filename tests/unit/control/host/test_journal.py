@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from natlb.control.host.journal import KINDS, Entry, Journal
-from natlb.control.host.make_tun import MakeTun
+from natlb.control.host.make_tun import AddIpv6, MakeTun
 from natlb.control.host.operation import AddProxy, AddRoute, AddRule, ForwardAll, SetSysctl
 from natlb.errors import HostError
 
@@ -19,15 +19,8 @@ OPERATIONS = (
     AddProxy(netns="", address="203.0.113.10", dev="eth0"),
     SetSysctl(netns="", key="net/ipv4/conf/eth0.5/forwarding", value="1"),
     ForwardAll(netns=""),
-    MakeTun(
-        netns="",
-        name="natlb-pub",
-        mtu=1500,
-        address4="192.0.0.8/32",
-        scope="host",
-        address6=None,
-        uses_ipv6=True,
-    ),
+    MakeTun(netns="", name="natlb-pub", mtu=1500, address="192.0.0.8/32", scope="host"),
+    AddIpv6(netns="", name="natlb-pub", address=None),
 )
 
 
