@@ -20,7 +20,7 @@ from rich.console import Console
 
 from natlb import __version__
 from natlb.client import Client
-from natlb.errors import BusyError
+from natlb.errors import BusyError, NatlbError
 from natlb.lab import rights
 from natlb.lab.balancer import start_balancer
 from natlb.lab.lifecycle import down_lab, up_lab
@@ -164,7 +164,8 @@ def _show(found: Findings, topology: str, count: int, screen: Screen) -> None:
     hosts = ", ".join(lab.namespaces.values())
     screen.say(f"lab up in {found.up_seconds:.1f} s: {hosts}")
     began = time.perf_counter()
-    lab = start_balancer(lab, lambda line: screen.say(f"  {line}", "dim"))
+    with screen.busy("natlb is starting"):
+        lab = start_balancer(lab, lambda line: screen.say(f"  {line}", "dim"))
     found.ready_seconds = time.perf_counter() - began
     screen.say(f"natlb ready in {found.ready_seconds:.1f} s, its socket {lab.socket}")
     _send(found, lab, count, screen)
@@ -195,7 +196,8 @@ def _send(found: Findings, lab: Lab, count: int, screen: Screen) -> None:
 
     def progress(kind: str, service: str, done: int) -> None:
         if screen.is_live:
-            _ask(found, client)
+            with suppress(NatlbError):  # not now: the next time will do
+                _ask(found, client)
             rows = service_table(found.services, found.backends, found.seconds())
             screen.draw([Row(f"{kind} to {service}: {done}", "dim"), *rows])
 

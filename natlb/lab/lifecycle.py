@@ -46,9 +46,9 @@ def up_lab(
         with locked(name):
             lab = load(name)
             if lab is None:
-                return _make(name, topology, paper, say, balancer=balancer, owner=owner)
+                return _make(name, paper, say, balancer=balancer, owner=owner)
             if not _is_left_behind(lab):
-                _check_usable(lab, topology, owner)
+                _check_usable(lab, paper.source, owner)
                 return _mend(lab, paper, say, balancer=balancer)
             _remove(lab, say)  # and with it the directory that is locked: begin anew
             say(f"lab {name!r} was left half-made: removed")
@@ -114,15 +114,13 @@ def _check_usable(lab: Lab, topology: str, owner: Process | None) -> None:
         )
 
 
-def _make(
-    name: str, topology: str, paper: Topology, say: Say, *, balancer: bool, owner: Process | None
-) -> Lab:
+def _make(name: str, paper: Topology, say: Say, *, balancer: bool, owner: Process | None) -> Lab:
     netns = {host: f"{name}-{host}" for host in paper.hosts}
     check_free(netns.values())
     lab = save(
         Lab(
             name=name,
-            topology=topology,
+            topology=paper.source,
             state="making",
             client=paper.client,
             balancer=paper.balancer,

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 # An address is tried out (duplicate address detection) for a second or two before it can be used,
 # and until then a router cannot ask for its neighbours; nothing else is in these networks.
-EVERY_HOST = {"net/ipv6/conf/default/accept_dad": "0"}
-# A new namespace may have taken its IPv4 settings from the host (devconf_inherit_init_net).
+# A new namespace has its IPv4 settings from the host (Linux: ip-sysctl, devconf_inherit_init_net),
+# and a host with containers forwards.
+EVERY_HOST = {"net/ipv6/conf/default/accept_dad": "0", "net/ipv4/ip_forward": "0"}
 ROUTER = {
     "net/ipv4/ip_forward": "1",
     "net/ipv4/conf/all/rp_filter": "0",

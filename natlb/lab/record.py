@@ -136,9 +136,13 @@ def save(lab: Lab) -> Lab:
 def forget(lab: Lab) -> None:
     """Remove the record and all other files of the lab, and the directory above if it was last."""
     shutil.rmtree(lab.directory, ignore_errors=True)
-    for above in (LABS, LABS.parent):
+    _remove_empty(LABS, LABS.parent)
+
+
+def _remove_empty(*directories: Path) -> None:
+    for directory in directories:
         with suppress(OSError):  # not empty: there are other labs, or other natlbs
-            above.rmdir()
+            directory.rmdir()
 
 
 @contextmanager
@@ -154,8 +158,8 @@ def locked(name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        if _is_at(fd, path) and not any(path.iterdir()):
-            path.rmdir()
+        if _is_at(fd, path):
+            _remove_empty(path, LABS, LABS.parent)
         os.close(fd)
 
 

@@ -5,6 +5,7 @@ Lines stay, the live part is drawn again and again below them while traffic runs
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, Group
@@ -12,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
     from natlb.lab.report import Row
@@ -47,6 +48,15 @@ class Screen:
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+    @contextmanager
+    def busy(self, words: str) -> Iterator[None]:
+        """Show on a terminal, for the length of the block, that something is going on."""
+        if not self.console.is_terminal:
+            yield
+            return
+        with self.console.status(words):
+            yield
 
     def say(self, line: str, style: str = "") -> None:
         """Add a line."""

@@ -76,9 +76,10 @@ class Listen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topology:
-    """A lab on paper."""
+    """A lab on paper; `source` finds it again: its name, or where its file lies."""
 
     name: str
+    source: str
     about: str
     client: str
     balancer: str
@@ -115,14 +116,15 @@ def topologies() -> list[str]:
 def load_topology(name: str) -> Topology:
     """Return the topology of that name, or of that file if `name` looks like a path."""
     if "/" in name or name.endswith((".yaml", ".yml")):
-        return read_topology(Path(name))
+        path = Path(name).resolve()
+        return read_topology(path, str(path))
     if name not in topologies():
         known = ", ".join(topologies())
         raise UnknownNameError(f"no topology {name!r}; there are {known}", fix="or name a file")
-    return read_topology(folder() / f"{name}.yaml")
+    return read_topology(folder() / f"{name}.yaml", name)
 
 
-def read_topology(path: Path) -> Topology:
+def read_topology(path: Path, source: str) -> Topology:
     """Return the topology in a file; ConfigError with the place of the first thing wrong."""
     root = read_document(path)
     required = ("client", "balancer", "backends", "vips", "hosts", "links", "natlb")
@@ -133,6 +135,7 @@ def read_topology(path: Path) -> Topology:
     vips = tuple(node.parse(ip_address) for node in keys["vips"].items())
     return Topology(
         name=path.stem,
+        source=source,
         about=keys["about"].text() if "about" in keys else "",
         client=_host_name(keys["client"], hosts),
         balancer=_host_name(keys["balancer"], hosts),

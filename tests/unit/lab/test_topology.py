@@ -7,7 +7,7 @@ import pytest
 
 from natlb.errors import ConfigError, UnknownNameError
 from natlb.lab import topology
-from natlb.lab.topology import Topology, expand, load_topology, read_topology, topologies
+from natlb.lab.topology import Topology, expand, load_topology, topologies
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,7 +108,7 @@ def test_a_file_of_ones_own_is_named_by_its_path(tmp_path: Path) -> None:
     paper = load_topology(str(written(tmp_path, SMALL)))
 
     assert isinstance(paper, Topology)
-    assert paper.name == "small"
+    assert (paper.name, paper.source) == ("small", str(tmp_path / "small.yaml"))
     assert paper.vips == (ip_address("203.0.113.10"),)
     assert paper.hosts["c"].routes == ((ip_network("0.0.0.0/0"), ip_address("198.51.100.1")),)
 
@@ -182,4 +182,4 @@ def test_what_is_wrong_is_told_with_its_place(
     assert old in SMALL
 
     with pytest.raises(ConfigError, match=message):
-        read_topology(written(tmp_path, SMALL.replace(old, new, 1)))
+        load_topology(str(written(tmp_path, SMALL.replace(old, new, 1))))
