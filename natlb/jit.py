@@ -18,6 +18,7 @@ pickles, so it is used only where nobody else may write.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -39,6 +40,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 COMPILED = os.environ.get("NATLB_JIT", "1") != "0"
+CALLABLE = os.environ.get("NATLB_KERNELS") == "callable"
 KERNEL_SOURCES = ("jit.py", "wire", "core", "io")
 KEPT_CACHES = 4  # digests kept on disk: the running version's, and a few to go back to
 
@@ -47,7 +49,8 @@ def source_digest() -> str:
     """Return a name for this code as compiled: sources, Numba, NumPy, Python and machine."""
     root = Path(__file__).parent
     digest = hashlib.blake2b(digest_size=10)
-    for part in (version("numba"), version("numpy"), sys.version, platform.machine()):
+    made_by = version("numba"), version("numpy"), sys.version, platform.machine(), str(CALLABLE)
+    for part in made_by:
         digest.update(part.encode() + b"\0")
     for source in KERNEL_SOURCES:
         place = root / source
@@ -92,15 +95,19 @@ def prepare_cache() -> Path:
     return place
 
 
+ENTRIES: set[str] = set()  # qualified names of what Python calls
+_compiling: list[str] = []  # entries under way, the outermost first
+
 if COMPILED:
-    os.environ["NUMBA_CACHE_DIR"] = str(prepare_cache())
     try:
         import numba
-        from numba.core import types
+        from numba.core import codegen, cpu, types
         from numba.extending import intrinsic
     except ImportError as error:
         message = f"the compiled packet path needs Numba, which does not import: {error}"
         raise UnavailableError(message, fix="pip install numba") from error
+    # Not by the environment: Numba read it when it was imported, which others may have done.
+    numba.config.CACHE_DIR = str(prepare_cache())
     warnings.simplefilter("ignore", numba.errors.NumbaExperimentalFeatureWarning)
     i64: Callable[[Any], int] = numba.int64
 else:
@@ -109,10 +116,34 @@ else:
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Return the function, compiled at its first call: bounds checked, cached, without the GIL."""
+    """Return the function, compiled when a kernel that calls it is: bounds checked, cached.
+
+    Nothing is counted or freed in it (`_nrt`), so one that would allocate does not compile. Python
+    cannot call it where it is compiled, but for tests (`NATLB_KERNELS=callable`): that would take
+    another wrapper of machine code around each, and three times as long to compile.
+    """
+    return _compiled(function, wrapped=CALLABLE)
+
+
+def entry(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a kernel that Python calls, or passes where a function type is expected."""
+    return _compiled(function, wrapped=True)
+
+
+def _compiled(function: Callable[P, R], *, wrapped: bool) -> Callable[P, R]:
     if not COMPILED:
         return function
-    jit = numba.njit(cache=True, boundscheck=True, nogil=True, error_model="numpy")
+    if wrapped:
+        ENTRIES.add(function.__qualname__)
+    jit = numba.njit(
+        cache=wrapped,
+        boundscheck=True,
+        nogil=True,
+        error_model="numpy",
+        _nrt=False,
+        no_cpython_wrapper=not wrapped,
+        no_cfunc_wrapper=not wrapped,
+    )
     return cast("Callable[P, R]", jit(function))
 
 
@@ -121,27 +152,47 @@ def is_compiled(function: Callable[..., Any]) -> bool:
     return bool(getattr(function, "signatures", ()))
 
 
-def function_type(function: Callable[..., Any], *samples: Any) -> Any:  # noqa: ANN401 - Numba's type
+def function_type(function: Callable[..., Any], *samples: Any) -> Any:
     """Compile `function` for arguments like `samples`, and return its type as an argument.
 
     A kernel that takes such a function calls whichever it is given, without being compiled anew.
     The function must return an integer.
     """
     signature = types.int64(*(numba.typeof(sample) for sample in samples))
-    cast("Any", function).compile(signature)
+    _compile(cast("Any", function), signature)
     return types.FunctionType(signature)
 
 
+def _compile(dispatcher: Any, signature: Any) -> None:
+    """Compile an entry, and nothing below it for itself."""
+    _compiling.append(dispatcher.py_func.__qualname__)
+    try:
+        dispatcher.compile(signature)
+    finally:
+        _compiling.pop()
+
+
 def compile_for(function: Callable[..., Any], *samples: Any) -> None:
-    """Compile a kernel (or load it from the cache) for arguments like `samples`, and for no others.
+    """Compile an entry, or load it from the cache, for arguments like `samples` and no others.
 
     A sample may be a Numba type, as `function_type()` returns. Nothing happens when interpreted.
     """
     dispatcher = cast("Any", function)
     if COMPILED and not dispatcher.signatures:
         kinds = [s if isinstance(s, types.Type) else numba.typeof(s) for s in samples]
-        dispatcher.compile(tuple(kinds))
+        _compile(dispatcher, tuple(kinds))
         dispatcher.disable_compile()
+
+
+def is_cache_complete() -> bool:
+    """Return whether all that a worker needs was compiled before and lies in the cache."""
+    return (Path(numba.config.CACHE_DIR) / "complete").exists()
+
+
+def mark_cache_complete() -> None:
+    """Note that all that a worker needs is in the cache now."""
+    with contextlib.suppress(OSError):
+        (Path(numba.config.CACHE_DIR) / "complete").touch()
 
 
 def was_cached(function: Callable[..., Any]) -> bool:
@@ -149,28 +200,57 @@ def was_cached(function: Callable[..., Any]) -> bool:
     return not COMPILED or bool(sum(cast("Any", function).stats.cache_hits.values()))
 
 
+def _fence(ordering: str) -> Any:
+    """Return an intrinsic that orders loads and stores (LLVM language reference, `fence`)."""
+
+    def typed(_context: Any) -> Any:
+        def generate(context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
+            builder.fence(ordering)
+            return context.get_dummy_value()
+
+        return types.void(), generate
+
+    return intrinsic(typed)
+
+
+_release: Any = _fence("release") if COMPILED else None
+_acquire: Any = _fence("acquire") if COMPILED else None
+
+
+def _optimize_entries_alone() -> None:
+    """Have LLVM work on whole entries only, once, instead of anew at each level of calls below.
+
+    Numba optimizes and emits every function with all it calls, and then again in each caller: of
+    our ten levels that was four fifths of the first compile. What is not an entry stays as it is
+    until it is linked into one. Where a later Numba has no such places, it goes the long way.
+    """
+    library, context = codegen.JITCodeLibrary, cpu.CPUContext
+    if not (hasattr(library, "_optimize_final_module") and hasattr(context, "get_executable")):
+        return
+    optimize, executable = library._optimize_final_module, context.get_executable  # noqa: SLF001
+
+    def optimize_entry(self: Any) -> None:
+        if self.name in ENTRIES or not _compiling:
+            optimize(self)
+
+    def entry_executable(self: Any, library: Any, description: Any, environment: Any) -> Any:
+        if description.qualname in ENTRIES or not _compiling:
+            return executable(self, library, description, environment)
+        # Numba knows a function by this object, so each needs its own; it is never called, since
+        # Python has no way to a kernel's machine code.
+        return object().__dir__
+
+    library._optimize_final_module = optimize_entry  # noqa: SLF001
+    context.get_executable = entry_executable
+
+
 if COMPILED:
-
-    @intrinsic
-    def _release(_context: Any) -> Any:  # noqa: ANN401 - Numba's protocol
-        def generate(context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:  # noqa: ANN401
-            builder.fence("release")
-            return context.get_dummy_value()
-
-        return types.void(), generate
-
-    @intrinsic
-    def _acquire(_context: Any) -> Any:  # noqa: ANN401 - Numba's protocol
-        def generate(context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:  # noqa: ANN401
-            builder.fence("acquire")
-            return context.get_dummy_value()
-
-        return types.void(), generate
+    _optimize_entries_alone()
 
 
 @kernel
 def release_fence() -> None:
-    """Let no store before this be seen after a store behind it, by any process (facts: LLVM moves them)."""
+    """Let no store ahead of this be seen after one behind it: LLVM would move them."""
     if COMPILED:
         _release()
 

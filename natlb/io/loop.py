@@ -1,0 +1,207 @@
+"""The worker's loop: read a batch, process it, write it, and between batches a little housekeeping.
+
+It runs in compiled code, waiting included, and comes back to Python only when its wake fd is
+readable or a queue is gone. Whatever it works on lies in memory that outlives it.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from natlb import jit
+from natlb.core.batch import COUNT_IN, TRACKED_SO_FAR, make_batch, start_batch
+from natlb.core.commands import Commands, is_command_waiting, step_command
+from natlb.core.entry import pick_type, prepare_takeover
+from natlb.core.flow_recovery import recover
+from natlb.core.layout import CURRENT, EPOCH, GENERATION, ITERATIONS, TICK
+from natlb.core.lifetime import sweep_piece
+from natlb.core.memory import Kind, flow_items, make, start_flows
+from natlb.core.pipeline import give_up_packet, process_batch
+from natlb.core.policy import pick
+from natlb.core.state import TTL_ROUTE, Core
+from natlb.core.tables import TABLE_GENERATION
+from natlb.io.shared import attach
+from natlb.io.tun import (
+    LOST,
+    Queues,
+    make_queues,
+    read_batch,
+    wait,
+    write_batch,
+)
+from natlb.jit import entry, external, i64, kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from natlb.core.opening import Pick
+
+clock_gettime = external("clock_gettime", "int32", "int32", "intp")
+
+CLOCK_BOOTTIME = 7  # Linux: time.h; goes on while the machine sleeps, as the other ends' timers do
+BATCH = 64
+SWEEP_EVERY_MS = 2  # lifetime.py: a whole sweep is 1,024 pieces
+MOST_PIECES = 64  # made up for at once after a pause
+LOOK_UP_MS = 50  # the longest wait with flows in the table, so that the sweep keeps its pace
+LOOK_UP_IDLE_MS = 1000  # and without
+FAULTS_TOLD = 3  # tracebacks on standard error; all faults are counted as `internal`
+
+
+@kernel
+def milliseconds_now(timespec: NDArray[np.int64], epoch_ns: int) -> int:
+    """Return the milliseconds since a table's epoch."""
+    clock_gettime(CLOCK_BOOTTIME, timespec.ctypes.data)
+    return i64((timespec[0] * 1_000_000_000 + timespec[1] - epoch_ns) // 1_000_000)
+
+
+@entry
+def turn(
+    core: Core,
+    commands: Commands,
+    queues: Queues,
+    timespec: NDArray[np.int64],
+    pick_backend: Pick,
+) -> int:
+    """Forward until the wake fd is readable (WOKEN) or a queue is gone (LOST).
+
+    A batch that was left in the middle by an exception is finished first.
+    """
+    batch, meta = core.batch, core.flows.meta
+    while True:
+        if batch.numbers[TRACKED_SO_FAR] >= batch.numbers[COUNT_IN]:
+            read_batch(queues, batch)
+        now = milliseconds_now(timespec, meta[EPOCH])
+        count = batch.numbers[COUNT_IN]
+        if count > 0:
+            process_batch(core, now, TTL_ROUTE, pick_backend)
+            write_batch(queues, batch, core.counters)
+            start_batch(batch, 0)
+        core.counters.totals[ITERATIONS] += 1
+        due = (now - meta[TICK]) // SWEEP_EVERY_MS
+        if due <= 0 and count > 0:
+            continue
+        _keep_house(core, commands, queues, now, due)
+        pause = 0 if count > 0 or is_command_waiting(commands) else _longest_wait(core)
+        seen = wait(queues, pause)
+        if seen >= LOST:
+            return seen
+
+
+@kernel
+def _longest_wait(core: Core) -> int:
+    """Return for how many milliseconds nothing needs doing."""
+    return LOOK_UP_MS if core.flows.meta[CURRENT] > 0 else LOOK_UP_IDLE_MS
+
+
+@kernel
+def _keep_house(core: Core, commands: Commands, queues: Queues, now: int, due: int) -> None:
+    """Sweep the pieces that are due, and do a piece of a command."""
+    for _ in range(min(due, MOST_PIECES)):
+        sweep_piece(core, now)
+    if due > 0:
+        core.flows.meta[TICK] = now
+    if is_command_waiting(commands):
+        start_batch(core.batch, 0)
+        step_command(core, commands)
+        write_batch(queues, core.batch, core.counters)
+
+
+class PacketLoop:
+    """The compiled loop as a process drives it: prepare, attach, load tables, run."""
+
+    compiled = jit.COMPILED
+
+    def __init__(self) -> None:
+        """Hold nothing yet."""
+        self._timespec = np.zeros(2, np.int64)
+        self._batch = make_batch(BATCH)
+        self._core: Core | None = None
+        self._parts: tuple[Any, Any] | None = None
+        self._commands: Commands | None = None
+        self._queues: Queues | None = None
+        self._faults = 0
+
+    def prepare(self, progress: Callable[[str], None]) -> None:
+        """Compile the loop, or load it from the cache; `progress` hears where that takes long."""
+        if not jit.COMPILED:
+            return
+        if not jit.is_cache_complete():
+            progress("compiling the packet path (once, about a minute)")
+        core, commands = sample_core(), make(Kind.COMMANDS)
+        jit.compile_for(turn, core, commands, make_queues(-1, -1), self._timespec, pick_type(core))
+        prepare_takeover(core)
+        jit.mark_cache_complete()
+
+    def attach(
+        self, *, index: int, public: int, private: int, flows: int, counters: int, commands: int
+    ) -> None:
+        """Forward between these queues with this memory; again when one of them is a new one.
+
+        The descriptors stay the caller's. Raises ValueError where memory is not what it should be.
+        """
+        del index  # a worker's number matters once there are several
+        self._queues = make_queues(public, private)
+        self._parts = attach(Kind.FLOWS, flows), attach(Kind.COUNTERS, counters)
+        self._commands = attach(Kind.COMMANDS, commands)
+        if self._core is not None:
+            self._core = self._core._replace(flows=self._parts[0], counters=self._parts[1])
+
+    def recover(self) -> None:
+        """Bring the memory in order after another worker died over it."""
+        flows, counters = self._attached()
+        recover(flows, counters)
+
+    def load_tables(self, fd: int) -> int:
+        """Forward by these tables from the next batch on, and return their generation."""
+        flows, counters = self._attached()
+        tables = attach(Kind.TABLES, fd, writable=False)
+        self._core = Core(tables, flows, counters, self._batch)
+        generation = int(tables.numbers[TABLE_GENERATION])
+        counters.totals[GENERATION] = generation
+        return generation
+
+    def run(self, wake: int) -> str:
+        """Forward until `wake` is readable ("wake") or a queue is gone ("queue-lost")."""
+        core, queues, commands = self._core, self._queues, self._commands
+        if core is None or queues is None or commands is None:
+            message = "run() before attach() and load_tables()"
+            raise RuntimeError(message)
+        queues.polled[2]["fd"] = wake
+        while True:
+            try:
+                seen = turn(core, commands, queues, self._timespec, pick)
+            except (IndexError, OverflowError, ValueError):
+                if core.batch.numbers[TRACKED_SO_FAR] >= core.batch.numbers[COUNT_IN]:
+                    raise  # not about a packet: another worker does better
+                self._give_up_packet(core)
+            else:
+                return "queue-lost" if seen == LOST else "wake"
+
+    def _attached(self) -> tuple[Any, Any]:
+        if self._parts is None:
+            message = "no memory attached"
+            raise RuntimeError(message)
+        return self._parts
+
+    def _give_up_packet(self, core: Core) -> None:
+        """Drop the packet that raised, and say so the first few times."""
+        give_up_packet(core)
+        self._faults += 1
+        if self._faults <= FAULTS_TOLD:
+            sys.stderr.write(f"packet_dropped reason=internal\n{traceback.format_exc()}")
+
+
+def sample_core() -> Core:
+    """Return a core of the smallest size, of the types that every worker's has."""
+    tables = make(Kind.TABLES, endpoints=16, services=1, backends=1, rings=1, timeouts=1, ways=2)
+    for array in tables:
+        array.flags.writeable = False
+    flows = make(Kind.FLOWS, **flow_items(1))
+    start_flows(flows, 1, bytes(12), 0)
+    return Core(tables, flows, make(Kind.COUNTERS), make_batch(1))

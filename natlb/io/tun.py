@@ -1,0 +1,120 @@
+"""Batches over TUN queues: one device for each side, super-packets and all.
+
+Each packet stands behind a virtio-net header in its slot (wire/frame.py). Where a packet leaves is
+the frame's way out, whatever queue it came in by.
+
+A queue whose device was deleted says POLLERR for ever and fails each read and write: the loop
+asks `poll()` when it read nothing, and gives up the queue there. A link that is down fails writes
+alone: those packets are counted as `queue-full`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from natlb.core.batch import COUNT_IN, OUTPUT, Batch, start_batch
+from natlb.core.counters import Counters, account_unsent
+from natlb.core.layout import HEADROOM, SLOT_BYTES
+from natlb.jit import external, i64, kernel
+from natlb.wire.frame import GSO_NONE, VNET_HEADER, read_vnet_header, write_vnet_header
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+read = external("read", "intp", "int32", "intp", "intp")
+write = external("write", "intp", "int32", "intp", "intp")
+poll = external("poll", "int32", "intp", "intp", "int32")
+
+POLLFD = np.dtype([("fd", np.int32), ("events", np.int16), ("revents", np.int16)])
+POLLIN = 0x001
+POLLERR = 0x008
+POLLHUP = 0x010
+POLLNVAL = 0x020
+
+SHARE = 2  # a batch has room for as many packets of either side
+SMALLEST = VNET_HEADER + 1  # octets that a read must give to hold a packet
+
+IDLE = 0
+READY = 1
+LOST = 2
+WOKEN = 3
+
+
+class Queues(NamedTuple):
+    """The queues by way, and what `poll()` looks at: both queues, then the fd that wakes."""
+
+    fds: NDArray[np.int64]
+    polled: NDArray[np.void]  # POLLFD[3]
+
+
+def make_queues(public: int, private: int) -> Queues:
+    """Return the queues of both sides, to be woken by nothing yet."""
+    queues = Queues(np.array([public, private], np.int64), np.zeros(3, POLLFD))
+    queues.polled["fd"] = (public, private, -1)
+    queues.polled["events"] = POLLIN
+    return queues
+
+
+@kernel
+def read_batch(queues: Queues, batch: Batch) -> int:
+    """Fill the batch with what waits, half of it from each queue at most; return how many."""
+    share = batch.frames.size // SHARE
+    count = 0
+    for way in range(queues.fds.size):
+        for _ in range(share):
+            if not _read_packet(queues, batch, count, way):
+                break
+            count += 1
+    start_batch(batch, count)
+    return count
+
+
+@kernel
+def _read_packet(queues: Queues, batch: Batch, slot: int, way: int) -> bool:
+    """Read a packet into a slot; return whether there was one."""
+    at = batch.slots.ctypes.data + slot * SLOT_BYTES + HEADROOM - VNET_HEADER
+    got = read(queues.fds[way], at, SLOT_BYTES - HEADROOM + VNET_HEADER)
+    if got < SMALLEST:
+        return False
+    frame = batch.frames[slot]
+    frame["slot"] = slot
+    frame["start"] = HEADROOM
+    frame["length"] = got - VNET_HEADER
+    frame["way"] = way
+    read_vnet_header(batch.slots[slot], frame)
+    return True
+
+
+@kernel
+def write_batch(queues: Queues, batch: Batch, counters: Counters) -> None:
+    """Write the batch's output, each frame to the queue of its way out."""
+    for at in range(batch.numbers[OUTPUT]):
+        frame = batch.output[at]
+        slot = i64(frame["slot"])
+        of_input = slot < batch.numbers[COUNT_IN]
+        headers = 0
+        if of_input and frame["gso_type"] != GSO_NONE:
+            headers = i64(batch.parsed[slot]["payload"])
+        write_vnet_header(batch.slots[slot], frame, headers)
+        start = batch.slots.ctypes.data + slot * SLOT_BYTES + frame["start"] - VNET_HEADER
+        length = frame["length"] + VNET_HEADER
+        written = write(queues.fds[frame["way"]], start, length)
+        if written != length and of_input:
+            account_unsent(counters, batch.parsed[slot], batch.outcomes[slot])
+    batch.numbers[OUTPUT] = 0
+
+
+@kernel
+def wait(queues: Queues, milliseconds: int) -> int:
+    """Wait for a packet or the wake fd: return WOKEN, LOST, READY, or IDLE at the time's end."""
+    polled = queues.polled
+    if poll(polled.ctypes.data, polled.size, milliseconds) <= 0:
+        return IDLE
+    if i64(polled[2]["revents"]) != 0:
+        return WOKEN
+    for way in range(queues.fds.size):
+        if i64(polled[way]["revents"]) & (POLLERR | POLLHUP | POLLNVAL):
+            return LOST
+    return READY
