@@ -7,6 +7,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 from typing import TYPE_CHECKING
 
 from natlb.control.host.plan import Device, HostPlan, Side, SideWanted, Wanted
+from natlb.errors import NatlbError
 from natlb.netlink.values import Link, Route, Way
 
 if TYPE_CHECKING:
@@ -64,9 +65,7 @@ class PaperNamespace:
     number: int = 1
 
 
-def way(
-    interface: str | None, kind: str = "unicast", mtu: int | None = None
-) -> Way:
+def way(interface: str | None, kind: str = "unicast", mtu: int | None = None) -> Way:
     """Return an answer to a route look-up."""
     return Way(interface=interface, gateway=None, source=None, kind=kind, mtu=mtu)  # type: ignore[arg-type]
 
@@ -160,3 +159,60 @@ def apart(plan: HostPlan) -> HostPlan:
         public=replace(plan.public, netns="left"),
         private=replace(plan.private, netns="right"),
     )
+
+
+@dataclass
+class PaperProbe:
+    """A `Probe` of a host on paper, on which nothing is wrong unless told otherwise."""
+
+    python: tuple[int, int, int] = (3, 11, 7)
+    release: str = "6.18.1"
+    uid: int = 0
+    environment: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(
+        default_factory=lambda: {
+            "/proc/sys/net/ipv4/ip_forward": "0\n",
+            "/proc/sys/net/ipv6/conf/all/forwarding": "0\n",
+        }
+    )
+    mask: int = (1 << 41) - 1
+    installed: tuple[str, ...] = ("numba",)
+    no_tun: NatlbError | None = None
+    has_memfd: bool = True
+    may_execute: bool = True
+    marks: list[str] | NatlbError = field(default_factory=list)
+    chains: list[str] | None = field(default_factory=list)
+
+    def text(self, path: str) -> str | None:
+        """Return what was set down."""
+        return self.files.get(path)
+
+    def capabilities(self) -> int:
+        """Return the mask."""
+        return self.mask
+
+    def is_installed(self, module: str) -> bool:
+        """Return whether it was set down."""
+        return module in self.installed
+
+    def tun(self) -> NatlbError | None:
+        """Return the reason."""
+        return self.no_tun
+
+    def memfd(self) -> bool:
+        """Return what was set down."""
+        return self.has_memfd
+
+    def executable_memory(self) -> bool:
+        """Return what was set down."""
+        return self.may_execute
+
+    def leftovers(self) -> list[str]:
+        """Return the marks, or refuse to."""
+        if isinstance(self.marks, NatlbError):
+            raise self.marks
+        return self.marks
+
+    def dropping_chains(self) -> list[str] | None:
+        """Return the chains."""
+        return self.chains

@@ -7,6 +7,7 @@
 the conversation with the kernel.
 """
 
+from natlb.netlink.firewall import dropping_chains
 from natlb.netlink.namespace import (
     call_inside,
     create_namespace,
@@ -51,6 +52,7 @@ __all__ = [
     "call_inside",
     "create_namespace",
     "delete_namespace",
+    "dropping_chains",
     "identity",
     "inside",
     "namespaces",

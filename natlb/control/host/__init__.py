@@ -10,6 +10,8 @@ checks(...)               what in this host would stop natlb                    
 
 from natlb.control.host.announce import announce
 from natlb.control.host.apply import apply, undo
+from natlb.control.host.check import Check, verdict
+from natlb.control.host.doctor import examine
 from natlb.control.host.journal import Journal
 from natlb.control.host.layout import (
     LayoutError,
@@ -18,8 +20,10 @@ from natlb.control.host.layout import (
     encode_plan,
     encode_wanted,
 )
+from natlb.control.host.leftovers import cleanup
 from natlb.control.host.operations import Step, operations, repair
 from natlb.control.host.plan import PRIVATE_TUN, PUBLIC_TUN, HostPlan, Side, Wanted
+from natlb.control.host.probe import HostProbe
 from natlb.control.host.reader import HostReader, KernelReader
 from natlb.control.host.resolve import resolve
 from natlb.control.host.tun import Tun, open_tun
@@ -27,7 +31,9 @@ from natlb.control.host.tun import Tun, open_tun
 __all__ = [
     "PRIVATE_TUN",
     "PUBLIC_TUN",
+    "Check",
     "HostPlan",
+    "HostProbe",
     "HostReader",
     "Journal",
     "KernelReader",
@@ -38,13 +44,16 @@ __all__ = [
     "Wanted",
     "announce",
     "apply",
+    "cleanup",
     "decode_plan",
     "decode_wanted",
     "encode_plan",
     "encode_wanted",
+    "examine",
     "open_tun",
     "operations",
     "repair",
     "resolve",
     "undo",
+    "verdict",
 ]

@@ -13,6 +13,7 @@ from struct import pack
 from typing import TYPE_CHECKING
 
 from natlb.netlink import Netlink, inside
+from natlb.netlink.namespace import refuse
 
 if TYPE_CHECKING:
     from natlb.control.host.plan import HostPlan
@@ -27,18 +28,21 @@ TARGET_LINK_LAYER_ADDRESS = 2
 
 
 def announce(plan: HostPlan) -> None:
-    """Tell each public subnet that holds a VIP where the VIP is; KernelError if a link refuses."""
+    """Tell each public subnet that holds a VIP where the VIP is; NatlbError where one refuses."""
     netns = plan.public.netns or None
     if not plan.proxies:
         return
     with Netlink(netns) as netlink:
         macs = {link.name: link.mac for link in netlink.links()}
-    # Protocol 0: the socket sends and never receives.
-    with inside(netns), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sender:
-        for proxy in plan.proxies:
-            mac = bytes.fromhex(macs.get(proxy.dev, "").replace(":", ""))
-            if len(mac) == 6:
-                sender.sendto(frame(proxy.address, mac), (proxy.dev, 0))
+    try:
+        # Protocol 0: the socket sends and never receives.
+        with inside(netns), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sender:
+            for proxy in plan.proxies:
+                mac = bytes.fromhex(macs.get(proxy.dev, "").replace(":", ""))
+                if len(mac) == 6:
+                    sender.sendto(frame(proxy.address, mac), (proxy.dev, 0))
+    except OSError as error:
+        raise refuse("cannot announce the VIPs", error.errno or 0, need="CAP_NET_RAW") from error
 
 
 def frame(vip: IPv4Address | IPv6Address, mac: bytes) -> bytes:

@@ -8,12 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from natlb.control.host.apply import undo
 from natlb.control.host.operation import PROTOCOL, unless_gone
 from natlb.control.host.plan import TUNS, VERSIONS
 from natlb.netlink import Netlink
 
 if TYPE_CHECKING:
+    from natlb.control.host.journal import Journal
     from natlb.netlink.values import Route, Rule
+
+
+def cleanup(journal: Journal, netns: str = "") -> list[str]:
+    """Undo what a crash left, by the journal and then by natlb's marks; return it in words.
+
+    Only where no natlb runs: the caller holds the lock.
+    """
+    undone = [str(operation) for operation in undo(journal)]
+    return undone + sweep(netns)
 
 
 def find(netns: str = "") -> list[str]:

@@ -51,6 +51,9 @@ class MakeTun(Operation):
     address: str
     scope: AddressScope
 
+    def __str__(self) -> str:
+        return f"device {self.name}"
+
     @property
     def device(self) -> str | None:
         """The device itself."""
@@ -95,6 +98,9 @@ class AddIpv6(Operation):
     kind: ClassVar[str] = "ipv6"
     name: str
     address: str | None
+
+    def __str__(self) -> str:
+        return f"IPv6 on {self.name}"
 
     @property
     def device(self) -> str | None:

@@ -71,6 +71,9 @@ class AddRoute(Operation):
     dev: str
     table: int
 
+    def __str__(self) -> str:
+        return f"route {self.destination} dev {self.dev} table {self.table}"
+
     @property
     def device(self) -> str | None:
         """The TUN."""
@@ -106,6 +109,12 @@ class AddRule(Operation):
     destination: str | None = None
     ip_protocol: int | None = None
 
+    def __str__(self) -> str:
+        chosen = (("iif", self.iif), ("from", self.source), ("to", self.destination))
+        words = [f"{word} {value}" for word, value in chosen if value is not None]
+        target = self.table or self.goto or ""
+        return " ".join([f"rule {self.priority}", *words, self.action, str(target)]).strip()
+
     def do(self, hands: Hands) -> None:
         """Add the rule."""
         hands.netlink(self.netns).add_rule(self._rule())
@@ -139,6 +148,9 @@ class AddProxy(Operation):
     address: str
     dev: str
 
+    def __str__(self) -> str:
+        return f"proxy {self.address} dev {self.dev}"
+
     def before(self, hands: Hands) -> Before:
         """Return whether it answered already: then that is not natlb's to take away."""
         proxy = self._proxy()
@@ -167,6 +179,9 @@ class SetSysctl(Operation):
     key: str
     value: str
 
+    def __str__(self) -> str:
+        return f"{self.key} = {self.value}"
+
     def before(self, hands: Hands) -> Before:
         """Return the value before."""
         return {"was": hands.read(self.netns, self.key)}
@@ -192,6 +207,9 @@ class ForwardAll(Operation):
 
     kind: ClassVar[str] = "forward6"
     ALL: ClassVar[str] = "net/ipv6/conf/all/forwarding"
+
+    def __str__(self) -> str:
+        return f"{self.ALL} = 1"
 
     def before(self, hands: Hands) -> Before:
         """Return `all`, and which interfaces were routers by themselves."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from natlb.control.host import Journal, KernelReader, apply, operations, resolve
-from natlb.control.host.leftovers import find, sweep
+from natlb.control.host.leftovers import cleanup, find, sweep
 from natlb.netlink import Netlink
 from tests.gateway import gateway, ip, snapshot
 
@@ -47,3 +47,34 @@ def test_a_device_of_that_name_that_is_no_tun_is_not_deleted() -> None:
 
         assert sweep(place.gateway) == ["device natlb-pub"]
         assert netlink.has_link("natlb-pub")
+
+
+def test_cleaning_up_says_in_words_what_it_took_back(tmp_path: Path) -> None:
+    """By the journal first, so that values are put back too; and a second time there is nothing."""
+    with gateway() as place, KernelReader() as reader:
+        netns = place.gateway
+        before = snapshot(netns)
+        journal = Journal(tmp_path / "journal")
+        queues = apply(operations(None, resolve(place.wanted(versions="4"), reader)), journal)
+        for queue in queues.values():
+            os.close(queue.fd)
+        words = cleanup(journal, netns)
+
+        assert snapshot(netns) == before
+        assert words == [
+            "rule 102 to 203.0.113.10/32 lookup 254",
+            "rule 103 iif natlb-pub from 10.77.0.11/32 prohibit",
+            "rule 103 iif natlb-prv from 10.77.0.11/32 prohibit",
+            "rule 104 iif pub prohibit",
+            "rule 104 iif prv prohibit",
+            "net/ipv4/conf/pub/forwarding = 1",
+            "net/ipv4/conf/prv/forwarding = 1",
+            "device natlb-pub",
+            "device natlb-prv",
+            "route 203.0.113.10/32 dev natlb-pub table 254",
+            "route 0.0.0.0/0 dev natlb-prv table 6285",
+            "net/ipv4/icmp_errors_use_inbound_ifaddr = 1",
+            "rule 101 iif lo from 192.0.0.11/32 lookup 6285",
+            "rule 100 iif prv from 10.77.0.11/32 lookup 6285",
+        ]
+        assert cleanup(journal, netns) == []

@@ -190,3 +190,15 @@ def test_a_bare_operation_has_no_change_of_its_own() -> None:
         for step in (lambda: bare.do(hands), lambda: bare.undo(hands, {})):
             with pytest.raises(NotImplementedError):
                 step()
+
+
+def test_each_can_be_told_in_words() -> None:
+    """What `cleanup` took back, and what a log speaks of."""
+    assert [str(operation) for operation in every("")][-6:] == [
+        "rule 102 iif natlb-pub goto 105",
+        "proxy 10.9.0.77 dev e0",
+        "proxy fd09::77 dev e0",
+        "net/ipv4/conf/e0/forwarding = 1",
+        "net/ipv4/neigh/e0/proxy_delay = 0",
+        "net/ipv6/conf/all/forwarding = 1",
+    ]
