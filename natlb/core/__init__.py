@@ -1,1 +1,1 @@
-"""The pure data plane: tables in, packets in, verdicts and packets out. No I/O, no clock, no log."""
+"""The pure data plane: tables and packets in, verdicts and packets out. No I/O, clock or log."""

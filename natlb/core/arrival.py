@@ -1,12 +1,13 @@
-"""A packet that no flow knows: whose is it, and may it begin one?"""
+"""A packet that no flow knows: whose it is, and whether it may begin one."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from natlb.core.batch import emit
 from natlb.core.layout import BACKEND_ADDRESS, PRIVATE, PUBLIC, REJECT, VIP
 from natlb.core.opening import Pick, open_flow
 from natlb.core.refusal import answer_ttl_expired, refuse
-from natlb.core.state import Core
 from natlb.core.tables import NO_SERVICE_INDEX, find_service, kind_of_address
 from natlb.core.tracking import is_opener
 from natlb.core.translate import is_ttl_spent, translate
@@ -22,8 +23,8 @@ from natlb.wire.answers import (
     write_echo_reply,
 )
 from natlb.wire.fields import TCP, UDP
-from natlb.wire.octets import Octets
-from natlb.wire.parse import FRAGMENTED, PLAIN
+from natlb.wire.network import is_extension_header
+from natlb.wire.parsed import FRAGMENTED, PLAIN
 from natlb.wire.reasons import (
     BAD_CHECKSUM,
     ICMP_UNMATCHED,
@@ -33,6 +34,11 @@ from natlb.wire.reasons import (
     OUT_OF_STATE,
     UNSUPPORTED,
 )
+
+if TYPE_CHECKING:
+    from natlb.core.state import Core
+    from natlb.wire.octets import Octets
+    from natlb.wire.parsed import Parsed
 
 
 @kernel
@@ -62,11 +68,23 @@ def _pass_on(core: Core, i: int, packet: Octets) -> int:
     """
     batch = core.batch
     frame, parsed = batch.frames[i], batch.parsed[i]
-    carries_ports = parsed["protocol"] == TCP or parsed["protocol"] == UDP
-    if (carries_ports and parsed["kind"] & FRAGMENTED) or is_icmp_error(packet, parsed):
+    if _is_piece_of_transport(parsed) or is_icmp_error(packet, parsed):
         return drop(UNSUPPORTED)
     emit(batch, frame, PRIVATE if frame["way"] == PUBLIC else PUBLIC)
     return PASS
+
+
+@kernel
+def _is_piece_of_transport(parsed: Parsed) -> bool:
+    """Return whether a packet is a fragment of TCP or UDP, or may be.
+
+    A later fragment of IPv6 names the header that follows in the first one: behind an extension
+    header that may be anything.
+    """
+    protocol = i64(parsed["protocol"])
+    if parsed["kind"] & FRAGMENTED == 0:
+        return False
+    return protocol == TCP or protocol == UDP or is_extension_header(protocol)
 
 
 @kernel
@@ -78,9 +96,16 @@ def _call_vip(core: Core, i: int, packet: Octets, now: int, hops: int, pick: Pic
     if is_icmp(parsed):
         return _answer_icmp(core, i, packet)
     protocol = i64(parsed["protocol"])
-    if protocol not in (TCP, UDP):
+    if protocol != TCP and protocol != UDP:
         return drop(UNSUPPORTED)
-    port = i64(parsed["destination_port"])
+    return _call_port(core, i, packet, now, hops, pick)
+
+
+@kernel
+def _call_port(core: Core, i: int, packet: Octets, now: int, hops: int, pick: Pick) -> int:
+    """Return the outcome of a packet to a port of a VIP."""
+    parsed = core.batch.parsed[i]
+    protocol, port = i64(parsed["protocol"]), i64(parsed["destination_port"])
     service = find_service(core.tables, destination_lanes(parsed), port, protocol)
     if service == NO_SERVICE_INDEX:
         return refuse(core, i, packet, NO_SERVICE)
@@ -116,8 +141,8 @@ def _answer_icmp(core: Core, i: int, packet: Octets) -> int:
         return drop(ICMP_UNMATCHED)
     if not is_echo_request(packet, parsed):
         return drop(UNSUPPORTED)
-    if not is_transport_sum_right(packet, frame, parsed):
-        return drop(BAD_CHECKSUM)
+    if frame["needs_checksum"] or not is_transport_sum_right(packet, frame, parsed):
+        return drop(BAD_CHECKSUM)  # no driver leaves an echo's sum to the device
     write_echo_reply(packet, frame, parsed)
     emit(batch, frame, frame["way"])
     return answered(ECHO)

@@ -6,25 +6,27 @@ lies in: usually the input's own, for packets of natlb's own a spare one.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from natlb.core.layout import HEADROOM, SLOT_BYTES
-from natlb.jit import kernel
+from natlb.jit import i64, kernel
 from natlb.wire.frame import FRAME, Frame
-from natlb.wire.parse import PARSED
+from natlb.wire.parsed import PARSED
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # The batch's own numbers: kept in memory, so that a batch can go on behind a packet that raised
-NUMBERS = ("count", "parsed", "tracked", "output", "spare", "touched")
-COUNT_IN, PARSED_SO_FAR, TRACKED_SO_FAR, OUTPUT, SPARE, TOUCHED = range(6)
+NUMBERS = ("count", "parsed", "found", "tracked", "output", "settled", "spare", "touched")
+COUNT_IN, PARSED_SO_FAR, FOUND_SO_FAR, TRACKED_SO_FAR, OUTPUT, SETTLED, SPARE, TOUCHED = range(8)
 
 SPARE_SLOTS = 64  # for packets that answer no packet: resets told by a command
 
 
 class Batch(NamedTuple):
-    """`frames`, `parsed` and `outcomes` are by input packet; `output` has room for all and the spares."""
+    """`frames`, `parsed`, `outcomes` are by input packet; `output` has room for all and spares."""
 
     slots: NDArray[np.uint8]  # [slot, octet]
     frames: NDArray[np.void]  # FRAME
@@ -51,8 +53,10 @@ def start_batch(batch: Batch, count: int) -> None:
     """Begin with `count` input frames and no output."""
     batch.numbers[COUNT_IN] = count
     batch.numbers[PARSED_SO_FAR] = 0
+    batch.numbers[FOUND_SO_FAR] = 0
     batch.numbers[TRACKED_SO_FAR] = 0
     batch.numbers[OUTPUT] = 0
+    batch.numbers[SETTLED] = 0
     batch.numbers[SPARE] = 0
 
 
@@ -76,13 +80,13 @@ def emit(batch: Batch, frame: Frame, way: int) -> None:
 @kernel
 def spare_slots_left(batch: Batch) -> int:
     """Return how many packets of natlb's own still fit into this batch."""
-    return SPARE_SLOTS - batch.numbers[SPARE]
+    return SPARE_SLOTS - i64(batch.numbers[SPARE])
 
 
 @kernel
 def take_spare_slot(batch: Batch) -> int:
     """Return a slot for a packet of natlb's own, which begins at HEADROOM there."""
-    slot = batch.frames.size + batch.numbers[SPARE]
+    slot = batch.frames.size + i64(batch.numbers[SPARE])
     batch.numbers[SPARE] += 1
     return slot
 

@@ -7,10 +7,7 @@ worker that takes over after a crash goes on with it.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from natlb.core.batch import emit_spare, spare_slots_left, take_spare_slot
 from natlb.core.flow_table import ORIGINAL, half
@@ -26,10 +23,15 @@ from natlb.core.layout import (
     SENT,
 )
 from natlb.core.lifetime import end_flow
-from natlb.core.state import Core
-from natlb.jit import acquire_fence, i64, kernel, release_fence
+from natlb.jit import acquire_fence, entry, i64, kernel, release_fence
 from natlb.wire.answers import Lanes, write_tcp
 from natlb.wire.fields import ACK, MAPPED_LANE, RST, TCP
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from natlb.core.state import Core
 
 GIVEN = 0
 TAKEN = 1
@@ -38,7 +40,7 @@ WORD = 0xFFFFFFFF
 
 
 class Commands(NamedTuple):
-    """The ring; `counts[GIVEN]` is written by control alone, `counts[TAKEN]` by the worker alone."""
+    """The ring; control alone writes `counts[GIVEN]`, the worker alone `counts[TAKEN]`."""
 
     ring: NDArray[np.void]  # COMMAND[RING]
     counts: NDArray[np.int64]
@@ -47,10 +49,10 @@ class Commands(NamedTuple):
 @kernel
 def is_command_waiting(commands: Commands) -> bool:
     """Return whether there is a command to do or to go on with."""
-    return commands.counts[TAKEN] < commands.counts[GIVEN]
+    return bool(commands.counts[TAKEN] < commands.counts[GIVEN])
 
 
-@kernel
+@entry
 def step_command(core: Core, commands: Commands) -> None:
     """Do a bounded piece of the oldest command; resets it calls for are in the batch's output."""
     if not is_command_waiting(commands):
@@ -66,7 +68,7 @@ def step_command(core: Core, commands: Commands) -> None:
 
 @kernel
 def _flush_piece(core: Core, command: Any) -> bool:
-    """End the flows a command means in the next piece of the table; return whether that was the last."""
+    """End the flows a command means in the table's next piece; return whether that was the last."""
     number = max(1, i64(command["position"]))
     last = core.flows.meta[FRESH] - 1
     for _ in range(ROWS_A_STEP):
@@ -82,7 +84,7 @@ def _flush_piece(core: Core, command: Any) -> bool:
             command["flushed"] += 1
         number += 1
         command["position"] = number
-    return number > last
+    return bool(number > last)
 
 
 @kernel

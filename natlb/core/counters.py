@@ -6,10 +6,7 @@ forwarded, passed, replied, dropped and held at a quiet moment.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from natlb.core.layout import (
     BYTES_FORWARDED,
@@ -24,11 +21,17 @@ from natlb.core.layout import (
 )
 from natlb.core.verdict import DROP, FORWARD, PASS
 from natlb.jit import i64, kernel
-from natlb.wire.parse import Parsed
+from natlb.wire.reasons import QUEUE_FULL
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from natlb.wire.parsed import Parsed
 
 
 class Counters(NamedTuple):
-    """A worker's counters: TOTALS, by reason, COUNT by backend and by service, policies' own words."""
+    """A worker's counters: TOTALS, by reason, by backend and by service; policies' own words."""
 
     totals: NDArray[np.int64]
     drops: NDArray[np.int64]
@@ -40,7 +43,7 @@ class Counters(NamedTuple):
 
 @kernel
 def account_verdict(counters: Counters, parsed: Parsed, outcome: int, put_out: int) -> None:
-    """Count a packet (a super-packet as its segments) by what became of it; `put_out` are its answers."""
+    """Count a packet (a super-packet as its segments) by its outcome; `put_out` are its answers."""
     totals = counters.totals
     segments = parsed["segments"]
     verdict = outcome & 0xFF
@@ -109,3 +112,24 @@ def account_reply(counters: Counters, row: Any, segments: int, wire_bytes: int) 
 def _counts_of(counters: Counters, row: Any) -> tuple[Any, Any]:
     """Return the counts of a flow's backend and service."""
     return counters.backends[i64(row["backend"])], counters.services[i64(row["service"])]
+
+
+@kernel
+def account_unsent(counters: Counters, parsed: Parsed, outcome: int) -> None:
+    """Count as dropped, `queue-full`, what was put out and then could not be written."""
+    totals = counters.totals
+    segments = parsed["segments"]
+    verdict = outcome & 0xFF
+    if verdict == FORWARD:
+        totals[FORWARDED] -= segments
+        totals[BYTES_FORWARDED] -= parsed["wire_bytes"]
+        totals[SENT] -= segments
+    elif verdict == PASS:
+        totals[PASSED] -= segments
+        totals[SENT] -= segments
+    else:
+        totals[REPLIED_TOTAL] -= segments
+        counters.replies[outcome >> 8] -= segments
+        totals[SENT] -= 1
+    totals[DROPPED] += segments
+    counters.drops[QUEUE_FULL] += segments

@@ -21,13 +21,13 @@ from natlb.core.layout import (
     PEAK,
     SWEEP,
 )
-from natlb.jit import i64, kernel
+from natlb.jit import entry, i64, kernel
 
 if TYPE_CHECKING:
     from natlb.core.counters import Counters
 
 
-@kernel
+@entry
 def recover(flows: FlowTable, counters: Counters) -> int:
     """Finish what was half done, and return how many rows that were.
 

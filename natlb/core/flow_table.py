@@ -31,10 +31,7 @@ Laws
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from natlb.core.hashing import index_hash, second_hash
 from natlb.core.layout import (
@@ -58,6 +55,10 @@ from natlb.core.layout import (
 from natlb.jit import i64, kernel, release_fence
 from natlb.wire.checksum import NO_DELTA, add_delta
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 Row: TypeAlias = Any  # one record of ROW
 Half: TypeAlias = Any  # one record of HALF
 Key: TypeAlias = Any  # whatever has a key's fields: a Half, a Parsed
@@ -75,10 +76,10 @@ CROWDED = 5  # entries from which on the second bucket is looked at for a new ke
 
 
 class FlowTable(NamedTuple):
-    """Rows (index 0 is never used), the index over both keys of each, and the table's own numbers."""
+    """Rows (0 is never used), the buckets over both keys of each, and the table's own numbers."""
 
     rows: NDArray[np.void]
-    index: NDArray[np.uint32]
+    buckets: NDArray[np.uint32]
     meta: NDArray[np.int64]
 
 
@@ -111,13 +112,13 @@ def hash_key(flows: FlowTable, key: Key, protocol: int) -> int:
 @kernel
 def first_bucket(flows: FlowTable, hashed: int) -> int:
     """Return where the first of a hash's two buckets begins in the index."""
-    return (hashed * flows.meta[BUCKETS] >> 32) * BUCKET
+    return i64((hashed * flows.meta[BUCKETS] >> 32) * BUCKET)
 
 
 @kernel
 def second_bucket(flows: FlowTable, hashed: int) -> int:
     """Return where the second of a hash's two buckets begins in the index."""
-    return (second_hash(hashed) * flows.meta[BUCKETS] >> 32) * BUCKET
+    return i64((second_hash(hashed) * flows.meta[BUCKETS] >> 32) * BUCKET)
 
 
 @kernel
@@ -156,7 +157,7 @@ def holds(flows: FlowTable, found: int, key: Key, protocol: int) -> bool:
 
 @kernel
 def lookup(flows: FlowTable, key: Key, protocol: int, hashed: int) -> int:
-    """Return (direction, row) of a live row with this key, or NOTHING. At most two cache lines of index."""
+    """Return (direction, row) of a live row with this key, or NOTHING: two index lines at most."""
     found = _search(flows, first_bucket(flows, hashed), key, protocol, hashed)
     if found != NOTHING:
         return found
@@ -168,7 +169,7 @@ def _search(flows: FlowTable, start: int, key: Key, protocol: int, hashed: int) 
     """Return what one bucket has for a key, or NOTHING."""
     tag = hashed & 0x7F
     for at in range(start, start + BUCKET):
-        entry = i64(flows.index[at])
+        entry = i64(flows.buckets[at])
         if entry >> TAG_SHIFT == tag and entry != NOTHING:
             found = entry & FOUND_MASK
             if holds(flows, found, key, protocol):
@@ -181,7 +182,7 @@ def _count_used(flows: FlowTable, start: int) -> int:
     """Return how many of a bucket's entries are in use."""
     used = 0
     for at in range(start, start + BUCKET):
-        if flows.index[at] != NOTHING:
+        if flows.buckets[at] != NOTHING:
             used += 1
     return used
 
@@ -190,7 +191,7 @@ def _count_used(flows: FlowTable, start: int) -> int:
 def _empty_entry(flows: FlowTable, start: int) -> int:
     """Return the position of a bucket's first empty entry; the caller knows that there is one."""
     at = start
-    while flows.index[at] != NOTHING:
+    while flows.buckets[at] != NOTHING:
         at += 1
     return at
 
@@ -221,8 +222,8 @@ def _erase(flows: FlowTable, key: Key, protocol: int, direction: int, number: in
     entry = make_entry(hashed, direction, number)
     for start in (first_bucket(flows, hashed), second_bucket(flows, hashed)):
         for at in range(start, start + BUCKET):
-            if i64(flows.index[at]) == entry:
-                flows.index[at] = NOTHING
+            if i64(flows.buckets[at]) == entry:
+                flows.buckets[at] = NOTHING
                 return
 
 
@@ -281,7 +282,7 @@ def insert(flows: FlowTable, key: Key, protocol: int, hashed: int) -> int:
     release_fence()
     row["state"] = MAKING
     release_fence()
-    flows.index[at] = make_entry(hashed, ORIGINAL, number)
+    flows.buckets[at] = make_entry(hashed, ORIGINAL, number)
     return i64(number)
 
 
@@ -305,7 +306,7 @@ def bind(flows: FlowTable, number: int, state: int) -> int:
     row["flags"] = FLAG_BOUND
     row["actions"] = ACTION_NAT
     release_fence()
-    flows.index[at] = make_entry(hashed, REPLY, number)
+    flows.buckets[at] = make_entry(hashed, REPLY, number)
     release_fence()
     row["state"] = state
     meta = flows.meta

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from natlb.wire.fields import TCP, UDP
+
 LAYOUT_VERSION = 1
 
 KEY_FIELDS = [
@@ -77,7 +79,7 @@ MARK_REPLIED = 1  # a packet in reply direction was seen (TCP: a SYN-ACK)
 MARK_FIN_ORIGINAL = 2
 MARK_FIN_REPLY = 4
 
-# States of a row. MAKING and ENDING exist only between two stores: recovery undoes or finishes them.
+# States of a row. MAKING and ENDING exist only between two stores: recovery ends such rows.
 FREE = 0
 MAKING = 1
 ENDING = 2
@@ -95,6 +97,8 @@ STATE_LABELS = {
     UNREPLIED: "unreplied",
     REPLIED: "replied",
 }
+
+PROTOCOLS = {"tcp": TCP, "udp": UDP}
 
 # The flow table's own numbers, one int64 each
 META = (

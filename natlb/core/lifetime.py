@@ -6,19 +6,21 @@ packet's time, so an age is right as long as the sweep comes by every 24 days.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from natlb.core.counters import account_ended
 from natlb.core.flow_table import remove
 from natlb.core.layout import EXPIRED, FIRST_LIVE, FRESH, SWEEP
-from natlb.core.state import Core
-from natlb.jit import i64, kernel
+from natlb.jit import entry, i64, kernel
+
+if TYPE_CHECKING:
+    from natlb.core.state import Core
 
 WORD = 0xFFFFFFFF
 HALF_RANGE = 1 << 31
 CREATED_SHIFT = 5  # `created` counts 32 ms
 
-# The sweep's pace: every piece is a 1024th of the rows in use and 16 rows more, a piece is due every
+# The sweep's pace: a piece is a 1024th of the rows in use and 16 rows more, and one is due every
 # 1.5 ms, so the whole table is looked at within two seconds (nat-behaviour: gone in T to T + 2 s).
 PIECES = 1024
 PIECE_EXTRA = 16
@@ -34,7 +36,7 @@ def begin_life(row: Any, now: int) -> None:
 
 @kernel
 def idle_time(row: Any, now: int) -> int:
-    """Return for how many milliseconds the flow had no packet; 0 where its last one is ahead of `now`."""
+    """Return how many milliseconds the flow had no packet; 0 where its last is ahead of `now`."""
     age = (now - i64(row["seen"])) & WORD
     return age if age < HALF_RANGE else 0
 
@@ -42,7 +44,8 @@ def idle_time(row: Any, now: int) -> int:
 @kernel
 def has_expired(core: Core, row: Any, now: int) -> bool:
     """Return whether a live row's timer has run out."""
-    return idle_time(row, now) >= core.tables.timeouts[i64(row["service"]), i64(row["state"])]
+    timeout = core.tables.timeouts[i64(row["service"]), i64(row["state"])]
+    return bool(idle_time(row, now) >= timeout)
 
 
 @kernel
@@ -55,7 +58,7 @@ def end_flow(core: Core, number: int, ending: int) -> None:
 
 @kernel
 def sweep_piece(core: Core, now: int) -> None:
-    """End what has run out in the next piece of the table: 1/1024 of the rows in use, and 16 more."""
+    """End what has run out in the table's next piece: 1/1024 of the rows in use, and 16 more."""
     meta = core.flows.meta
     rows_in_use = meta[FRESH] - 1
     number = meta[SWEEP]
@@ -73,7 +76,7 @@ def sweep_piece(core: Core, now: int) -> None:
     meta[SWEEP] = number
 
 
-@kernel
+@entry
 def sweep_all(core: Core, now: int) -> None:
     """End all that has run out, however long it takes: for the engine, not for the loop."""
     for number in range(1, core.flows.meta[FRESH]):

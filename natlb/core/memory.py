@@ -67,7 +67,7 @@ INT64 = np.dtype(np.int64)
 SHAPES: dict[Kind, tuple[Shape, ...]] = {
     Kind.FLOWS: (
         Shape("rows", ROW, (-1,)),
-        Shape("index", np.dtype(np.uint32), (-1,)),
+        Shape("buckets", np.dtype(np.uint32), (-1,)),
         Shape("meta", INT64, (len(META),)),
     ),
     Kind.COUNTERS: (
@@ -107,7 +107,7 @@ def bucket_count(max_flows: int) -> int:
 
 def flow_items(max_flows: int) -> dict[str, int]:
     """Return the lengths of a flow table's arrays; row 0 is never used."""
-    return {"rows": max_flows + 1, "index": bucket_count(max_flows) * BUCKET}
+    return {"rows": max_flows + 1, "buckets": bucket_count(max_flows) * BUCKET}
 
 
 def start_flows(flows: FlowTable, max_flows: int, secret: bytes, epoch_ns: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from natlb.core.counters import account_opened
 from natlb.core.flow_table import CONFLICT, NOTHING, abandon, bind, insert
@@ -11,13 +11,15 @@ from natlb.core.hashing import WORD, spread_hash
 from natlb.core.layout import DRAWS
 from natlb.core.lifetime import begin_life
 from natlb.core.policy import NO_BACKEND_INDEX, Pool
-from natlb.core.state import Core
 from natlb.core.tables import SEED0, SEED1
 from natlb.core.tracking import first_state
 from natlb.jit import i64, kernel
 from natlb.wire.answers import source_lanes
-from natlb.wire.parse import Parsed
 from natlb.wire.reasons import NO_BACKEND, PORT_EXHAUSTED, TABLE_FULL
+
+if TYPE_CHECKING:
+    from natlb.core.state import Core
+    from natlb.wire.parsed import Parsed
 
 Pick: TypeAlias = Callable[[Pool, int, int, int], int]
 
@@ -55,11 +57,12 @@ def open_flow(core: Core, i: int, service: int, now: int, pick: Pick) -> int:
         return -TABLE_FULL
     record = tables.services[service]
     begin_life(core.flows.rows[number], now)
-    for choice in range(1 + OTHER_CHOICES):
-        bound = _bind_backend(core, i, number, service, backend)
+    bound = _bind_backend(core, i, number, service, backend)
+    for choice in range(OTHER_CHOICES):
         if bound != CONFLICT:
             break
         backend = i64(tables.rings[record["ring_start"] + (draw + choice) % record["ring_size"]])
+        bound = _bind_backend(core, i, number, service, backend)
     if bound > NOTHING:
         account_opened(counters, core.flows.rows[number])
         return number
@@ -69,7 +72,7 @@ def open_flow(core: Core, i: int, service: int, now: int, pick: Pick) -> int:
 
 @kernel
 def _bind_backend(core: Core, i: int, number: int, service: int, backend: int) -> int:
-    """Write the reply key that a backend makes and index it: the row's number, CONFLICT or NOTHING."""
+    """Write the reply key that a backend makes, and return what `bind()` says of it."""
     row = core.flows.rows[number]
     parsed = core.batch.parsed[i]
     record = core.tables.backends[backend]

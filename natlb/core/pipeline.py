@@ -15,8 +15,18 @@ Laws
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from natlb.core.arrival import arrive
-from natlb.core.batch import COUNT_IN, OUTPUT, PARSED_SO_FAR, TOUCHED, TRACKED_SO_FAR
+from natlb.core.batch import (
+    COUNT_IN,
+    FOUND_SO_FAR,
+    OUTPUT,
+    PARSED_SO_FAR,
+    SETTLED,
+    TOUCHED,
+    TRACKED_SO_FAR,
+)
 from natlb.core.counters import account_verdict
 from natlb.core.flow_table import (
     NOTHING,
@@ -31,18 +41,22 @@ from natlb.core.flow_table import (
 )
 from natlb.core.layout import CLOSED, CLOSING, EXPIRED
 from natlb.core.lifetime import end_flow, has_expired
-from natlb.core.opening import Pick
-from natlb.core.state import Core
 from natlb.core.tracking import is_opener
 from natlb.core.translate import translate
 from natlb.core.verdict import drop
-from natlb.jit import i64, kernel
-from natlb.wire.octets import Octets
-from natlb.wire.parse import Parsed, parse
+from natlb.jit import entry, i64, kernel
+from natlb.wire.parse import parse
+from natlb.wire.parsed import PLAIN
 from natlb.wire.reasons import ACCEPTED, INTERNAL
 
+if TYPE_CHECKING:
+    from natlb.core.opening import Pick
+    from natlb.core.state import Core
+    from natlb.wire.octets import Octets
+    from natlb.wire.parsed import Parsed
 
-@kernel
+
+@entry
 def process_batch(core: Core, now: int, hops: int, pick: Pick) -> int:
     """Take the batch from where it stands to its end; return how many output frames there are.
 
@@ -55,23 +69,23 @@ def process_batch(core: Core, now: int, hops: int, pick: Pick) -> int:
         i = batch.numbers[TRACKED_SO_FAR]
         frame = batch.frames[i]
         packet = batch.slots[frame["slot"], frame["start"] : frame["start"] + frame["length"]]
-        before = batch.numbers[OUTPUT]
-        outcome = _handle(core, i, packet, now, hops, pick)
-        _conclude(core, i, outcome, before)
+        _conclude(core, i, _handle(core, i, packet, now, hops, pick))
     return i64(batch.numbers[OUTPUT])
 
 
-@kernel
+@entry
 def give_up_packet(core: Core) -> None:
     """Drop, as `internal`, the packet whose handling raised; the batch can go on behind it."""
-    batch = core.batch
-    if batch.numbers[PARSED_SO_FAR] < batch.numbers[COUNT_IN]:
-        parsed = batch.parsed[batch.numbers[PARSED_SO_FAR]]
-        parsed["refusal"] = INTERNAL
-        parsed["found"] = NOTHING
-        batch.numbers[PARSED_SO_FAR] += 1
-        return
-    _conclude(core, batch.numbers[TRACKED_SO_FAR], drop(INTERNAL), batch.numbers[OUTPUT])
+    numbers = core.batch.numbers
+    for stage in (PARSED_SO_FAR, FOUND_SO_FAR):
+        if numbers[stage] < numbers[COUNT_IN]:
+            parsed = core.batch.parsed[numbers[stage]]
+            parsed["refusal"] = INTERNAL
+            parsed["found"] = NOTHING
+            numbers[stage] += 1
+            return
+    numbers[OUTPUT] = numbers[SETTLED]
+    _conclude(core, numbers[TRACKED_SO_FAR], drop(INTERNAL))
 
 
 @kernel
@@ -83,11 +97,12 @@ def _parse_all(core: Core) -> None:
         i = batch.numbers[PARSED_SO_FAR]
         touched += _parse_one(core, i)
         batch.numbers[PARSED_SO_FAR] = i + 1
-    for i in range(batch.numbers[TRACKED_SO_FAR], batch.numbers[COUNT_IN]):
-        parsed = batch.parsed[i]
+    while batch.numbers[FOUND_SO_FAR] < batch.numbers[COUNT_IN]:
+        parsed = batch.parsed[batch.numbers[FOUND_SO_FAR]]
         parsed["found"] = NOTHING
         if parsed["refusal"] == ACCEPTED:
             parsed["found"] = lookup(flows, parsed, i64(parsed["protocol"]), parsed["hash"])
+        batch.numbers[FOUND_SO_FAR] += 1
     batch.numbers[TOUCHED] = touched  # or the early loads would be compiled away
 
 
@@ -102,7 +117,7 @@ def _parse_one(core: Core, i: int) -> int:
         return 0
     hashed = hash_key(core.flows, parsed, i64(parsed["protocol"]))
     parsed["hash"] = hashed
-    return i64(core.flows.index[first_bucket(core.flows, hashed)])
+    return i64(core.flows.buckets[first_bucket(core.flows, hashed)])
 
 
 @kernel
@@ -112,14 +127,14 @@ def _handle(core: Core, i: int, packet: Octets, now: int, hops: int, pick: Pick)
     if parsed["refusal"] != ACCEPTED:
         return drop(parsed["refusal"])
     found = _find_again(core.flows, parsed)
-    if found != NOTHING and not _is_over(core, found, parsed, now):
+    if found != NOTHING and not _is_over(core, i, found, now):
         return translate(core, i, packet, found, now, hops)
     return arrive(core, i, packet, now, hops, pick)
 
 
 @kernel
 def _find_again(flows: FlowTable, parsed: Parsed) -> int:
-    """Return the flow as of now: the first pass's find if it still holds, or what there is meanwhile."""
+    """Return the flow as of now: the first pass's find if it still holds, or what there is."""
     protocol = i64(parsed["protocol"])
     if parsed["found"] != NOTHING and holds(flows, parsed["found"], parsed, protocol):
         return i64(parsed["found"])
@@ -127,27 +142,35 @@ def _find_again(flows: FlowTable, parsed: Parsed) -> int:
 
 
 @kernel
-def _is_over(core: Core, found: int, parsed: Parsed, now: int) -> bool:
-    """End the flow that a packet would belong to if it has run out, or if the packet begins it anew."""
+def _is_over(core: Core, i: int, found: int, now: int) -> bool:
+    """End the flow that a packet belongs to if it has run out, or if the packet begins it anew."""
     number = row_of(found)
     row = core.flows.rows[number]
     if has_expired(core, row, now):
         end_flow(core, number, EXPIRED)
         return True
-    if (
-        i64(row["state"]) == CLOSING
-        and direction_of(found) == ORIGINAL
-        and is_opener(parsed["tcp_flags"])
-    ):
+    if i64(row["state"]) == CLOSING and _begins_anew(core, i, row, found):
         end_flow(core, number, CLOSED)
         return True
     return False
 
 
 @kernel
-def _conclude(core: Core, i: int, outcome: int, before: int) -> None:
+def _begins_anew(core: Core, i: int, row: Any, found: int) -> bool:
+    """Return whether a packet is a SYN of the client's, who uses its port again."""
+    parsed = core.batch.parsed[i]
+    is_clients = direction_of(found) == ORIGINAL and core.batch.frames[i]["way"] == i64(
+        row["reply"]["way"]
+    )
+    return bool(is_clients and parsed["kind"] == PLAIN and is_opener(parsed["tcp_flags"]))
+
+
+@kernel
+def _conclude(core: Core, i: int, outcome: int) -> None:
     """Count a packet's fate and what it put out, and move on."""
     batch = core.batch
+    put_out = batch.numbers[OUTPUT] - batch.numbers[SETTLED]
     batch.outcomes[i] = outcome
     batch.numbers[TRACKED_SO_FAR] = i + 1
-    account_verdict(core.counters, batch.parsed[i], outcome, batch.numbers[OUTPUT] - before)
+    batch.numbers[SETTLED] = batch.numbers[OUTPUT]
+    account_verdict(core.counters, batch.parsed[i], outcome, put_out)

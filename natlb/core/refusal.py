@@ -1,10 +1,11 @@
-"""Refusals with an answer: what the sender is told, from which address, by the side it came from."""
+"""Refusals with an answer: what the sender is told, and from which address."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from natlb.core.batch import emit
 from natlb.core.layout import VIP
-from natlb.core.state import Core
 from natlb.core.tables import kind_of_address
 from natlb.core.verdict import answered, drop
 from natlb.jit import i64, kernel
@@ -28,15 +29,18 @@ from natlb.wire.fields import (
     RST,
     TCP,
 )
-from natlb.wire.octets import Octets
 from natlb.wire.reasons import MTU_EXCEEDED, TTL_EXPIRED
+
+if TYPE_CHECKING:
+    from natlb.core.state import Core
+    from natlb.wire.octets import Octets
 
 NOWHERE = (0, 0, 0, 0)
 
 
 @kernel
 def error_source(core: Core, i: int) -> Lanes:
-    """Return who an error comes from: the VIP that was called, else natlb's address on that side."""
+    """Return who an error comes from: the VIP that was called, or natlb on that side."""
     parsed = core.batch.parsed[i]
     destination = destination_lanes(parsed)
     if kind_of_address(core.tables, destination) & VIP:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from natlb.core.batch import Batch
-from natlb.core.counters import Counters
-from natlb.core.flow_table import FlowTable
-from natlb.core.tables import Tables
+if TYPE_CHECKING:
+    from natlb.core.batch import Batch
+    from natlb.core.counters import Counters
+    from natlb.core.flow_table import FlowTable
+    from natlb.core.tables import Tables
 
 
 class Core(NamedTuple):

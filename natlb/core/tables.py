@@ -6,14 +6,15 @@ takes between two batches. Endpoints lie in an open-addressed hash table at most
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from natlb.core.hashing import WORD, State, second_hash
 from natlb.core.layout import SERVICE_ENDPOINT, UNUSED
 from natlb.jit import i64, kernel
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 NO_SERVICE_INDEX = -1
 

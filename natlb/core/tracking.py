@@ -1,4 +1,4 @@
-"""What a packet does to its flow's state. The transition table of TCP, in this version:
+"""What a packet does to its flow's state.
 
 OPENING      SYN seen                      SYN-ACK answered and acknowledged -> ESTABLISHED
 ESTABLISHED                                FIN both ways, or RST             -> CLOSING
@@ -9,7 +9,7 @@ UNREPLIED    UDP, one way                  an answer                         -> 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from natlb.core.flow_table import ORIGINAL, REPLY
 from natlb.core.layout import (
@@ -26,7 +26,9 @@ from natlb.jit import i64, kernel
 from natlb.wire.answers import WORD, sequence_length
 from natlb.wire.fields import ACK, FIN, RST, SYN, TCP, TCP_SEQUENCE
 from natlb.wire.octets import Octets, get_u32
-from natlb.wire.parse import Parsed
+
+if TYPE_CHECKING:
+    from natlb.wire.parsed import Parsed
 
 BOTH_FINS = MARK_FIN_ORIGINAL | MARK_FIN_REPLY
 HALF_RANGE = 1 << 31

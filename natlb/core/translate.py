@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from natlb.core.batch import emit
 from natlb.core.counters import account_no_longer_opening, account_original, account_reply
@@ -15,10 +15,12 @@ from natlb.core.verdict import FORWARD, drop
 from natlb.jit import i64, kernel
 from natlb.wire.fields import RST, TCP
 from natlb.wire.frame import GSO_NONE, Frame
-from natlb.wire.octets import Octets
-from natlb.wire.parse import PLAIN, Parsed
+from natlb.wire.parsed import PLAIN, Parsed
 from natlb.wire.reasons import MARTIAN, UNSUPPORTED
 from natlb.wire.rewrite import decrease_ttl, rewrite
+
+if TYPE_CHECKING:
+    from natlb.wire.octets import Octets
 
 WORD = 0xFFFFFFFF
 
@@ -57,7 +59,7 @@ def translate(core: Core, i: int, packet: Octets, found: int, now: int, hops: in
 
 @kernel
 def is_ttl_spent(ttl: int, hops: int) -> bool:
-    """Return whether a packet has no hop left to be forwarded: by route the kernel takes one more."""
+    """Return whether a packet has no hop left to go on: by route the kernel takes one more."""
     return ttl < 1 if hops == TTL_DIRECT else ttl <= 1
 
 
@@ -66,7 +68,7 @@ def largest_segment(frame: Frame, parsed: Parsed) -> int:
     """Return the largest packet that will be on the wire: of a super-packet, a full segment."""
     if frame["gso_type"] == GSO_NONE:
         return i64(parsed["end"])
-    return min(i64(parsed["end"]), parsed["payload"] + frame["gso_size"])
+    return min(i64(parsed["end"]), i64(parsed["payload"] + frame["gso_size"]))
 
 
 @kernel

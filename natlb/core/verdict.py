@@ -5,6 +5,21 @@ from __future__ import annotations
 from enum import IntEnum
 
 from natlb.jit import kernel
+from natlb.wire.reasons import DropReason
+
+__all__ = [
+    "DROP",
+    "ECHO",
+    "FORWARD",
+    "HOLD",
+    "PASS",
+    "REASON_LABELS",
+    "REPLY",
+    "DropReason",
+    "Verdict",
+    "answered",
+    "drop",
+]
 
 
 class Verdict(IntEnum):
@@ -24,6 +39,8 @@ HOLD = int(Verdict.HOLD)
 DROP = int(Verdict.DROP)
 
 ECHO = 0  # an echo reply is an answer without a refusal
+
+REASON_LABELS = {ECHO: "echo"} | {int(reason): reason.label for reason in DropReason}
 
 
 @kernel

@@ -1,1 +1,1 @@
-"""Octets and fields: parse once, checksums, rewrites, answers. Knows no flow, no table, no clock."""
+"""Octets and fields: parse once, checksums, rewrites, answers. Knows no flow, table or clock."""

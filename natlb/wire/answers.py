@@ -1,5 +1,7 @@
-"""Answers that natlb gives itself: echo replies, resets, ICMP errors. Each is written over the packet
-that it answers, or before it: an error's quote *is* the packet, and its headers go into the headroom.
+"""Answers that natlb gives itself: echo replies, resets, ICMP errors.
+
+Each is written over the packet that it answers, or before it: an error's quote *is* the packet,
+and its headers go into the headroom.
 
 What may be answered at all is said by `may_be_answered()` (RFC 1812 section 4.3.2.7, RFC 4443
 section 2.4 (e)); the rate is the caller's matter.
@@ -24,11 +26,17 @@ from natlb.wire.fields import (
     ICMP4_ECHO_REPLY,
     ICMP4_ECHO_REQUEST,
     ICMP4_ERROR_LIMIT,
+    ICMP4_PARAMETER_PROBLEM,
+    ICMP4_REDIRECT,
+    ICMP4_SOURCE_QUENCH,
+    ICMP4_TIME_EXCEEDED,
+    ICMP4_UNREACHABLE,
     ICMP6,
     ICMP6_ECHO_REPLY,
     ICMP6_ECHO_REQUEST,
     ICMP6_ERROR_LIMIT,
     ICMP6_FIRST_INFORMATIONAL,
+    ICMP6_REDIRECT,
     ICMP_CHECKSUM,
     ICMP_CODE,
     ICMP_HEADER,
@@ -65,10 +73,11 @@ from natlb.wire.fields import (
     TCP_WINDOW,
     UDP,
     UDP_CHECKSUM,
+    UDP_LENGTH,
 )
 from natlb.wire.frame import Frame, set_plain
 from natlb.wire.octets import Octets, get_u8, get_u16, get_u32, set_u8, set_u16, set_u32
-from natlb.wire.parse import LATER_FRAGMENT, Parsed
+from natlb.wire.parsed import LATER_FRAGMENT, Parsed
 from natlb.wire.rewrite import set_address6
 
 Lanes: TypeAlias = tuple[int, int, int, int]
@@ -112,8 +121,14 @@ def is_icmp_error(packet: Octets, parsed: Parsed) -> bool:
         return False
     kind = get_u8(packet, parsed["l4"] + ICMP_TYPE)
     if parsed["version"] == 6:
-        return kind < ICMP6_FIRST_INFORMATIONAL
-    return kind in (3, 4, 5, 11, 12)
+        return kind < ICMP6_FIRST_INFORMATIONAL or kind == ICMP6_REDIRECT
+    return (
+        kind == ICMP4_UNREACHABLE
+        or kind == ICMP4_SOURCE_QUENCH
+        or kind == ICMP4_REDIRECT
+        or kind == ICMP4_TIME_EXCEEDED
+        or kind == ICMP4_PARAMETER_PROBLEM
+    )
 
 
 @kernel
@@ -131,16 +146,19 @@ def is_transport_sum_right(packet: Octets, frame: Frame, parsed: Parsed) -> bool
     """Return whether the transport checksum is right, reading the whole payload.
 
     One that the device is to finish is right by definition, and so is UDP's "none" over IPv4.
+    UDP's own length says what its checksum covers; octets behind that are not its own.
     """
     if frame["needs_checksum"]:
         return True
-    l4, end, protocol = parsed["l4"], parsed["end"], parsed["protocol"]
+    l4, end, protocol = i64(parsed["l4"]), i64(parsed["end"]), i64(parsed["protocol"])
+    if protocol == UDP:
+        if get_u16(packet, l4 + UDP_CHECKSUM) == 0:
+            return True
+        end = min(end, l4 + get_u16(packet, l4 + UDP_LENGTH))
     total = sum_octets(packet, l4, end)
-    if protocol == ICMP4:
-        return total == 0xFFFF
-    if protocol == UDP and get_u16(packet, l4 + UDP_CHECKSUM) == 0:
-        return True
-    return fold(total + _pseudo_sum(packet, parsed["version"], protocol, end - l4)) == 0xFFFF
+    if protocol != ICMP4:
+        total = fold(total + _pseudo_sum(packet, i64(parsed["version"]), protocol, end - l4))
+    return total == 0xFFFF
 
 
 @kernel
@@ -263,7 +281,7 @@ def write_reset(packet: Octets, frame: Frame, parsed: Parsed) -> None:
 
 @kernel
 def sequence_length(parsed: Parsed) -> int:
-    """Return how many sequence numbers a segment occupies: its data, and one each for SYN and FIN."""
+    """Return how many sequence numbers a segment takes: its data, and one each for SYN and FIN."""
     flags = i64(parsed["tcp_flags"])
     marks = (1 if flags & SYN else 0) + (1 if flags & FIN else 0)
     return i64(parsed["end"]) - i64(parsed["payload"]) + marks

@@ -6,7 +6,6 @@ Offsets of L4 fields count from the transport header, all others from the start 
 from __future__ import annotations
 
 # IPv4, RFC 791 section 3.1
-IP4_TOS = 1
 IP4_TOTAL_LENGTH = 2
 IP4_IDENTIFICATION = 4
 IP4_FRAGMENT = 6
@@ -34,18 +33,13 @@ ICMP4 = 1
 TCP = 6
 UDP = 17
 ICMP6 = 58
-NO_PROTOCOL = 0
 
 # IPv6 extension headers, IANA (RFC 7045)
 HOP_BY_HOP = 0
 ROUTING = 43
 FRAGMENT = 44
 AUTHENTICATION = 51
-NO_NEXT_HEADER = 59
 DESTINATION_OPTIONS = 60
-MOBILITY = 135
-HOST_IDENTITY = 139
-SHIM6 = 140
 ROUTING_TYPE_SOURCE = 0  # RFC 5095 forbids it
 
 # Transport headers
@@ -91,6 +85,7 @@ ICMP6_TIME_EXCEEDED = 3
 ICMP6_FIRST_INFORMATIONAL = 128
 ICMP6_ECHO_REQUEST = 128
 ICMP6_ECHO_REPLY = 129
+ICMP6_REDIRECT = 137
 
 # How much of a packet an error quotes: all that keeps the error within these sizes
 ICMP4_ERROR_LIMIT = 576  # RFC 1812 section 4.3.2.3

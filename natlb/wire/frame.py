@@ -9,13 +9,15 @@ runs (checked by the driver).
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from natlb.jit import i64, kernel
-from natlb.wire.octets import Octets
+
+if TYPE_CHECKING:
+    from natlb.wire.octets import Octets
 
 Frame: TypeAlias = Any  # one record of FRAME
 Frames: TypeAlias = NDArray[np.void]
@@ -38,12 +40,9 @@ VNET_HEADER = 10
 VNET_NEEDS_CSUM = 1
 GSO_NONE = 0
 GSO_TCP4 = 1
-GSO_UDP = 3  # UDP fragmentation offload: only ever offered by very old kernels
 GSO_TCP6 = 4
 GSO_UDP_L4 = 5
 GSO_ECN = 0x80
-
-NOT_OFFLOADED = (0, 0, 0, GSO_NONE, 0)
 
 
 @kernel
@@ -85,7 +84,7 @@ def read_vnet_header(slot: Octets, frame: Frame) -> None:
 
 @kernel
 def write_vnet_header(slot: Octets, frame: Frame, headers: int) -> None:
-    """Write the offload form before the packet; `headers` is what every segment repeats, in octets."""
+    """Write the offload form before the packet; `headers` octets of it each segment repeats."""
     at = frame["start"] - VNET_HEADER
     slot[at] = frame["needs_checksum"]
     slot[at + 1] = frame["gso_type"]

@@ -1,4 +1,4 @@
-"""Why a packet was refused: the one closed list. Every reason is a counter and a line in the docs."""
+"""Why a packet was refused: the one closed list. A reason is a counter and a line in the docs."""
 
 from __future__ import annotations
 

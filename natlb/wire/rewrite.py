@@ -1,4 +1,4 @@
-"""Rewrites of a packet that `parse()` accepted: addresses, ports, TTL. In place, nothing checked again.
+"""Rewrites of a packet that `parse()` accepted: addresses, ports, TTL. Nothing is checked again.
 
 A tracked flow's rewrite costs no arithmetic on words: the checksums' change was summed once,
 when the flow was made (`core/flow_table.py`), and is folded in here.
@@ -6,7 +6,7 @@ when the flow was made (`core/flow_table.py`), and is folded in here.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from natlb.jit import i64, kernel
 from natlb.wire.checksum import (
@@ -26,9 +26,11 @@ from natlb.wire.fields import (
     L4_DESTINATION_PORT,
     L4_SOURCE_PORT,
 )
-from natlb.wire.frame import Frame
 from natlb.wire.octets import Octets, get_u8, get_u16, set_u8, set_u16, set_u32
-from natlb.wire.parse import Parsed
+
+if TYPE_CHECKING:
+    from natlb.wire.frame import Frame
+    from natlb.wire.parsed import Parsed
 
 
 @kernel

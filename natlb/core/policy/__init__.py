@@ -9,7 +9,7 @@ from __future__ import annotations
 from natlb.core.policy.pool import NO_BACKEND_INDEX, Pool
 from natlb.core.policy.round_robin import pick_round_robin
 from natlb.core.policy.source_hash import pick_source_hash
-from natlb.jit import i64, kernel
+from natlb.jit import entry, i64
 
 # The number of a policy is its place here: tables hold it, so new ones are added at the end.
 POLICY_NAMES = ("round-robin", "source-hash")
@@ -17,9 +17,9 @@ POLICY_NAMES = ("round-robin", "source-hash")
 __all__ = ["NO_BACKEND_INDEX", "POLICY_NAMES", "Pool", "pick"]
 
 
-@kernel
+@entry
 def pick(pool: Pool, service: int, spread_hash: int, draw: int) -> int:
-    """Return the index of the backend that the service's policy gives to a new flow, or -1 for none.
+    """Return the index of the backend that a service's policy gives to a new flow; -1 for none.
 
     `spread_hash` is of the client's address and the seed, `draw` a random 31-bit number. The
     pipeline takes this as an argument of a function type: another one can be swapped in.

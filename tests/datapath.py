@@ -1,0 +1,145 @@
+"""What tests of the packet path share: an engine over services, their ends, the table's laws."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from natlb.core.layout import (
+    BUCKET,
+    CLOSED,
+    CURRENT,
+    EVICTED,
+    EXPIRED,
+    FIRST_LIVE,
+    FREE,
+    FREE_HEAD,
+    FRESH,
+    OPENED,
+    OPENING,
+    PEAK,
+)
+from natlb.engine import Engine
+from tests.twin import buckets_of, hash_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from natlb.core.counters import Counters
+    from natlb.core.flow_table import FlowTable
+    from natlb.model import Statistics
+
+CLIENT, CLIENT6 = "198.51.100.2", "2001:db8:c::2"
+VIP, VIP6 = "203.0.113.10", "2001:db8:f::10"
+B1, B2, B3 = "10.9.0.11", "10.9.0.12", "10.9.0.13"
+B1_6, B2_6 = "fd00:9::11", "fd00:9::12"
+
+SERVICES: dict[str, Any] = {
+    "web": {"listen": f"tcp://{VIP}:80", "backends": [f"{B1}:8080", f"{B2}:8080"]},
+    "dns": {"listen": f"udp://{VIP}:53", "backends": [f"{B1}:5353", f"{B2}:5353"]},
+    "web6": {"listen": f"tcp://[{VIP6}]:80", "backends": [f"[{B1_6}]:8080", f"[{B2_6}]:8080"]},
+    "dns6": {"listen": f"udp://[{VIP6}]:53", "backends": [f"[{B1_6}]:5353", f"[{B2_6}]:5353"]},
+}
+MAX_FLOWS = 1000
+
+
+def config(
+    services: dict[str, Any] | None = None, *, max_flows: int = MAX_FLOWS, **rest: Any
+) -> dict[str, Any]:
+    """Return a configuration of these services, or of web and dns over both IP versions."""
+    return {"datapath": {"max_flows": max_flows}, "services": services or SERVICES, **rest}
+
+
+def one_service(**changes: Any) -> dict[str, Any]:
+    """Return the services of a configuration with `web` alone, changed as said."""
+    return {"web": {**SERVICES["web"], **changes}}
+
+
+def engine(services: dict[str, Any] | None = None, **options: Any) -> Engine:
+    """Return an engine for these services; `max_flows` and other keys of the configuration too."""
+    given = {key: options.pop(key) for key in ("seed", "ttl", "mtu") if key in options}
+    return Engine(config(services, **options), **given)
+
+
+def assert_counts_agree(stats: Statistics) -> None:
+    """Hold what the contract says of counters at a quiet moment."""
+    packets = stats.packets
+    fates = packets.forwarded + packets.passed + packets.replied + packets.dropped + packets.held
+
+    assert packets.received == fates
+    assert packets.dropped == sum(stats.drops.values())
+    assert packets.replied == sum(stats.replies.values())
+    assert packets.sent >= packets.forwarded + packets.passed
+    assert stats.flows.current == stats.flows.opened - (
+        stats.flows.closed + stats.flows.expired + stats.flows.evicted
+    )
+
+
+def broken_laws(flows: FlowTable, counters: Counters | None = None) -> list[str]:
+    """Return which of the flow table's laws do not hold; the slow way, row by row."""
+    return [*_index_faults(flows), *_free_list_faults(flows), *_count_faults(flows, counters)]
+
+
+def live_rows(flows: FlowTable) -> list[int]:
+    """Return the numbers of live rows."""
+    used = flows.rows["state"][: int(flows.meta[FRESH])]
+    return [int(number) for number in np.flatnonzero(used >= FIRST_LIVE)]
+
+
+def _index_faults(flows: FlowTable) -> Iterator[str]:
+    entries = Counter(int(entry) for entry in flows.buckets if entry)
+    expected = set()
+    for number in live_rows(flows):
+        row = flows.rows[number]
+        for direction, name in enumerate(("original", "reply")):
+            hashed = hash_of(flows, row[name], int(row["protocol"]))
+            entry = (hashed & 0x7F) << 25 | direction << 24 | number
+            expected.add(entry)
+            starts = buckets_of(flows, hashed)
+            found = sum(int((flows.buckets[at : at + BUCKET] == entry).sum()) for at in starts)
+            if found != 1:
+                yield f"row {number}, {name}: {found} entries in its buckets"
+    for entry, times in entries.items():
+        where = f"row {entry & 0xFFFFFF}, direction {entry >> 24 & 1}"
+        if entry not in expected:
+            yield f"an entry leads to {where}, which is not live or has another key"
+        elif times != 1:
+            yield f"{times} entries lead to {where}"
+
+
+def _free_list_faults(flows: FlowTable) -> Iterator[str]:
+    fresh, states = int(flows.meta[FRESH]), flows.rows["state"]
+    expected = {number for number in range(1, fresh) if states[number] == FREE}
+    halfway = [n for n in range(1, fresh) if FREE < states[n] < FIRST_LIVE]
+    seen: list[int] = []
+    number = int(flows.meta[FREE_HEAD])
+    while number and len(seen) <= fresh:
+        seen.append(number)
+        number = int(flows.rows[number]["link"])
+    if sorted(seen) != sorted(expected):
+        yield f"the free list has {seen}, free are {sorted(expected)}"
+    if halfway:
+        yield f"rows are half made or half ended: {halfway}"
+    if (states[fresh:] != FREE).any():
+        yield "a row that was never used is not free"
+
+
+def _count_faults(flows: FlowTable, counters: Counters | None) -> Iterator[str]:
+    numbers = live_rows(flows)
+    meta = flows.meta
+    if int(meta[CURRENT]) != len(numbers):
+        yield f"current is {meta[CURRENT]}, live are {len(numbers)}"
+    if meta[PEAK] < meta[CURRENT]:
+        yield f"the peak, {meta[PEAK]}, is below current, {meta[CURRENT]}"
+    if int(meta[OPENED] - meta[CLOSED] - meta[EXPIRED] - meta[EVICTED]) != len(numbers):
+        yield "opened less closed, expired and evicted is not what is live"
+    if counters is None:
+        return
+    rows = flows.rows[numbers]
+    for name, counts in (("backend", counters.backends), ("service", counters.services)):
+        for field, counted in (("current", rows), ("opening", rows[rows["state"] == OPENING])):
+            found = np.bincount(counted[name], minlength=counts.size)
+            if (found != counts[field]).any():
+                yield f"{field} flows by {name} are miscounted"

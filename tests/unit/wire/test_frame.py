@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+
+from natlb.wire.frame import (
+    FRAME,
+    GSO_TCP4,
+    VNET_HEADER,
+    read_vnet_header,
+    set_plain,
+    write_vnet_header,
+)
+
+START = 128
+
+
+def test_the_header_before_a_packet_is_read_as_virtio_lays_it_out() -> None:
+    """Little-endian, and only NEEDS_CSUM of the flags: DATA_VALID is no promise we make."""
+    slot = np.zeros(256, np.uint8)
+    header = struct.pack("<BBHHHH", 1 | 2, GSO_TCP4, 54, 1448, 20, 16)
+    slot[START - VNET_HEADER : START] = np.frombuffer(header, np.uint8)
+    frame = np.zeros(1, FRAME)[0]
+    frame["start"] = START
+
+    read_vnet_header(slot, frame)
+
+    names = ("needs_checksum", "gso_type", "gso_size", "checksum_start", "checksum_offset")
+    assert [int(frame[name]) for name in names] == [1, GSO_TCP4, 1448, 20, 16]
+
+
+def test_what_is_written_before_a_packet_is_what_the_kernel_expects() -> None:
+    """`hdr_len` is what every segment of a super-packet repeats."""
+    slot = np.zeros(256, np.uint8)
+    frame = np.zeros(1, FRAME)[0]
+    frame["start"] = START
+    frame["needs_checksum"], frame["gso_type"], frame["gso_size"] = 1, GSO_TCP4, 0x1234
+    frame["checksum_start"], frame["checksum_offset"] = 0x0102, 16
+
+    write_vnet_header(slot, frame, 0x0405)
+
+    written = slot[START - VNET_HEADER : START].tobytes()
+    assert written == struct.pack("<BBHHHH", 1, GSO_TCP4, 0x0405, 0x1234, 0x0102, 16)
+    assert not slot[: START - VNET_HEADER].any()
+    assert not slot[START:].any()
+
+
+def test_a_plain_frame_leaves_nothing_to_the_device() -> None:
+    """What natlb sends itself is finished: what the packet that they answer had must not stay."""
+    frame = np.ones(1, FRAME)[0]
+
+    set_plain(frame)
+
+    kept = {"slot", "start", "length", "way"}
+    assert {name for name in frame.dtype.names if frame[name]} == kept
