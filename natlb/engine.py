@@ -1,6 +1,6 @@
 """The data plane as a library: the same core as natlb's workers run, without any I/O.
 
-    engine = natlb.Engine({"services": {"web": {"listen": "tcp://203.0.113.10:80", "backends": [...]}}})
+    engine = natlb.Engine({"services": {"web": {"listen": "tcp://203.0.113.10:80", ...}}})
     result = engine.process(packet, now=0.0)
 
 The same packets, configuration, seed and times give the same octets out.
@@ -16,26 +16,31 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from natlb.control.compile import Indices, RunTime, Sides, Snapshot, WayOut, compile_tables
+from natlb.control.compile import (
+    Indices,
+    Retired,
+    RunTime,
+    Sides,
+    Snapshot,
+    WayOut,
+    compile_tables,
+    start_counts,
+)
 from natlb.control.compile.requests import flush_commands
-from natlb.control.config import Config, config_from_mapping, load_config
+from natlb.control.config import Config, config_from_mapping, difference, load_config
 from natlb.core.batch import COUNT_IN, OUTPUT, Batch, make_batch, start_batch
 from natlb.core.commands import GIVEN, Commands, is_command_waiting, step_command
-from natlb.core.layout import BACKEND_ADDRESS, HEADROOM, PRIVATE, PUBLIC, RING, SLOT_BYTES
+from natlb.core.entry import prepare_engine
+from natlb.core.intake import BY_ADDRESS, take_in
+from natlb.core.layout import CURRENT, HEADROOM, RING, SLOT_BYTES
 from natlb.core.lifetime import sweep_all
 from natlb.core.memory import SECRET_BYTES, Kind, flow_items, make, start_flows
 from natlb.core.pipeline import give_up_packet, process_batch
 from natlb.core.policy import pick
 from natlb.core.state import TTL_DIRECT, TTL_OWN, TTL_ROUTE, Core
-from natlb.core.tables import kind_of_address
-from natlb.core.verdict import Verdict
-from natlb.errors import UnknownNameError, UsageError
+from natlb.core.verdict import DropReason, Verdict
+from natlb.errors import ConfigError, UnknownNameError, UsageError
 from natlb.model import Backend, Flow, FlowFilter, Service, Statistics
-from natlb.wire.checksum import checksum_offset
-from natlb.wire.fields import TCP, UDP
-from natlb.wire.frame import FRAME, GSO_TCP4, GSO_TCP6, GSO_UDP_L4
-from natlb.wire.parse import PARSED, parse
-from natlb.wire.reasons import ACCEPTED, DropReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -93,6 +98,7 @@ class Engine:
         """
         self._config = _read(config)
         self._seed = seed
+        self._retired = Retired()
         self._hops = HOPS[ttl]
         public, private = (mtu, mtu) if isinstance(mtu, int) else mtu
         self._sides = Sides(public=WayOut(mtu=public), private=WayOut(mtu=private))
@@ -107,7 +113,8 @@ class Engine:
         self._flows, self._counters = flows, make(Kind.COUNTERS)
         self._commands: Commands = make(Kind.COMMANDS)
         self._batch: Batch = make_batch(BATCH)
-        self._compile()
+        self._compile(self._config, {})
+        prepare_engine(self._core, self._commands)
 
     def process(self, packet: bytes, now: float, meta: PacketMeta | None = None) -> Result:
         """Return what becomes of a packet (octets from the IP header on) at `now`, in seconds.
@@ -141,7 +148,7 @@ class Engine:
         UsageError and UnknownNameError.
         """
         self._advance(now)
-        word, *arguments = shlex.split(command) or [""]
+        word, *arguments = _split(command) or [""]
         if word == "flush":
             filters = [argument for argument in arguments if argument != "--reset"]
             return self._flush(_parse_filter(filters), reset="--reset" in arguments)
@@ -162,21 +169,22 @@ class Engine:
     ) -> list[bytes]:
         """Change a backend, `service/name`, and return the packets that this sends.
 
-        `maint` resets the backend's flows as well. Raises UnknownNameError.
+        `maint` resets the backend's flows as well. Raises UnknownNameError, and UsageError for a
+        state, weight or health that there is none of.
         """
         service, _, backend = name.partition("/")
         key = service, backend
-        if service not in self._config.services or key not in self._configured():
-            names = ", ".join("/".join(known) for known in self._configured())
+        names = _backend_names(self._config)
+        if key not in names:
             message = f"no backend {name!r}; there are {names}"
             raise UnknownNameError(message)
         old = self._run_time.get(key, RunTime())
-        self._run_time[key] = RunTime(
-            state=state or old.state,
+        new = RunTime(
+            state=old.state if state is None else state,
             weight=old.weight if weight is None else weight,
-            health=health or old.health,
+            health=old.health if health is None else health,
         )
-        self._compile()
+        self._compile(self._config, self._run_time | {key: new})
         if state != "maint":
             return []
         return self._flush(FlowFilter(service=service, backend=backend), reset=True)
@@ -184,10 +192,14 @@ class Engine:
     def load(self, config: Mapping[str, Any] | str | PathLike[str]) -> None:
         """Put another configuration in force: the next generation. Flows stay where they are.
 
-        Raises ConfigError, and changes nothing then.
+        Raises ConfigError, and changes nothing then: also for another `datapath`, which the table
+        was made by.
         """
-        self._config = _read(config)
-        self._compile()
+        new = _read(config)
+        if difference(self._config, new).datapath_changed:
+            raise ConfigError("a change of 'datapath' needs another engine; nothing was changed")
+        names = _backend_names(new)
+        self._compile(new, {key: now for key, now in self._run_time.items() if key in names})
 
     def flows(self) -> list[Flow]:
         """Return the flows there are."""
@@ -207,13 +219,6 @@ class Engine:
             generation=self._generation, uptime_seconds=self._now_ms / 1000, workers=[]
         )
 
-    def _configured(self) -> list[tuple[str, str]]:
-        return [
-            (service.name, backend.name)
-            for service in self._config.services.values()
-            for backend in service.backends
-        ]
-
     def _snapshot(self) -> Snapshot:
         return Snapshot(
             config=self._config,
@@ -224,20 +229,25 @@ class Engine:
             counters=[self._counters],
         )
 
-    def _compile(self) -> None:
+    def _compile(self, config: Config, run_time: dict[tuple[str, str], RunTime]) -> None:
         """Compile the next generation of tables and use it from now on."""
         held_services = {int(at) for at in np.flatnonzero(self._counters.services["current"])}
         held_backends = {int(at) for at in np.flatnonzero(self._counters.backends["current"])}
-        self._indices = self._indices.assign(self._config, held_services, held_backends)
-        self._generation += 1
+        indices = self._indices.assign(config, held_services, held_backends)
+        is_used = self._flows.meta[CURRENT] > 0
+        retired = self._retired.after(self._config, config) if is_used else Retired()
         tables = compile_tables(
-            self._config,
-            indices=self._indices,
-            run_time=self._run_time,
+            config,
+            indices=indices,
+            run_time=run_time,
             sides=self._sides,
             seed=self._seed,
-            generation=self._generation,
+            generation=self._generation + 1,
+            retired=retired,
         )
+        start_counts(self._counters, self._indices, indices)
+        self._config, self._run_time, self._retired = config, run_time, retired
+        self._indices, self._generation = indices, self._generation + 1
         self._core = Core(tables, self._flows, self._counters, self._batch)
 
     def _advance(self, now: float) -> None:
@@ -254,7 +264,7 @@ class Engine:
         while True:
             try:
                 process_batch(self._core, self._now_ms, self._hops, pick)
-            except (IndexError, OverflowError, ValueError):
+            except Exception:  # noqa: BLE001 - whatever it is, it is a bug of the core's
                 give_up_packet(self._core)
             else:
                 break
@@ -264,23 +274,9 @@ class Engine:
         """Put a packet into its slot, and its frame beside it."""
         octets = np.frombuffer(packet[:MOST_OCTETS], np.uint8)
         self._batch.slots[at, HEADROOM : HEADROOM + octets.size] = octets
-        frame, parsed = np.zeros(1, FRAME)[0], np.zeros(1, PARSED)[0]
-        frame["slot"], frame["start"], frame["length"] = at, HEADROOM, octets.size
-        parse(octets, frame, parsed)
-        frame["way"] = self._side(parsed, meta)
-        if meta.unfinished_checksum or meta.segment_size:
-            _set_offload(frame, parsed, meta)
-        self._batch.frames[at] = frame
-
-    def _side(self, parsed: Any, meta: PacketMeta) -> int:
-        """Return the side a packet comes in by: private iff its source is a backend's address."""
-        if meta.side is not None:
-            return SIDES.index(meta.side)
-        if parsed["refusal"] != ACCEPTED:
-            return PUBLIC
-        lanes = tuple(int(parsed[f"source{lane}"]) for lane in range(4))
-        kind = kind_of_address(self._core.tables, lanes)
-        return PRIVATE if kind & BACKEND_ADDRESS else PUBLIC
+        side = BY_ADDRESS if meta.side is None else SIDES.index(meta.side)
+        unfinished = int(meta.unfinished_checksum)
+        take_in(self._core, at, octets.size, side, unfinished, meta.segment_size)
 
     def _results(self) -> list[Result]:
         """Return the batch's outcomes, each with the output frames that lie in its slot."""
@@ -323,6 +319,22 @@ def _read(config: Mapping[str, Any] | str | PathLike[str]) -> Config:
     return config_from_mapping(config)
 
 
+def _backend_names(config: Config) -> list[tuple[str, str]]:
+    return [
+        (service.name, backend.name)
+        for service in config.services.values()
+        for backend in service.backends
+    ]
+
+
+def _split(command: str) -> list[str]:
+    """Return a command's words; raises UsageError where a quotation does not end."""
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise UsageError(f"no command {command!r}: {error}") from error
+
+
 def _parse_filter(arguments: Iterable[str]) -> FlowFilter:
     """Return the filter that `key=value` words name; raises UsageError."""
     words = dict(argument.partition("=")[::2] for argument in arguments)
@@ -332,19 +344,6 @@ def _parse_filter(arguments: Iterable[str]) -> FlowFilter:
         message = f"no filter {min(unknown)!r}; there are {known}"
         raise UsageError(message)
     return FlowFilter(**words)
-
-
-def _set_offload(frame: Any, parsed: Any, meta: PacketMeta) -> None:
-    """Give a frame the offload form that the kernel would give it."""
-    frame["needs_checksum"] = int(meta.unfinished_checksum)
-    frame["gso_size"] = meta.segment_size
-    if parsed["refusal"] != ACCEPTED or parsed["protocol"] not in (TCP, UDP):
-        return
-    frame["checksum_start"] = parsed["l4"]
-    frame["checksum_offset"] = checksum_offset(int(parsed["protocol"]))
-    if meta.segment_size:
-        of_tcp = GSO_TCP4 if parsed["version"] == 4 else GSO_TCP6
-        frame["gso_type"] = of_tcp if parsed["protocol"] == TCP else GSO_UDP_L4
 
 
 def _result(outcome: int, packets: list[tuple[bytes, SideName]]) -> Result:

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from natlb.control.compile.indices import Indices
-from natlb.control.compile.tables import RunTime, Sides, WayOut, compile_tables
+from natlb.control.compile.indices import Indices, start_counts
+from natlb.control.compile.tables import Retired, RunTime, Sides, WayOut, compile_tables
 from natlb.control.compile.views import Snapshot
 
-__all__ = ["Indices", "RunTime", "Sides", "Snapshot", "WayOut", "compile_tables"]
+__all__ = [
+    "Indices",
+    "Retired",
+    "RunTime",
+    "Sides",
+    "Snapshot",
+    "WayOut",
+    "compile_tables",
+    "start_counts",
+]

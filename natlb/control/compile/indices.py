@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from natlb.core.layout import MOST_BACKENDS, MOST_SERVICES
+from natlb.core.layout import MOST_BACKENDS, MOST_SERVICES, POLICY_WORDS
 from natlb.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from natlb.control.config import Config
+    from natlb.core.counters import Counters
 
 BackendName = tuple[str, str]  # service, backend
 Name = TypeVar("Name")
@@ -23,13 +24,13 @@ Name = TypeVar("Name")
 
 @dataclass(frozen=True, slots=True)
 class Indices:
-    """Names to numbers, both ways unique; names that are gone stay while flows hold their number."""
+    """Names to numbers, both ways unique; names that are gone stay while flows hold them."""
 
     services: Mapping[str, int] = field(default_factory=dict)
     backends: Mapping[BackendName, int] = field(default_factory=dict)
 
     def assign(self, config: Config, held_services: set[int], held_backends: set[int]) -> Indices:
-        """Return the numbers for a configuration: old names keep theirs, new ones get the lowest free.
+        """Return the numbers for a configuration: old names keep theirs, new ones get the lowest.
 
         Raises ConfigError where the numbers run out.
         """
@@ -50,6 +51,23 @@ class Indices:
     def backend_names(self) -> dict[int, BackendName]:
         """Return the backend of each index."""
         return {index: name for name, index in self.backends.items()}
+
+
+def start_counts(counters: Counters, old: Indices, new: Indices) -> None:
+    """Set to zero what is counted under each number that `new` gives to a name `old` did not.
+
+    A freed number's counts are its former owner's. To be called before the tables that use the
+    number are published: nobody counts under it then.
+    """
+    for number in _given_anew(old.services, new.services):
+        counters.services[number] = 0
+        counters.policy[number * POLICY_WORDS : (number + 1) * POLICY_WORDS] = 0
+    for number in _given_anew(old.backends, new.backends):
+        counters.backends[number] = 0
+
+
+def _given_anew(old: Mapping[Name, int], new: Mapping[Name, int]) -> list[int]:
+    return [number for name, number in new.items() if old.get(name) != number]
 
 
 def _assign(

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from natlb.control.compile.tables import PROTOCOLS
 from natlb.control.compile.views import STATES, backend_numbers, client_prefix
-from natlb.core.layout import ANY, COMMAND, FLUSH
+from natlb.core.layout import ANY, COMMAND, FLUSH, PROTOCOLS
 from natlb.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def _nothing_named(kind: str, name: str, known: Collection[str]) -> str:
 
 
 def flush_commands(indices: Indices, wanted: FlowFilter, *, reset: bool) -> list[Any]:
-    """Return the COMMAND records that flush what a filter names: one, or one for each such backend."""
+    """Return the COMMAND records that flush what a filter names: one for each backend it means."""
     check_filter(indices, wanted)
     backends = [ANY] if wanted.backend is None else backend_numbers(indices, wanted)
     return [_flush_command(indices, wanted, backend, reset=reset) for backend in backends]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from natlb.control.compile.addresses import Address, lanes_of
 from natlb.control.policy import COMPILERS, Member
@@ -14,6 +14,7 @@ from natlb.core.layout import (
     ESTABLISHED,
     OPENING,
     PRIVATE,
+    PROTOCOLS,
     PUBLIC,
     REJECT,
     REPLIED,
@@ -26,7 +27,8 @@ from natlb.core.layout import (
 from natlb.core.memory import Kind, make
 from natlb.core.policy import POLICY_NAMES
 from natlb.core.tables import SEED0, SEED1, TABLE_GENERATION, Tables, endpoint_slot
-from natlb.wire.fields import TCP, UDP
+from natlb.errors import UsageError
+from natlb.model import BackendStateName, HealthName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,20 +37,33 @@ if TYPE_CHECKING:
     from natlb.control.compile.indices import Indices
     from natlb.control.config import Config
     from natlb.control.config.values import BackendConfig, ServiceConfig, Timeouts
-    from natlb.model import BackendStateName, HealthName
 
-PROTOCOLS = {"tcp": TCP, "udp": UDP}
+MOST_WEIGHT = 65535
 LARGEST_MTU = 65535
 """What a way out takes unless said: every IP packet there can be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTime:
-    """What is true of a backend at run time; None: as the configuration says."""
+    """What is true of a backend at run time; None: as the configuration says.
+
+    Raises UsageError for a state, weight or health that there is none of.
+    """
 
     state: BackendStateName = "ready"
     weight: int | None = None
     health: HealthName = "unknown"
+
+    def __post_init__(self) -> None:
+        """Refuse what no policy could work with."""
+        for field_name, value, words in (
+            ("state", self.state, get_args(BackendStateName)),
+            ("health", self.health, get_args(HealthName)),
+        ):
+            if value not in words:
+                raise UsageError(f"{field_name} {value!r} is none of {', '.join(words)}")
+        if self.weight is not None and not 0 <= self.weight <= MOST_WEIGHT:
+            raise UsageError(f"weight {self.weight} is not in 0..{MOST_WEIGHT}")
 
     def weight_of(self, backend: BackendConfig) -> int:
         """Return the weight in force."""
@@ -61,6 +76,39 @@ class RunTime:
 
 
 AS_CONFIGURED = RunTime()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retired:
+    """Addresses that no configuration names any more, while flows still need them.
+
+    They keep their meaning: a retired backend's answers are its flows', and what is sent to a
+    retired VIP is refused. Passed on, it would come back here, where the VIP is routed, for ever.
+    """
+
+    vips: frozenset[Address] = frozenset()
+    backends: frozenset[Address] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.vips or self.backends)
+
+    def after(self, old: Config, new: Config) -> Retired:
+        """Return what is retired once `new` is in force instead of `old`."""
+        vips, backends = addresses_of(old)
+        new_vips, new_backends = addresses_of(new)
+        return Retired(
+            vips=(self.vips | vips) - new_vips, backends=(self.backends | backends) - new_backends
+        )
+
+
+NOTHING_RETIRED = Retired()
+
+
+def addresses_of(config: Config) -> tuple[frozenset[Address], frozenset[Address]]:
+    """Return the VIPs and the backends' addresses."""
+    services = config.services.values()
+    vips = frozenset(listen.address for service in services for listen in service.listen)
+    return vips, frozenset(each.address for service in services for each in service.backends)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +136,10 @@ def compile_tables(
     sides: Sides,
     seed: int,
     generation: int,
+    retired: Retired = NOTHING_RETIRED,
 ) -> Tables:
     """Return the tables of a generation, read-only. `seed` (64 bits) spreads clients by hash."""
-    endpoints = _endpoints(config, indices)
+    endpoints = _endpoints(config, indices, retired)
     rings = _rings(config, indices, run_time, seed)
     tables: Tables = make(
         Kind.TABLES,
@@ -127,7 +176,9 @@ def _endpoint_slots(count: int) -> int:
     return 1 << max(4, (2 * count).bit_length())
 
 
-def _endpoints(config: Config, indices: Indices) -> dict[EndpointName, EndpointMeaning]:
+def _endpoints(
+    config: Config, indices: Indices, retired: Retired
+) -> dict[EndpointName, EndpointMeaning]:
     """Return every (address, port, protocol) that means something, as (kind, service)."""
     found: dict[EndpointName, EndpointMeaning] = {}
 
@@ -142,6 +193,10 @@ def _endpoints(config: Config, indices: Indices) -> dict[EndpointName, EndpointM
             found[key] = (SERVICE_ENDPOINT, index)
         for backend in service.backends:
             mark(backend.address, BACKEND_ADDRESS)
+    for address in retired.vips:
+        mark(address, VIP)
+    for address in retired.backends:
+        mark(address, BACKEND_ADDRESS)
     return found
 
 
@@ -224,9 +279,6 @@ def _fill_way(record: Any, side: int, way: WayOut) -> None:
     if way.address6:
         for lane, word in enumerate(lanes_of(way.address6)):
             record[f"address6_{lane}"] = word
-
-
-__all__ = ["AS_CONFIGURED", "PROTOCOLS", "RunTime", "Sides", "WayOut", "compile_tables"]
 
 
 def takes_new_flows(service: ServiceConfig, run_time: Mapping[tuple[str, str], RunTime]) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from natlb.control.compile.addresses import address_of, endpoint, lanes_of
-from natlb.control.compile.tables import AS_CONFIGURED, PROTOCOLS, takes_new_flows
+from natlb.control.compile.tables import AS_CONFIGURED, takes_new_flows
 from natlb.core.layout import (
     BYTES_FORWARDED,
     BYTES_RECEIVED,
@@ -25,8 +25,10 @@ from natlb.core.layout import (
     FRESH,
     OPENED,
     PEAK,
+    PROTOCOLS,
     STATE_LABELS,
 )
+from natlb.core.verdict import REASON_LABELS
 from natlb.errors import UsageError
 from natlb.model import (
     Backend,
@@ -41,7 +43,6 @@ from natlb.model import (
     ServiceFlows,
     Statistics,
 )
-from natlb.wire.reasons import DropReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -288,5 +289,4 @@ def _sum(arrays: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
 def _by_reason(arrays: Sequence[NDArray[np.int64]]) -> dict[str, int]:
     """Return counts by reason, those that were seen; place 0 is the echo."""
     counted = _sum(arrays)
-    labels = {0: "echo"} | {int(reason): reason.label for reason in DropReason}
-    return {label: int(counted[at]) for at, label in labels.items() if counted[at]}
+    return {label: int(counted[at]) for at, label in REASON_LABELS.items() if counted[at]}

@@ -23,7 +23,7 @@ SLOTS_PER_MEMBER = 16
 
 
 def compile_source_hash(members: list[Member], seed: int) -> NDArray[np.int32]:
-    """Return a ring of at least 4,096 slots; equal members and seeds give equal rings on every node."""
+    """Return a ring of at least 4,096 slots; equal members and seeds give equal rings anywhere."""
     if not members:
         return np.zeros(0, np.int32)
     slots = 1 << max(LEAST_SLOTS, SLOTS_PER_MEMBER * len(members)).bit_length() - 1
