@@ -225,11 +225,9 @@ def _keep_ra(netns: str, device: str) -> SetSysctl:
 def _tuns(plan: HostPlan) -> Iterator[Operation]:
     public, private = plan.public.netns, plan.private.netns
     # Of scope `host`: a client on the host itself calls from an address that answers reach.
-    for netns, name, address, scope in (
-        (public, PUBLIC_TUN, PUBLIC_ADDRESS, "host"),
-        (private, PRIVATE_TUN, PRIVATE_ADDRESS, "global"),
-    ):
-        yield MakeTun(netns=netns, name=name, mtu=plan.tun_mtu, address=address, scope=scope)
+    mtu = plan.tun_mtu
+    yield MakeTun(netns=public, name=PUBLIC_TUN, mtu=mtu, address=PUBLIC_ADDRESS, scope="host")
+    yield MakeTun(netns=private, name=PRIVATE_TUN, mtu=mtu, address=PRIVATE_ADDRESS, scope="global")
     if plan.uses(6):
         yield AddIpv6(netns=public, name=PUBLIC_TUN, address=None)
         yield AddIpv6(netns=private, name=PRIVATE_TUN, address=PRIVATE_ADDRESS6)

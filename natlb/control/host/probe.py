@@ -22,10 +22,21 @@ if TYPE_CHECKING:
 class Probe(Protocol):
     """The questions."""
 
-    python: tuple[int, int, int]
-    release: str
-    uid: int
-    environment: Mapping[str, str]
+    @property
+    def python(self) -> tuple[int, int, int]:
+        """The version of Python."""
+
+    @property
+    def release(self) -> str:
+        """The kernel's name for itself."""
+
+    @property
+    def uid(self) -> int:
+        """Who asks."""
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The environment of who asks."""
 
     def text(self, path: str) -> str | None:
         """Return what a file says; None where it is not there, or may not be read."""

@@ -13,8 +13,8 @@ from scapy.layers.l2 import ARP, Ether
 from natlb.control.host.announce import announce, frame
 from natlb.control.host.reader import KernelReader
 from natlb.control.host.resolve import resolve
-from natlb.netlink import call_inside
-from tests.gateway import SUBNET_VIP4, SUBNET_VIP6, gateway, ip, wait_until
+from natlb.netlink import call_inside, write_sysctl
+from tests.gateway import SUBNET_VIP4, SUBNET_VIP6, gateway, ip, sysctl, wait_until
 
 MACS = st.binary(min_size=6, max_size=6)
 
@@ -68,8 +68,9 @@ def test_neighbours_learn_at_once_where_the_vip_is_now() -> None:
         right = next(link.mac for link in reader.links(place.gateway) if link.name == "pub")
         # The kernel ignores an announcement within a second of the last change (locktime).
         for family in ("ipv4", "ipv6"):
-            path = f"/proc/sys/net/{family}/neigh/c0/locktime"
-            call_inside(place.client, lambda p=path: _write(p, "0"))
+            key = f"net/{family}/neigh/c0/locktime"
+            if sysctl(place.client, key) is not None:
+                write_sysctl(key, "0", netns=place.client)
 
         def learned() -> bool:
             announce(plan)
@@ -77,14 +78,6 @@ def test_neighbours_learn_at_once_where_the_vip_is_now() -> None:
             return all(known.get(vip) == right for vip in (SUBNET_VIP4, SUBNET_VIP6))
 
         wait_until(learned)
-
-
-def _write(path: str, value: str) -> None:
-    try:
-        with open(path, "w", encoding="ascii") as file:  # noqa: PTH123
-            file.write(value)
-    except FileNotFoundError:
-        return
 
 
 @pytest.mark.netns

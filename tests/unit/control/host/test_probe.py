@@ -1,11 +1,11 @@
 from __future__ import annotations
 
+import mmap
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from natlb.control.host import probe as probe_module
 from natlb.control.host import tun
 from natlb.control.host.probe import HostProbe
 from natlb.netlink import call_inside
@@ -45,8 +45,8 @@ def test_memory_is_asked_for_and_given_back(monkeypatch: pytest.MonkeyPatch) -> 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError
 
-    monkeypatch.setattr(probe_module.os, "memfd_create", refuse)
-    monkeypatch.setattr(probe_module.mmap, "mmap", refuse)
+    monkeypatch.setattr(os, "memfd_create", refuse)
+    monkeypatch.setattr(mmap, "mmap", refuse)
 
     assert not probe.memfd()
     assert not probe.executable_memory()
