@@ -241,7 +241,7 @@ def _optimize_entries_alone() -> None:
     def emit_entry(self: Any) -> None:
         if not is_inside(self.name):
             emit(self)
-        self._finalized = True
+        self._finalized = True  # so that it can be linked
 
     def entry_executable(self: Any, library: Any, description: Any, environment: Any) -> Any:
         if not is_inside(description.qualname):
@@ -250,39 +250,8 @@ def _optimize_entries_alone() -> None:
         # Python has no way to a kernel's machine code.
         return object().__dir__
 
-    library._optimize_final_module = optimize_entry
-    library._finalize_final_module = emit_entry
-    context.get_executable = entry_executable
-
-
-_release: Any = _fence("release") if COMPILED else None
-_acquire: Any = _fence("acquire") if COMPILED else None
-
-
-def _optimize_entries_alone() -> None:
-    """Have LLVM work on whole entries only, once, instead of anew at each level of calls below.
-
-    Numba optimizes and emits every function with all it calls, and then again in each caller: of
-    our ten levels that was four fifths of the first compile. What is not an entry stays as it is
-    until it is linked into one. Where a later Numba has no such places, it goes the long way.
-    """
-    library, context = codegen.JITCodeLibrary, cpu.CPUContext
-    if not (hasattr(library, "_optimize_final_module") and hasattr(context, "get_executable")):
-        return
-    optimize, executable = library._optimize_final_module, context.get_executable  # noqa: SLF001
-
-    def optimize_entry(self: Any) -> None:
-        if self.name in ENTRIES or not _compiling:
-            optimize(self)
-
-    def entry_executable(self: Any, library: Any, description: Any, environment: Any) -> Any:
-        if description.qualname in ENTRIES or not _compiling:
-            return executable(self, library, description, environment)
-        # Numba knows a function by this object, so each needs its own; it is never called, since
-        # Python has no way to a kernel's machine code.
-        return object().__dir__
-
-    library._optimize_final_module = optimize_entry  # noqa: SLF001
+    for place, ours in zip(places, (optimize_entry, emit_entry), strict=True):
+        setattr(library, place, ours)
     context.get_executable = entry_executable
 
 
