@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +16,13 @@ from natlb.cli.output import note, say
 from natlb.errors import UnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from natlb.control.config import Config
+    from natlb.control.host import Check
 
 FILE = click.Path(path_type=Path)
+COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @click.command()
@@ -68,3 +73,54 @@ def _counts(config: Config) -> tuple[int, int]:
 
 def _plural(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+@click.command()
+@shared()
+@json_option
+@click.option(
+    "-c", "--config", "file", type=FILE, metavar="FILE", help="Look also at what this wants."
+)
+@click.pass_obj
+def doctor(terms: Terms, file: Path | None) -> int:
+    """Say what in this host would stop natlb, and what mends it; exit code 1 if anything does."""
+    from natlb.control import host
+    from natlb.control.cleanup import is_running
+    from natlb.control.config import load_config
+    from natlb.control.directory import own_directory
+
+    config = load_config(file) if file else None
+    with host.KernelReader() as reader:
+        running = is_running(own_directory())
+        checks = host.examine(host.HostProbe(), reader, config, running=running)
+    if terms.json:
+        say(json.dumps({"checks": list(map(asdict, checks))}), terms)
+    else:
+        say("\n".join([*_lines(checks), host.verdict(checks)]), terms)
+    return int(any(check.status == "fail" for check in checks))
+
+
+def _lines(checks: Sequence[Check]) -> list[str]:
+    """Return a line for each check: its result, what was looked at, what was seen, the cure."""
+    width = max(len(check.name) for check in checks)
+    return [
+        click.style(f"{check.status:<4}", fg=COLOURS[check.status])
+        + f"  {check.name:<{width}}  {check.seen}"
+        + (f"; fix: {check.fix}" if check.fix else "")
+        for check in checks
+    ]
+
+
+@click.command()
+@shared()
+@json_option
+@click.pass_obj
+def cleanup(terms: Terms) -> None:
+    """Undo what a crash left in this network namespace."""
+    from natlb.control.cleanup import cleanup
+
+    undone = cleanup()
+    if terms.json:
+        say(json.dumps({"undone": undone}), terms)
+    else:
+        say("\n".join([f"undone {each}" for each in undone] or ["nothing to undo"]), terms)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Heading in the help -> module -> its commands.
 SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
-    "Run": {"host": ("run", "validate"), "change": ("reload",)},
+    "Run": {"host": ("run", "validate", "doctor", "cleanup"), "change": ("reload",)},
     "See": {"see": ("status", "services", "backends", "flows", "stats")},
     "Change": {"change": ("drain", "maint", "ready", "weight", "flush")},
     "Try": {"lab": ("lab",)},

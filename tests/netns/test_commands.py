@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -239,3 +240,42 @@ def test_any_bytes_on_the_socket_leave_it_answering(lab) -> None:
             assert connection.recv(12).startswith(b"HTTP/1.1 4")
 
     assert document("status")["ready"] is True
+
+
+def test_doctor_knows_what_is_natlbs_own(lab) -> None:
+    """Its devices and rules are no leftovers while it runs."""
+    done = inside("doctor", "-c", str(lab.configuration))
+
+    assert done.returncode == 0, done.stdout
+    assert "natlb runs in this namespace" in done.stdout
+    assert "ok    public" in done.stdout
+
+
+def test_a_crash_of_everything_is_cleaned_up(lab) -> None:
+    """The network as it was, and room for the next one. The last test: it ends the lab's natlb."""
+    pids = document("status")["pid"]
+    os.kill(pids["supervisor"], signal.SIGKILL)
+
+    early = inside("cleanup")
+    assert early.returncode == 75
+    assert "supervisor is dead" in early.stderr
+    assert document("status")["ready"] is True
+
+    for pid in (pids["control"], *pids["workers"]):
+        os.kill(pid, signal.SIGKILL)
+    assert "proto 78" in network()
+    done = inside("cleanup")
+    assert done.returncode == 0, done.stderr
+    assert "undone " in done.stdout
+    assert "proto 78" not in network()
+    assert inside("cleanup").stdout == "nothing to undo\n"
+    assert inside("status").returncode == 69
+    labs.up(name=NAME)
+    assert document("status")["ready"] is True
+    client_asks()
+
+
+def network() -> str:
+    """Return the links and rules of the namespace that natlb runs in."""
+    words = ("ip link; ip rule; ip -6 rule",)
+    return started(*NATLB, "lab", "exec", NAME, "lb", "--", "sh", "-c", *words).stdout

@@ -7,7 +7,10 @@ import json
 import pytest
 
 from natlb.cli import host
+from natlb.control import cleanup as cleaning
+from natlb.control import host as control_host
 from natlb.control import supervisor
+from natlb.control.host import Check
 from natlb.errors import BusyError, DeniedError
 
 GOOD = """\
@@ -145,3 +148,100 @@ def test_run_without_numba_goes_on_where_nothing_is_compiled(command, ran, monke
 
     assert command("run", "-c", "natlb.yaml").code == 0
     assert ran
+
+
+def found(monkeypatch, *checks: Check) -> None:
+    """Have the host be so."""
+
+    def examine(_probe, _reader, config, *, running) -> list[Check]:
+        assert running is False
+        return [*checks, *([CONFIGURED] if config else [])]
+
+    monkeypatch.setattr(control_host, "examine", examine)
+    monkeypatch.setattr(cleaning, "is_running", lambda _directory: False)
+
+
+GOOD_CHECK = Check(name="tun", status="ok", seen="/dev/net/tun opens")
+WARNING = Check(name="ipv6", status="warn", seen="no IPv6", fix="boot with it")
+FAILURE = Check(name="rights", status="fail", seen="none", fix="sudo", stops=("gateway",))
+CONFIGURED = Check(name="public", status="ok", seen="eth0")
+
+
+def test_doctor_says_line_by_line_what_was_seen_and_what_mends_it(command, monkeypatch) -> None:
+    """And in the last line what follows; data, as it is what was asked for."""
+    found(monkeypatch, GOOD_CHECK, WARNING, FAILURE)
+    said = command("doctor")
+
+    assert said.code == 1
+    assert said.err == ""
+    assert said.out.splitlines() == [
+        "ok    tun     /dev/net/tun opens",
+        "warn  ipv6    no IPv6; fix: boot with it",
+        "fail  rights  none; fix: sudo",
+        "lab ready, gateway not ready (1 problem)",
+    ]
+
+
+def test_doctor_is_content_with_a_warning(command, monkeypatch) -> None:
+    """Exit code 1 is for what stops natlb."""
+    found(monkeypatch, GOOD_CHECK, WARNING)
+
+    assert command("doctor").code == 0
+
+
+def test_doctor_in_json(command, monkeypatch) -> None:
+    """All of it, for programs that look after many hosts."""
+    found(monkeypatch, FAILURE)
+    said = command("doctor", "--json")
+
+    assert said.code == 1
+    assert json.loads(said.out) == {
+        "checks": [
+            {
+                "name": "rights",
+                "status": "fail",
+                "seen": "none",
+                "fix": "sudo",
+                "stops": ["gateway"],
+            }
+        ]
+    }
+
+
+def test_doctor_looks_at_a_configuration_too(command, monkeypatch, files) -> None:
+    """Against reality: interfaces and routes."""
+    found(monkeypatch, GOOD_CHECK)
+
+    assert "public  eth0" in command("doctor", "-c", "natlb.yaml").out
+    assert command("doctor", "-c", "bad.yaml").code == 65
+
+
+def test_doctor_really_looks_at_this_host(process) -> None:
+    """It never fails to answer, whoever asks."""
+    said = process("doctor", "--json")
+
+    assert said.code in (0, 1)
+    assert "python" in [check["name"] for check in json.loads(said.out)["checks"]]
+
+
+@pytest.mark.parametrize(
+    ("undone", "text"),
+    [([], "nothing to undo\n"), (["rule 10", "x"], "undone rule 10\nundone x\n")],
+)
+def test_cleanup_says_what_it_undid(command, monkeypatch, undone, text) -> None:
+    """One line each, or that there was nothing."""
+    monkeypatch.setattr(cleaning, "cleanup", lambda: undone)
+
+    assert command("cleanup") == (0, text, "")
+    assert json.loads(command("cleanup", "--json").out) == {"undone": undone}
+
+
+def test_cleanup_while_one_runs_is_75(command, monkeypatch) -> None:
+    """As the contract says."""
+
+    def cleanup() -> list[str]:
+        raise BusyError("process 12 holds it")
+
+    monkeypatch.setattr(cleaning, "cleanup", cleanup)
+
+    assert command("cleanup").code == 75
