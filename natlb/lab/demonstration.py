@@ -23,7 +23,7 @@ from natlb.client import Client
 from natlb.errors import BusyError, NatlbError
 from natlb.lab import rights
 from natlb.lab.balancer import start_balancer
-from natlb.lab.lifecycle import down_lab, up_lab
+from natlb.lab.lifecycle import down_lab, remove_abandoned, up_lab
 from natlb.lab.process import this_process
 from natlb.lab.record import load, names
 from natlb.lab.report import Row, client_table, error_rows, service_table
@@ -180,6 +180,7 @@ def _show(found: Findings, topology: str, count: int, screen: Screen) -> None:
 
 def _up_own(topology: str, screen: Screen) -> Lab:
     """Return a lab of this process alone, under the first name that no other demo holds."""
+    remove_abandoned(screen.say)
     owner = this_process("owner")
     for name in ("demo", *(f"demo{number}" for number in range(2, MOST_DEMOS))):
         with suppress(BusyError):

@@ -60,6 +60,16 @@ def down_lab(name: str, say: Say) -> list[str]:
         return _remove(find(name), say)
 
 
+def remove_abandoned(say: Say) -> None:
+    """Remove the labs whose owner has died: of demos that were killed."""
+    for name in names():
+        with locked(name):
+            lab = load(name)
+            if lab is not None and _is_abandoned(lab):
+                _remove(lab, say)
+                say(f"lab {name!r} was left by a demo that died: removed")
+
+
 def status_of(lab: Lab) -> LabStatus:
     """Return the lab in one line."""
     backends = [each for each in lab.processes if each.role == "backend"]
@@ -98,9 +108,12 @@ def run_in_lab(name: str, host: str, command: Sequence[str]) -> int:
 
 def _is_left_behind(lab: Lab) -> bool:
     """Return whether nobody has use for the lab: half-made, half-removed, or its demo has died."""
-    abandoned = lab.owner is not None and not lab.owner.alive
     whole = set(lab.namespaces.values()) <= set(namespaces())
-    return abandoned or lab.state != "up" or not whole
+    return _is_abandoned(lab) or lab.state != "up" or not whole
+
+
+def _is_abandoned(lab: Lab) -> bool:
+    return lab.owner is not None and not lab.owner.alive
 
 
 def _check_usable(lab: Lab, topology: str, owner: Process | None) -> None:

@@ -6,7 +6,14 @@ import pytest
 
 from natlb.errors import BusyError, UnknownNameError, UsageError
 from natlb.lab import lifecycle, record
-from natlb.lab.lifecycle import down_lab, list_labs, run_in_lab, status_of, up_lab
+from natlb.lab.lifecycle import (
+    down_lab,
+    list_labs,
+    remove_abandoned,
+    run_in_lab,
+    status_of,
+    up_lab,
+)
 from natlb.lab.process import Process, this_process
 from natlb.lab.record import Lab
 
@@ -95,6 +102,21 @@ def test_a_demo_does_not_take_somebodys_lab(lab: Lab, there: list[str], removed:
     with pytest.raises(BusyError, match="is there already"):
         up(owner=this_process("owner"))
     assert not removed
+
+
+def test_only_what_a_dead_demo_left_is_removed(
+    lab: Lab, there: list[str], removed: list[str]
+) -> None:
+    """Neither a living demo's lab, nor one that is no demo's."""
+    owner = this_process("owner")
+    for kept in (lab, lab.with_process(owner)):
+        record.save(kept)
+        remove_abandoned(silent)
+    assert not removed
+    record.save(lab.with_process(replace(owner, started=1)))
+    remove_abandoned(silent)
+
+    assert removed == ["paper"]
 
 
 def test_an_unknown_topology_leaves_no_trace(labs: object) -> None:
