@@ -17,6 +17,7 @@ import structlog
 from natlb import __version__
 from natlb.control import flush
 from natlb.control.compile import Snapshot
+from natlb.control.compile.requests import check_filter, flush_commands
 from natlb.control.config import difference, parse_config, refuse_restart, syntax_of
 from natlb.control.config.load import file_name
 from natlb.control.held import held_by_flows
@@ -122,9 +123,7 @@ class LiveInstance:
 
     async def flows(self, wanted: FlowFilter, limit: int | None) -> list[Flow]:
         """Return the flows that the filter names."""
-        flush.flush_commands(
-            wanted, self._desired.indices, reset=False
-        )  # knows all names, or raises
+        check_filter(self._desired.indices, wanted)
         now = self._memory.now_ms()
         return await asyncio.to_thread(self._snapshot().list_flows, wanted, limit, now)
 
@@ -215,7 +214,7 @@ class LiveInstance:
 
     async def _flush(self, wanted: FlowFilter, *, reset: bool) -> Flush:
         flushed = resets = 0
-        for command in flush.flush_commands(wanted, self._desired.indices, reset=reset):
+        for command in flush_commands(self._desired.indices, wanted, reset=reset):
             done = await self._await_outcome(flush.give(self._memory.commands, command))
             flushed, resets = flushed + done.flushed, resets + done.resets
         return Flush(flushed=flushed, resets=resets)

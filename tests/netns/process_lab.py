@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from natlb.client import Client
-from natlb.control.process import kill_all_with, started_at
 from natlb.netlink import Netlink, Route, call_inside, create_namespace, delete_namespace, identity
 
 if TYPE_CHECKING:
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent.parent
 VIP = "203.0.113.10"
 BACKENDS = {"b1": "10.77.0.11", "b2": "10.77.0.12"}
+KERNEL = 2  # Linux: rtnetlink.h, RTPROT_KERNEL
+MARK = "NATLB_TEST_LAB"
 READY_SECONDS = 150.0  # a cold compile takes about a minute
 CONFIG = """
 services:
@@ -179,6 +180,7 @@ class ProcessLab:
                 lambda: subprocess.Popen(
                     command,
                     cwd=ROOT,
+                    env=os.environ | {MARK: self.gateway},
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
@@ -237,7 +239,9 @@ class ProcessLab:
         """Return all that natlb may change of the gateway's network, in words."""
         with Netlink(self.gateway) as netlink:
             words = [str(rule) for v in (4, 6) for rule in netlink.rules(v)]
-            words += [str(route) for v in (4, 6) for route in netlink.routes(v)]
+            routes = [route for v in (4, 6) for route in netlink.routes(v)]
+            # The kernel's own come and go with IPv6's detection of duplicate addresses.
+            words += [str(route) for route in routes if route.protocol != KERNEL]
             words += [str(proxy) for v in (4, 6) for proxy in netlink.proxies(v)]
             words += [f"{link.name} {link.mtu} {link.up}" for link in netlink.links()]
         return sorted(words) + call_inside(self.gateway, _sysctls)
@@ -245,22 +249,20 @@ class ProcessLab:
     def __exit__(self, *_: object) -> None:
         """Leave nothing, whatever happened."""
         for run in self.runs:
-            run.poll() is None and run.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.stop(run)
+        kill_marked(self.gateway)
+        for run in self.runs:
             run.wait(10)
-        for each in (*self.calls, *self.echoes):
-            each.close()
-        if lock := self._lock():
-            kill_all_with(lock.split()[1])
+        for call in self.calls:
+            call.close()
+        for echo in self.echoes:
+            echo.close()
         for namespace in (self.client, self.gateway, *self.hosts.values()):
             with contextlib.suppress(Exception):
                 delete_namespace(namespace)
         self._forget_directory()
         self._folder.cleanup()
-
-    def _lock(self) -> str:
-        with contextlib.suppress(AttributeError, OSError):
-            return (self.directory / "lock").read_text()
-        return ""
 
     def _forget_directory(self) -> None:
         with contextlib.suppress(AttributeError, OSError):
@@ -276,6 +278,15 @@ def _sysctls() -> list[str]:
             with contextlib.suppress(OSError, UnicodeDecodeError):
                 found.append(f"{file} {file.read_text().strip()}")
     return found
+
+
+def kill_marked(name: str) -> None:
+    """Kill all that was started in this lab, whoever its parent is by now."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                if f"{MARK}={name}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                    kill(int(entry.name))
 
 
 def kill(pid: int) -> None:
@@ -302,6 +313,5 @@ __all__ = [
     "ProcessLab",
     "eventually",
     "kill",
-    "started_at",
     "status_field",
 ]

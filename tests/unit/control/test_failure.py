@@ -1,5 +1,7 @@
 """Errors between processes."""
 
+import pytest
+
 from natlb.control.failure import error_from, error_text, explain
 from natlb.errors import ConfigError, NatlbError
 
@@ -25,10 +27,9 @@ def test_an_exit_code_that_is_none_of_ours_is_a_bug() -> None:
 
 def test_an_exception_of_ours_that_nobody_explained_names_its_place() -> None:
     """Exit code 70 tells where to look."""
-    try:
+    with pytest.raises(ValueError, match="invalid literal") as raised:
         int("x")
-    except ValueError as error:
-        explained = explain(error)
+    explained = explain(raised.value)
 
     assert explained.exit_code == 70
     assert "ValueError" in explained.message

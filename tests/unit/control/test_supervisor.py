@@ -1,0 +1,292 @@
+"""The supervisor over a host of values and processes that pretend: who is started, and again."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from natlb.control.directory import Holder
+from natlb.control.process import hold, kill_all_with
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parent.parent.parent.parent
+
+
+def eventually(what: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """Return the first true answer."""
+    deadline = time.monotonic() + seconds
+    while not (answer := what()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return answer
+
+
+class Instance:
+    """A supervisor in a process of its own, with all that it says."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        """Start it."""
+        self.folder = folder
+        self.directory = folder / "run"
+        self.output = folder / "output"
+        self._environment = {"FAKE_API": str(self.directory / "natlb.sock"), **environment}
+        self.supervisor = self.start()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start a supervisor in this directory."""
+        with self.output.open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "tests.unit.control.fakes", str(self.directory)],
+                cwd=ROOT,
+                env=os.environ | self._environment | {"PYTHONPATH": str(ROOT)},
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def succeed(self) -> None:
+        """Have another supervisor take the place of a dead one."""
+        self.supervisor.wait(10)
+        self.supervisor = self.start()
+
+    def said(self, words: str) -> int:
+        """Return how many lines have these words."""
+        return sum(words in line for line in self.output.read_text().splitlines())
+
+    def wait_for(self, words: str, times: int = 1) -> None:
+        """Wait for a line; an end comes first only in an error."""
+        eventually(lambda: self.said(words) >= times)
+
+    def host(self) -> list[str]:
+        """Return what was asked of the host."""
+        return (self.directory / "host-log").read_text().split("\n")[:-1]
+
+    def children(self, word: str) -> list[int]:
+        """Return this instance's processes with this word in their command."""
+        found = []
+        for process in _processes(self.token):
+            command = Path(f"/proc/{process}/cmdline").read_text()
+            if word in command:
+                found.append(process)
+        return sorted(found)
+
+    @property
+    def token(self) -> str:
+        """The instance's token."""
+        holder = Holder.parse((self.directory / "lock").read_text())
+        assert holder is not None
+        return holder.token
+
+    @property
+    def worker(self) -> int:
+        """The worker: the nursery's child."""
+
+        def child_of_nursery() -> int:
+            for pid in self.children("fake_nursery"):
+                if Path(f"/proc/{pid}/fd").exists() and _parent(pid) != self.supervisor.pid:
+                    return pid
+            return 0
+
+        return int(eventually(child_of_nursery))
+
+    def stop(self) -> int:
+        """Stop it cleanly."""
+        self.supervisor.send_signal(signal.SIGTERM)
+        return self.supervisor.wait(20)
+
+    def close(self) -> None:
+        """Leave no process."""
+        token = self.token if (self.directory / "lock").exists() else None
+        if self.supervisor.poll() is None:
+            self.supervisor.kill()
+        self.supervisor.wait(10)
+        if token:
+            kill_all_with(token)
+
+
+def _processes(token: str) -> Iterator[int]:
+    mark = f"NATLB_INSTANCE={token}".encode()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                if mark in (entry / "environ").read_bytes().split(b"\0"):
+                    yield int(entry.name)
+            except OSError:
+                continue
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def kill(pid: int) -> None:
+    """Kill a process and wait for its end."""
+    pidfd = os.pidfd_open(pid)
+    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    assert select.select([pidfd], [], [], 10)[0]
+    os.close(pidfd)
+
+
+@pytest.fixture
+def instance(folder: Path) -> Iterator[Instance]:
+    """Return a running instance."""
+    made = Instance(folder)
+    try:
+        made.wait_for("ready fresh, interpreted, generation 7")
+        yield made
+    finally:
+        made.close()
+
+
+def test_it_says_ready_once_and_ends_without_a_trace(instance: Instance) -> None:
+    """Everything is asked of the host in its order, and every file goes."""
+    assert instance.host() == ["recover", "apply"]
+    token, directory = instance.token, instance.directory
+    host_log = directory / "host-log"
+    assert instance.stop() == 0
+    assert host_log.read_text().split("\n")[:-1] == ["recover", "apply", "undo"]
+    assert [file.name for file in directory.iterdir()] == ["host-log"]
+    assert list(_processes(token)) == []
+    assert instance.said("ready ") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_both_signals_stop_it(instance: Instance, number: signal.Signals) -> None:
+    """A terminal's Ctrl-C is a clean stop too."""
+    instance.supervisor.send_signal(number)
+
+    assert instance.supervisor.wait(20) == 0
+
+
+def test_a_hangup_reloads(instance: Instance) -> None:
+    """Control reads the configuration again; nobody is restarted."""
+    control = instance.children("fake_control")
+    instance.supervisor.send_signal(signal.SIGHUP)
+    time.sleep(0.2)
+
+    assert instance.supervisor.poll() is None
+    assert instance.children("fake_control") == control
+
+
+def test_a_killed_worker_has_a_successor_that_recovers(instance: Instance) -> None:
+    """Forked at once; told that another died over the memory."""
+    worker = instance.worker
+    kill(worker)
+    instance.wait_for("worker_replaced")
+
+    assert instance.worker != worker
+    assert instance.said("child_died child=worker") == 1
+
+
+def test_a_killed_nursery_is_restarted_and_the_worker_lives(instance: Instance) -> None:
+    """The worker's life does not hang on it."""
+    worker = instance.worker
+    kill(_parent(worker))
+    instance.wait_for("preparing", 2)
+
+    assert hold(worker) is not None
+    kill(worker)
+    instance.wait_for("worker_replaced")
+
+
+def test_a_killed_control_is_restarted_with_all_that_is_held(instance: Instance) -> None:
+    """It finds tables, so it does not begin anew."""
+    (control,) = instance.children("fake_control")
+    kill(control)
+    eventually(lambda: instance.children("fake_control") not in ([], [control]))
+
+    assert instance.host() == ["recover", "apply"]
+    assert instance.supervisor.poll() is None
+
+
+def test_a_dead_supervisor_is_succeeded(instance: Instance) -> None:
+    """The same control, the same worker, the same host."""
+    control, worker = instance.children("fake_control"), instance.worker
+    kill(instance.supervisor.pid)
+    instance.succeed()
+    instance.wait_for("instance_adopted")
+    instance.wait_for("ready reloaded /etc/natlb.yaml")
+
+    assert instance.children("fake_control") == control
+    assert worker in instance.children("fake_nursery")
+    assert instance.host() == ["recover", "apply", "adopt plan"]
+    assert instance.stop() == 0
+
+
+def test_a_worker_that_died_meanwhile_is_replaced_at_adoption(instance: Instance) -> None:
+    """The successor has all that a new worker needs."""
+    worker = instance.worker
+    kill(instance.supervisor.pid)
+    kill(worker)
+    instance.succeed()
+    instance.wait_for("ready reloaded")
+
+    assert instance.worker != worker
+
+
+def test_without_control_nobody_can_hand_over_and_all_begins_anew(instance: Instance) -> None:
+    """Orphans are ended, the journal is undone."""
+    (control,) = instance.children("fake_control")
+    worker = instance.worker
+    kill(instance.supervisor.pid)
+    kill(control)
+    instance.succeed()
+    instance.wait_for("ready fresh", 2)
+
+    assert instance.said("orphans_killed") == 1
+    assert hold(worker) is None
+    assert instance.host() == ["recover", "apply", "recover journal", "apply"]
+
+
+def test_after_the_death_of_all_the_next_starts_normally(instance: Instance) -> None:
+    """Stale sockets, a stale lock and a journal are no hindrance."""
+    for pid in [instance.supervisor.pid, *instance.children("fake_")]:
+        kill(pid)
+    instance.succeed()
+    instance.wait_for("ready fresh", 2)
+
+    assert instance.stop() == 0
+
+
+def test_a_second_one_is_refused(instance: Instance) -> None:
+    """The first is not disturbed."""
+    second = instance.start()
+
+    assert second.wait(20) != 0
+    assert instance.said(f"process {instance.supervisor.pid} holds") == 1
+    assert instance.supervisor.poll() is None
+    assert instance.directory.joinpath("natlb.sock").exists()
+
+
+def test_many_deaths_cost_a_few_lines_and_then_patience(instance: Instance) -> None:
+    """Nine deaths in a row: the first eight are replaced at once."""
+    for deaths in range(9):
+        worker = instance.worker
+        kill(worker)
+        eventually(lambda worker=worker: instance.worker != worker)
+        instance.wait_for("worker_replaced", min(deaths + 1, 8))
+
+    assert instance.said("child_died child=worker") == 4  # the 1st, 2nd, 4th and 8th
+
+
+def test_a_refusal_of_the_host_does_not_end_a_control(folder: Path) -> None:
+    """It is told, and decides what to make of it."""
+    made = Instance(folder, FAKE_WANTED="impossible")
+    try:
+        eventually(lambda: (made.directory / "natlb.sock").exists())
+        eventually(lambda: made.children("fake_control"))
+
+        assert made.supervisor.poll() is None
+        assert made.stop() == 0
+    finally:
+        made.close()
