@@ -1,0 +1,207 @@
+"""A supervisor's world without packets: a host of values, and real processes that only pretend.
+
+FakeHost              what was asked of the host, and pipes in the place of TUN queues
+fake_control          publishes empty memfds, answers a handover, asks what it is told to
+fake_nursery          the real nursery with a packet path that waits
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+from natlb.control import log
+from natlb.control.channel import Channel, close_all
+from natlb.control.directory import take_lock
+from natlb.control.holdings import Holdings
+from natlb.control.memory import sealed_memfd
+from natlb.control.messages import (
+    HandedOver,
+    Hold,
+    Leave,
+    Listen,
+    Processes,
+    Reload,
+    Role,
+    Serving,
+    Start,
+    Want,
+)
+from natlb.control.supervisor import Modules, supervise
+from natlb.errors import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+MODULES = Modules(
+    control="tests.unit.control.fake_control", nursery="tests.unit.control.fake_nursery"
+)
+
+
+class FakeHost:
+    """Keeps `Host`, and writes down in a file beside the journal what it was asked."""
+
+    def __init__(self, journal: Path) -> None:
+        """Remember the file."""
+        self._journal = journal
+        self._told = journal.with_name("host-log")
+
+    def _note(self, word: str) -> None:
+        with self._told.open("a") as told:
+            told.write(word + "\n")
+
+    def recover(self) -> None:
+        """Undo the journal."""
+        self._note("recover" + (" journal" if self._journal.exists() else ""))
+        self._journal.unlink(missing_ok=True)
+
+    def apply(self, wanted: bytes) -> tuple[bytes, dict[Role, int]]:
+        """Give a pipe for each queue, unless the impossible is wanted."""
+        if wanted == b"impossible":
+            raise HostError("the host cannot", fix="get another")
+        self._note("apply")
+        self._journal.touch()
+        return b"plan", {Role.QUEUE_PUBLIC: _queue(), Role.QUEUE_PRIVATE: _queue()}
+
+    def adopt(self, plan: bytes) -> None:
+        """Take the plan."""
+        self._note(f"adopt {plan.decode()}")
+
+    def rebuild(self, lost: Role) -> dict[Role, int]:
+        """Give a new pipe."""
+        self._note(f"rebuild {lost.name}")
+        return {lost: _queue()}
+
+    def undo(self) -> None:
+        """Put back."""
+        self._note("undo")
+        self._journal.unlink(missing_ok=True)
+
+
+def _queue() -> int:
+    """Return an fd of which poll says nothing, as a quiet TUN's."""
+    return os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+
+class FakeControl:
+    """Publishes, answers handovers, and counts what it was told in its own registry."""
+
+    def __init__(self, channel: Channel) -> None:
+        """Hold nothing."""
+        self.channel = channel
+        self.holdings = Holdings()
+        self.processes: Processes | None = None
+
+    def run(self) -> None:
+        """Live until told to leave; without a supervisor, until somebody takes over."""
+        while True:
+            watched = [fd for fd in (self.channel.fileno(), self._handover()) if fd >= 0]
+            ready, _, _ = select.select(watched, [], [])
+            if self._handover() in ready:
+                self._hand_over()
+            elif not self._hear():
+                return
+
+    def _handover(self) -> int:
+        held = self.holdings.get(Role.HANDOVER_LISTENER)
+        return held.fd if held else -1
+
+    def _hear(self) -> bool:
+        received = self.channel.receive()
+        if received is None:
+            self.channel.close()
+            return self._handover() >= 0
+        message, fds = received
+        match message:
+            case Hold():
+                self.holdings.take(message, fds.pop())
+            case Start():
+                self._start(message)
+            case Processes():
+                self.processes = message
+            case Reload():
+                self._say_serving(f"reloaded {message.text}")
+            case Leave():
+                return False
+        close_all(fds)
+        return True
+
+    def _start(self, said: Start) -> None:
+        if said.fresh:
+            self.channel.send(Listen(serial=1, text=os.environ["FAKE_API"]))
+            wanted = sealed_memfd("wanted", os.environ.get("FAKE_WANTED", "wanted").encode())
+            self.channel.send(Want(serial=2), wanted)
+            for role in (Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.REGISTRY):
+                self._hold(role, os.memfd_create(role.name))
+            self._hold(Role.TABLES, os.memfd_create("tables"), value=7)
+        self._say_serving("taken up" if not said.fresh else "fresh")
+
+    def _hold(self, role: Role, fd: int, value: int = 0) -> None:
+        said = Hold(role=role, value=value)
+        self.holdings.take(said, fd)
+        self.channel.send(said, fd)
+
+    def _say_serving(self, words: str) -> None:
+        self.channel.send(Serving(generation=7, text=words))
+
+    def _hand_over(self) -> None:
+        listening = socket.socket(fileno=os.dup(self._handover()))
+        connection, _ = listening.accept()
+        self.channel.close()
+        self.channel = Channel(connection)
+        self.holdings.send(self.channel)
+        restarts = self.processes.restarts if self.processes else 0
+        over = HandedOver(
+            started_ns=5, level=20, json=0, compiled=0, restarts=restarts, pid=os.getpid()
+        )
+        self.channel.send(over)
+
+
+class FakePath:
+    """A packet path that waits, and tells of a queue that is readable as lost."""
+
+    compiled = False
+
+    def prepare(self, progress: Callable[[str], None]) -> None:
+        """Say a word."""
+        progress("preparing")
+
+    def attach(
+        self, *, index: int, public: int, private: int, flows: int, counters: int, commands: int
+    ) -> None:
+        """Take the fds; they must be open."""
+        for fd in (public, private, flows, counters, commands):
+            os.fstat(fd)
+        self.flows = flows
+
+    def recover(self) -> None:
+        """Leave a trace in the flow table."""
+        os.pwrite(self.flows, b"recovered", 0)
+
+    def load_tables(self, fd: int) -> int:
+        """Return a generation: how many octets there are."""
+        return os.fstat(fd).st_size or 7
+
+    def run(self, wake: int) -> str:
+        """Wait to be woken."""
+        select.select([wake], [], [])
+        return "wake"
+
+
+def main() -> None:
+    """Be a supervisor over fakes: `python -m tests.unit.control.fakes DIRECTORY`."""
+    from pathlib import Path
+
+    log.configure()
+    directory = Path(sys.argv[1])
+    with contextlib.suppress(KeyboardInterrupt):
+        supervise(take_lock(directory), Path("/etc/natlb.yaml"), FakeHost, MODULES)
+
+
+if __name__ == "__main__":
+    main()
