@@ -10,7 +10,7 @@ Each function works as root, and as an ordinary user in a user namespace where t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,7 +63,8 @@ def down(
 
     if not rights.enter(make=False):
         if not all_:
-            record.find(name or DEFAULT)  # raises: there is none
+            _refuse(name or DEFAULT)
+        say("there is no lab")
         return []
     try:
         wanted = record.names() if all_ else [name or DEFAULT]
@@ -83,11 +84,20 @@ def ls() -> list[LabStatus]:
 
 def run_in(*, name: str = DEFAULT, host: str, command: Sequence[str]) -> int:
     """Run a command in a host of a lab, on our terminal, and return its exit status."""
-    from natlb.lab import lifecycle, record, rights  # noqa: PLC0415
+    from natlb.lab import lifecycle, rights  # noqa: PLC0415
 
     if not rights.enter(make=False):
-        record.find(name)
+        _refuse(name)
     return lifecycle.run_in_lab(name, host, command)
+
+
+def _refuse(name: str) -> NoReturn:
+    """Raise what a user without labs is told of a lab: there is none, or it is root's."""
+    from natlb.errors import DeniedError  # noqa: PLC0415
+    from natlb.lab import record  # noqa: PLC0415
+
+    lab = record.find(name)
+    raise DeniedError(f"lab {lab.name!r} is root's", fix="sudo natlb lab …")
 
 
 def topologies() -> list[str]:

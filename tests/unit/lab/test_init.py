@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from natlb import lab as commands
-from natlb.errors import HostError, UnknownNameError
+from natlb.errors import DeniedError, HostError, UnknownNameError
 from natlb.lab import rights
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from natlb.lab.record import Lab
 
 
 @pytest.fixture
@@ -38,6 +41,16 @@ def test_a_user_without_labs_has_none(nowhere: None) -> None:
         commands.down(name="x")
     with pytest.raises(UnknownNameError):
         commands.run_in(name="x", host="b1", command=["true"])
+
+
+def test_a_lab_of_roots_is_not_an_ordinary_users(nowhere: None, lab: Lab) -> None:
+    """It is seen, and cannot be entered or removed."""
+    for call in (
+        partial(commands.down, name="paper"),
+        partial(commands.run_in, name="paper", host="b1", command=["true"]),
+    ):
+        with pytest.raises(DeniedError, match="lab 'paper' is root's"):
+            call()
 
 
 def test_a_host_without_tun_is_refused_before_anything_is_made(
