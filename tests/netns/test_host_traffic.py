@@ -35,6 +35,7 @@ from tests.gateway import (
     first_read,
     forwards,
     gateway,
+    ip,
     join,
     namespaces_of,
     packets,
@@ -244,7 +245,8 @@ def test_the_kernels_errors_about_what_natlb_wrote_come_to_natlb(
 
         assert ends(expired) == (own, client, 1 if version == 4 else 58)
         with Netlink(place.backend) as dead:
-            dead.set_down("b0")
+            dead.delete_address("b0", f"{backend}/{24 if version == 4 else 64}")
+        ip(place.gateway, f"-{version}", "neighbour", "flush", "dev", "prv")
         write(host.private, datagram(version, client, backend))
         unreachable = first_packet(host.private, seconds=6)
 

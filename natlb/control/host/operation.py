@@ -14,6 +14,7 @@ another one, and stays.
 from __future__ import annotations
 
 import errno
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from ipaddress import ip_address, ip_network
@@ -34,7 +35,7 @@ Before = dict[str, Any]  # JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
+class Operation(ABC):
     """One change in the namespace `netns`; the empty name is natlb's own."""
 
     kind: ClassVar[str]
@@ -49,13 +50,13 @@ class Operation:
         """Return what must be known to undo this."""
         return {}
 
+    @abstractmethod
     def do(self, hands: Hands) -> None:
         """Make the change."""
-        raise NotImplementedError
 
+    @abstractmethod
     def undo(self, hands: Hands, before: Before) -> None:
         """Take the change back."""
-        raise NotImplementedError
 
     def record(self) -> dict[str, Any]:
         """Return this as JSON."""

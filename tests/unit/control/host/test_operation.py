@@ -181,17 +181,6 @@ def test_a_refusal_is_raised_when_doing(name: str) -> None:
             SetSysctl(netns=name, key="net/ipv4/no_such", value="1").do(hands)
 
 
-def test_a_bare_operation_has_no_change_of_its_own() -> None:
-    """It is only the form of the others."""
-    bare = Operation(netns="")
-    with Hands() as hands:
-        assert bare.before(hands) == {}
-        assert bare.device is None
-        for step in (lambda: bare.do(hands), lambda: bare.undo(hands, {})):
-            with pytest.raises(NotImplementedError):
-                step()
-
-
 def test_each_can_be_told_in_words() -> None:
     """What `cleanup` took back, and what a log speaks of."""
     assert [str(operation) for operation in every("")][-6:] == [
