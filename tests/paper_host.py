@@ -180,12 +180,17 @@ class PaperProbe:
     no_tun: NatlbError | None = None
     has_memfd: bool = True
     may_execute: bool = True
+    read_only: bool = False
     marks: list[str] | NatlbError = field(default_factory=list)
     chains: list[str] | None = field(default_factory=list)
 
     def text(self, path: str) -> str | None:
         """Return what was set down."""
         return self.files.get(path)
+
+    def is_read_only(self, path: str) -> bool:
+        """Return what was set down."""
+        return self.read_only and path.startswith("/proc/sys")
 
     def capabilities(self) -> int:
         """Return the mask."""

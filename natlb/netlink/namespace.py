@@ -30,6 +30,8 @@ CLONE_NEWNET = 0x40000000  # Linux: sched.h
 MS_BIND, MS_REC, MS_SHARED = 0x1000, 0x4000, 0x100000  # Linux: mount.h
 MNT_DETACH = 2  # Linux: fs.h
 
+READ_ONLY = "start the container with --privileged: else its /proc/sys is read-only"
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -37,7 +39,8 @@ def refuse(what: str, reason: int, detail: str = "", *, need: str = "CAP_NET_ADM
     """Return the exception for a kernel's refusal: a missing right, or what the host cannot do."""
     if reason in (errno.EPERM, errno.EACCES):
         return DeniedError(f"need {need}: {what}", fix="sudo natlb …")
-    return KernelError(what, reason, detail)
+    fix = READ_ONLY if reason == errno.EROFS else None
+    return KernelError(what, reason, detail, fix=fix)
 
 
 def _call(what: str, name: str, *arguments: bytes | int | None) -> None:

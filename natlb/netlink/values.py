@@ -37,9 +37,9 @@ BOOT_PROTOCOL = 3  # Linux: rtnetlink.h, RTPROT_BOOT: what `ip route add` writes
 class KernelError(HostError):
     """The kernel refused a request; `errno` is its reason."""
 
-    def __init__(self, what: str, errno: int, detail: str = "") -> None:
+    def __init__(self, what: str, errno: int, detail: str = "", *, fix: str | None = None) -> None:
         """Say what was asked for, where, and why the kernel would not."""
-        super().__init__(f"{what}: {detail or os.strerror(errno)}")
+        super().__init__(f"{what}: {detail or os.strerror(errno)}", fix=fix)
         self.errno = errno
 
 

@@ -13,6 +13,7 @@ from natlb.control.host.filters import filters
 from natlb.control.host.plan import Wanted
 from natlb.control.host.resolve import resolve
 from natlb.errors import NatlbError
+from natlb.netlink.namespace import READ_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,6 +141,8 @@ def _forwarding(probe: Probe) -> Iterator[Check]:
             yield ok(name, "1: everything is forwarded already, and natlb leaves it so")
         elif value == "0":
             yield ok(name, "0: natlb forwards what is a service's, nothing else, and puts it back")
+    if probe.is_read_only("/proc/sys/net"):
+        yield fail("sysctls", "/proc/sys is read-only here", READ_ONLY, ("gateway",))
     filtered = (probe.text("/proc/sys/net/ipv4/conf/all/rp_filter") or "0").strip()
     yield ok("rp_filter", f"{filtered}: natlb sets 2 on its own devices, which go with it")
 

@@ -54,8 +54,9 @@ class Hands:
         return read_sysctl(key, netns=netns or None)
 
     def write(self, netns: str, key: str, value: str) -> None:
-        """Set a sysctl."""
-        write_sysctl(key, value, netns=netns or None)
+        """Set a sysctl, where it is another: what is right already may be read-only."""
+        if self.read(netns, key) != value:
+            write_sysctl(key, value, netns=netns or None)
 
     def names(self, netns: str, key: str) -> list[str]:
         """Return the names in a directory of sysctls."""

@@ -174,11 +174,12 @@ class AddProxy(Operation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetSysctl(Operation):
-    """A value under /proc/sys."""
+    """A value under /proc/sys; an `optional` one is let be where there is no such key."""
 
     kind: ClassVar[str] = "sysctl"
     key: str
     value: str
+    optional: bool = False
 
     def __str__(self) -> str:
         return f"{self.key} = {self.value}"
@@ -188,8 +189,9 @@ class SetSysctl(Operation):
         return {"was": hands.read(self.netns, self.key)}
 
     def do(self, hands: Hands) -> None:
-        """Set the value, where it is another."""
-        if hands.read(self.netns, self.key) != self.value:
+        """Set the value."""
+        now = hands.read(self.netns, self.key)
+        if now is not None or not self.optional:
             hands.write(self.netns, self.key, self.value)
 
     def undo(self, hands: Hands, before: Before) -> None:
@@ -220,8 +222,7 @@ class ForwardAll(Operation):
 
     def do(self, hands: Hands) -> None:
         """Forward."""
-        if hands.read(self.netns, self.ALL) != "1":
-            hands.write(self.netns, self.ALL, "1")
+        hands.write(self.netns, self.ALL, "1")
 
     def undo(self, hands: Hands, before: Before) -> None:
         """Forward no longer, but on the interfaces that did."""

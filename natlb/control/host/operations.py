@@ -281,7 +281,9 @@ def _answering(plan: HostPlan) -> Iterator[Operation]:
     netns = plan.public.netns
     for proxy in plan.proxies:
         family = f"ipv{proxy.address.version}"
-        yield SetSysctl(netns=netns, key=f"net/{family}/neigh/{proxy.dev}/proxy_delay", value="0")
+        # Where a kernel hides it in a user namespace, the answer takes its time.
+        delay = f"net/{family}/neigh/{proxy.dev}/proxy_delay"
+        yield SetSysctl(netns=netns, key=delay, value="0", optional=True)
         if proxy.address.version == 6:
             # The kernel answers in another's place on a router's interface alone.
             if proxy.dev in plan.public.ra_devices:

@@ -41,6 +41,9 @@ class Probe(Protocol):
     def text(self, path: str) -> str | None:
         """Return what a file says; None where it is not there, or may not be read."""
 
+    def is_read_only(self, path: str) -> bool:
+        """Return whether this file lies on something mounted read-only."""
+
     def capabilities(self) -> int:
         """Return the capabilities in force, as a mask."""
 
@@ -79,6 +82,10 @@ class HostProbe:
             return Path(path).read_text(encoding="ascii", errors="replace")
         except OSError:
             return None
+
+    def is_read_only(self, path: str) -> bool:
+        """Return whether it cannot be written whatever the rights; what is not there can be."""
+        return Path(path).exists() and bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
     def capabilities(self) -> int:
         """Return CapEff."""

@@ -22,11 +22,10 @@ if TYPE_CHECKING:
 def resolve(wanted: Wanted, reader: HostReader) -> HostPlan:
     """Return the plan for this host, or raise HostError with what stands in the way."""
     wanted = _with_plain_namespaces(wanted, reader)
-    uses_ipv6 = any(address.version == 6 for address in wanted.vips + wanted.backends)
     public = View(reader, wanted.public.netns)
     together = wanted.public.netns == wanted.private.netns
     private = public if together else View(reader, wanted.private.netns)
-    if uses_ipv6:
+    if any(address.version == 6 for address in wanted.vips + wanted.backends):
         for view in (public, private):
             view.require_ipv6()
     for vip in wanted.vips:
@@ -44,8 +43,8 @@ def resolve(wanted: Wanted, reader: HostReader) -> HostPlan:
         wanted.vips, public, inner if together else None
     )
     return HostPlan(
-        public=public.side(outer, (), uses_ipv6=uses_ipv6),
-        private=private.side(inner, ways.values(), uses_ipv6=uses_ipv6),
+        public=public.side(outer, ()),
+        private=private.side(inner, ways.values()),
         tun_mtu=_tun_mtu(outer + inner),
         vips=wanted.vips,
         backends=wanted.backends,

@@ -122,7 +122,7 @@ class View:
         names = [route.dev for route in sorted(default, key=lambda route: route.metric or 0)]
         return [link for link in self.devices if link.name in names[:1]]
 
-    def side(self, links: list[Link], ways: Iterable[Way], *, uses_ipv6: bool) -> Side:
+    def side(self, links: list[Link], ways: Iterable[Way]) -> Side:
         """Return the side that these interfaces and these ways out make."""
         addresses = [
             address.ip
@@ -137,7 +137,7 @@ class View:
             way_mtu=min([*mtus, LARGEST_PACKET]) if mtus else USUAL_MTU,
             address4=next((each for each in addresses if isinstance(each, IPv4Address)), None),
             address6=next((each for each in addresses if isinstance(each, IPv6Address)), None),
-            ra_devices=self._ra_devices() if uses_ipv6 else (),
+            ra_devices=self._ra_devices(),
         )
 
     def _device(self, link: Link) -> Device:

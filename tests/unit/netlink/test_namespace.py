@@ -30,10 +30,13 @@ def test_a_missing_right_is_told_from_what_the_host_cannot() -> None:
     """The one ends in exit code 77, the other in 78."""
     denied = refuse("cannot make veth pair a, b", errno.EPERM)
     other = refuse("cannot make veth pair a, b", errno.EEXIST)
+    read_only = refuse("cannot set sysctl net/ipv4/ip_forward to 1", errno.EROFS)
 
     assert isinstance(denied, DeniedError)
     assert denied.message == "need CAP_NET_ADMIN: cannot make veth pair a, b"
     assert isinstance(other, KernelError)
+    assert other.fix is None
+    assert "--privileged" in (read_only.fix or "")
 
 
 @netns

@@ -181,6 +181,17 @@ def test_a_refusal_is_raised_when_doing(name: str) -> None:
             SetSysctl(netns=name, key="net/ipv4/no_such", value="1").do(hands)
 
 
+def test_a_value_that_is_optional_may_be_missing(name: str) -> None:
+    """Some kernels show fewer of them in a user namespace."""
+    missing = SetSysctl(netns=name, key="net/ipv4/no_such", value="1", optional=True)
+    with Hands() as hands:
+        before = missing.before(hands)
+        missing.do(hands)
+        missing.undo(hands, before)
+
+    assert before == {"was": None}
+
+
 def test_each_can_be_told_in_words() -> None:
     """What `cleanup` took back, and what a log speaks of."""
     assert [str(operation) for operation in every("")][-6:] == [

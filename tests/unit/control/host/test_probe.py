@@ -23,6 +23,8 @@ def test_files_that_may_not_be_read_say_nothing(tmp_path: Path) -> None:
     assert probe.text(str(tmp_path / "value")) == "1\n"
     assert probe.text(str(tmp_path / "none")) is None
     assert probe.text(str(tmp_path)) is None
+    assert not probe.is_read_only(str(tmp_path / "value"))
+    assert not probe.is_read_only(str(tmp_path / "none"))
 
 
 def test_modules_are_looked_for_and_not_loaded() -> None:

@@ -25,12 +25,12 @@ def test_what_was_forwarded_before_is_read_by_interface() -> None:
         "net/ipv4/conf/eth1/forwarding": "0",
         "net/ipv6/conf/eth1/force_forwarding": "1",
     }
-    side = View(host, "").side(host.own.links[1:], (), uses_ipv6=True)
+    side = View(host, "").side(host.own.links[1:], ())
 
     assert [(each.open4, each.open6) for each in side.devices] == [(True, False), (False, True)]
 
     host.own.sysctls["net/ipv6/conf/all/forwarding"] = "1"
-    side = View(host, "").side(host.own.links[1:], (), uses_ipv6=True)
+    side = View(host, "").side(host.own.links[1:], ())
 
     assert [each.open6 for each in side.devices] == [True, True]
 
@@ -43,8 +43,7 @@ def test_who_hears_router_advertisements_is_noted() -> None:
         host.own.sysctls[f"net/ipv6/conf/{name}/forwarding"] = str(forwards)
     view = View(host, "")
 
-    assert view.side([], (), uses_ipv6=True).ra_devices == ("default", "eth0")
-    assert view.side([], (), uses_ipv6=False).ra_devices == ()
+    assert view.side([], ()).ra_devices == ("default", "eth0")
 
 
 def test_an_address_alone_is_no_subnet() -> None:
