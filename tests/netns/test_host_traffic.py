@@ -6,7 +6,7 @@ import os
 import socket
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +17,7 @@ from scapy.packet import raw
 from natlb.control.host import Journal, KernelReader, apply, operations, resolve, undo
 from natlb.control.host.plan import SideWanted, Wanted
 from natlb.errors import HostError
-from natlb.netlink import Netlink, write_sysctl
+from natlb.netlink import Netlink, Route, call_inside, write_sysctl
 from tests.gateway import (
     BACKEND4,
     BACKEND6,
@@ -323,6 +323,29 @@ def test_a_kernel_that_cannot_force_forwards_ipv6_all_the_same(
 
 
 @contextmanager
+def hearing(netns: str, version: int) -> Iterator[socket.socket]:
+    """Listen to every IP packet of one version that reaches a namespace."""
+    protocol = 0x0800 if version == 4 else 0x86DD
+    wire = call_inside(
+        netns,
+        lambda: socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(protocol)),
+    )
+    with wire:
+        wire.setblocking(False)
+        yield wire
+
+
+def addresses_in(wire: socket.socket) -> set[str]:
+    """Return the sources and destinations of what was heard."""
+    found: set[str] = set()
+    while True:
+        try:
+            found |= set(ends(wire.recv(2000))[:2])
+        except BlockingIOError:
+            return found
+
+
+@contextmanager
 def two_sides(*, private_default: bool) -> Iterator[tuple[str, str, str, str, Wanted]]:
     """Make client, public and private namespace, backend, joined by nothing in the middle."""
     with namespaces_of("c", "l", "r", "b") as (client, left, right, backend):
@@ -368,12 +391,17 @@ def test_natlb_alone_joins_two_namespaces(
                     write(tun, datagram(version, source, address))
 
                     assert listener.recvfrom(100)[1][0] == source
-            with udp(c, version) as listener:
-                listener.bind((client, 7001))
+            with udp(c, version) as listener, hearing(c, version) as wire:
+                default_by(left, CLIENT4, CLIENT6)
+                listener.bind((client, 7000))
                 listener.settimeout(0.3)
                 write(host.public, datagram(version, backend, client))
                 with pytest.raises(TimeoutError):
                     listener.recv(100)
+                assert backend not in addresses_in(wire), "nor an error about it"
+                for everything in ("0.0.0.0/0", "::/0"):
+                    with Netlink(left) as netlink:
+                        netlink.delete_route(Route(destination=ip_network(everything)))
             own = "192.0.0.11" if version == 4 else "fd6e:6174:6c62::8"
             write(host.private, datagram(version, client, backend, ttl=1))
 

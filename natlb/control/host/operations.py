@@ -13,8 +13,9 @@ What was not forwarded before natlb stays unrouted, though interfaces forward no
     104    iif INTERFACE prohibit
 
 With a namespace for each side, the public one has the route and the private one the rules; nothing
-went from one to the other before, so 103 stands in the public one always. Where the private one
-has no route to the clients, the reverse path check finds T by a rule behind all others.
+went from one to the other before, so 103 stands in the public one always, and is silent there.
+Where the private one has no route to the clients, the reverse path check finds T by a rule behind
+all others.
 
 The kernel's errors are known by their source: `icmp_errors_use_inbound_ifaddr` gives those about
 packets out of natlb-prv its address. They quote private addresses, so natlb translates them.
@@ -170,8 +171,10 @@ def _closing(plan: HostPlan, place: Place, version: Version) -> Iterator[Operati
     if closed and place.is_public:
         for vip in merged(plan.vips, version):
             yield rule(VIPS, destination=vip, table=MAIN_TABLE)
+    # An error to a private address, sent in the public namespace, would go out to the public.
+    refusal = "prohibit" if place.is_private else "blackhole"
     for tun, source in _strays(plan, place, version):
-        yield rule(STRAYS, iif=tun, source=source, action="prohibit")
+        yield rule(STRAYS, iif=tun, source=source, action=refusal)
     if not closed:
         return
     if version == 4 or plan.force_forwarding:

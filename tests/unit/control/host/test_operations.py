@@ -155,7 +155,7 @@ def test_two_namespaces_get_a_route_each_and_nothing_crosses_without_a_service()
     routes = [(e.netns, e.destination) for e in complete(plan) if isinstance(e, AddRoute)]
 
     assert found == [
-        ("left", "103 iif natlb-pub from 10.77.0.11/32 prohibit"),
+        ("left", "103 iif natlb-pub from 10.77.0.11/32 blackhole"),
         ("right", "101 iif lo from 192.0.0.11/32 proto 1 lookup 6285"),
         ("right", "100 iif eth1 from 10.77.0.11/32 lookup 6285"),
         ("right", "32768 iif lo from 10.77.0.11/32 lookup 6285"),
