@@ -165,6 +165,32 @@ def lookup(flows: FlowTable, key: Key, protocol: int, hashed: int) -> int:
 
 
 @kernel
+def candidate(flows: FlowTable, hashed: int) -> int:
+    """Return the first entry with a hash's tag, its key not compared, or NOTHING."""
+    found = _first_tagged(flows, first_bucket(flows, hashed), hashed & 0x7F)
+    if found != NOTHING:
+        return found
+    return _first_tagged(flows, second_bucket(flows, hashed), hashed & 0x7F)
+
+
+@kernel
+def _first_tagged(flows: FlowTable, start: int, tag: int) -> int:
+    """Return what the first entry of a bucket with this tag leads to, or NOTHING."""
+    for at in range(start, start + BUCKET):
+        entry = i64(flows.buckets[at])
+        if entry >> TAG_SHIFT == tag and entry != NOTHING:
+            return entry & FOUND_MASK
+    return NOTHING
+
+
+@kernel
+def load_row(flows: FlowTable, found: int) -> int:
+    """Have the three cache lines of a row loaded, and return what nobody needs."""
+    row = flows.rows[row_of(found)]
+    return i64(row["state"]) + i64(row["original"]["bytes"]) + i64(row["reply"]["bytes"])
+
+
+@kernel
 def _search(flows: FlowTable, start: int, key: Key, protocol: int, hashed: int) -> int:
     """Return what one bucket has for a key, or NOTHING."""
     tag = hashed & 0x7F
