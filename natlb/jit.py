@@ -124,23 +124,28 @@ else:
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Return the function, compiled when a kernel that calls it is: bounds checked, cached.
+    """Return the function, compiled as a part of each kernel that calls it, with bounds checks.
 
-    It is inlined wherever it is called, since handing on all the tables' arrays would cost more
-    than most kernels do (half of a packet's time, measured). Nothing is counted or freed in it
-    (`_nrt`), so one that would allocate does not compile. Python
-    that calls it gets it interpreted: a wrapper of machine code around each would take three times
-    as long to compile. Tests can have one (`NATLB_KERNELS=callable`).
+    It is inlined, since handing on all the tables' arrays would cost more than most kernels do
+    (half of a packet's time, measured). Nothing is counted or freed in it (`_nrt`), so one that
+    would allocate does not compile. Python that calls it gets it interpreted: a wrapper of machine
+    code around each would take three times as long to compile. Tests can have one
+    (`NATLB_KERNELS=callable`).
     """
-    return _compiled(function, wrapped=CALLABLE)
+    return _compiled(function, wrapped=CALLABLE, inlined=True)
+
+
+def rare_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a kernel that is called, not inlined: for what is long and off the usual path."""
+    return _compiled(function, wrapped=CALLABLE, inlined=False)
 
 
 def entry(function: Callable[P, R]) -> Callable[P, R]:
     """Return a kernel that Python calls, or passes where a function type is expected."""
-    return _compiled(function, wrapped=True)
+    return _compiled(function, wrapped=True, inlined=False)
 
 
-def _compiled(function: Callable[P, R], *, wrapped: bool) -> Callable[P, R]:
+def _compiled(function: Callable[P, R], *, wrapped: bool, inlined: bool) -> Callable[P, R]:
     if not COMPILED:
         return function
     if wrapped:
@@ -153,7 +158,7 @@ def _compiled(function: Callable[P, R], *, wrapped: bool) -> Callable[P, R]:
         _nrt=False,
         no_cpython_wrapper=not wrapped,
         no_cfunc_wrapper=not wrapped,
-        forceinline=not wrapped,
+        forceinline=inlined and not wrapped,
     )
     dispatcher = jit(function)
     if not wrapped:

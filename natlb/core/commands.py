@@ -23,7 +23,7 @@ from natlb.core.layout import (
     SENT,
 )
 from natlb.core.lifetime import end_flow
-from natlb.jit import acquire_fence, entry, i64, kernel, release_fence
+from natlb.jit import acquire_fence, entry, i64, kernel, rare_kernel, release_fence
 from natlb.wire.answers import Lanes, write_tcp
 from natlb.wire.fields import ACK, MAPPED_LANE, RST, TCP
 
@@ -55,6 +55,12 @@ def is_command_waiting(commands: Commands) -> bool:
 @entry
 def step_command(core: Core, commands: Commands) -> None:
     """Do a bounded piece of the oldest command; resets it calls for are in the batch's output."""
+    advance_command(core, commands)
+
+
+@rare_kernel
+def advance_command(core: Core, commands: Commands) -> None:
+    """Do `step_command()` as a part of a larger entry."""
     if not is_command_waiting(commands):
         return
     acquire_fence()

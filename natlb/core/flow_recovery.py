@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 
 from natlb.core.flow_table import FlowTable, finish_removal
 from natlb.core.layout import (
+    CLOSED,
     CURRENT,
     ENDING,
+    EVICTED,
+    EXPIRED,
     FIRST_LIVE,
     FREE,
     FREE_HEAD,
     FRESH,
     MAKING,
+    OPENED,
     OPENING,
     PEAK,
     SWEEP,
@@ -89,3 +93,13 @@ def _recount(flows: FlowTable, counters: Counters) -> None:
                 count["opening"] += opening
     flows.meta[CURRENT] = current
     flows.meta[PEAK] = max(flows.meta[PEAK], current)
+    _balance(flows)
+
+
+@kernel
+def _balance(flows: FlowTable) -> None:
+    """Let what was opened be what ended and what lives; an ending of unknown cause is a closing."""
+    meta = flows.meta
+    unaccounted = meta[OPENED] - meta[CLOSED] - meta[EXPIRED] - meta[EVICTED] - meta[CURRENT]
+    meta[OPENED] += max(0, -unaccounted)
+    meta[CLOSED] += max(0, unaccounted)

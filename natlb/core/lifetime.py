@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from natlb.core.counters import account_ended
 from natlb.core.flow_table import remove
 from natlb.core.layout import EXPIRED, FIRST_LIVE, FRESH, SWEEP
-from natlb.jit import entry, i64, kernel
+from natlb.jit import entry, i64, kernel, rare_kernel
 
 if TYPE_CHECKING:
     from natlb.core.state import Core
@@ -56,7 +56,7 @@ def end_flow(core: Core, number: int, ending: int) -> None:
     remove(core.flows, number, ending)
 
 
-@kernel
+@rare_kernel
 def sweep_piece(core: Core, now: int) -> None:
     """End what has run out in the table's next piece: 1/1024 of the rows in use, and 16 more."""
     meta = core.flows.meta

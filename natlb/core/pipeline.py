@@ -65,6 +65,12 @@ def process_batch(core: Core, now: int, hops: int, pick: Pick) -> int:
     `now` is milliseconds since the table's epoch and never goes back, `hops` one of TTL_*.
     Work is bounded by the batch. May be called again after an exception and `give_up_packet()`.
     """
+    return turn_batch(core, now, hops, pick)
+
+
+@kernel
+def turn_batch(core: Core, now: int, hops: int, pick: Pick) -> int:
+    """Do `process_batch()` as a part of a larger entry."""
     batch = core.batch
     _parse_all(core)
     while batch.numbers[TRACKED_SO_FAR] < batch.numbers[COUNT_IN]:

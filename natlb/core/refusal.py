@@ -8,7 +8,7 @@ from natlb.core.batch import emit
 from natlb.core.layout import VIP
 from natlb.core.tables import kind_of_address
 from natlb.core.verdict import answered, drop
-from natlb.jit import i64, kernel
+from natlb.jit import i64, kernel, rare_kernel
 from natlb.wire.answers import (
     Lanes,
     destination_lanes,
@@ -56,7 +56,7 @@ def error_source(core: Core, i: int) -> Lanes:
     )
 
 
-@kernel
+@rare_kernel
 def answer_error(
     core: Core, i: int, packet: Octets, reason: int, kind: int, code: int, rest: int
 ) -> int:
@@ -71,7 +71,7 @@ def answer_error(
     return answered(reason)
 
 
-@kernel
+@rare_kernel
 def refuse(core: Core, i: int, packet: Octets, reason: int) -> int:
     """Answer as a closed port does: a reset for TCP, "port unreachable" for UDP."""
     parsed = core.batch.parsed[i]

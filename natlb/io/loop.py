@@ -14,13 +14,13 @@ import numpy as np
 
 from natlb import jit
 from natlb.core.batch import COUNT_IN, TRACKED_SO_FAR, make_batch, start_batch
-from natlb.core.commands import Commands, is_command_waiting, step_command
+from natlb.core.commands import Commands, advance_command, is_command_waiting
 from natlb.core.entry import pick_type, prepare_takeover
 from natlb.core.flow_recovery import recover
 from natlb.core.layout import CURRENT, EPOCH, GENERATION, ITERATIONS, TICK
 from natlb.core.lifetime import sweep_piece
 from natlb.core.memory import Kind, flow_items, make, start_flows
-from natlb.core.pipeline import give_up_packet, process_batch
+from natlb.core.pipeline import give_up_packet, turn_batch
 from natlb.core.policy import pick
 from natlb.core.state import TTL_ROUTE, Core
 from natlb.core.tables import TABLE_GENERATION
@@ -79,7 +79,7 @@ def turn(
         now = milliseconds_now(timespec, meta[EPOCH])
         count = batch.numbers[COUNT_IN]
         if count > 0:
-            process_batch(core, now, TTL_ROUTE, pick_backend)
+            turn_batch(core, now, TTL_ROUTE, pick_backend)
             write_batch(queues, batch, core.counters)
             start_batch(batch, 0)
         core.counters.totals[ITERATIONS] += 1
@@ -108,7 +108,7 @@ def _keep_house(core: Core, commands: Commands, queues: Queues, now: int, due: i
         core.flows.meta[TICK] = now
     if is_command_waiting(commands):
         start_batch(core.batch, 0)
-        step_command(core, commands)
+        advance_command(core, commands)
         write_batch(queues, core.batch, core.counters)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from natlb.jit import i64, kernel
+from natlb.jit import i64, kernel, rare_kernel
 from natlb.wire.checksum import (
     fold,
     sum_octets,
@@ -141,7 +141,7 @@ def is_echo_request(packet: Octets, parsed: Parsed) -> bool:
     return kind == wanted and get_u8(packet, parsed["l4"] + ICMP_CODE) == 0
 
 
-@kernel
+@rare_kernel
 def is_transport_sum_right(packet: Octets, frame: Frame, parsed: Parsed) -> bool:
     """Return whether the transport checksum is right, reading the whole payload.
 
@@ -169,7 +169,7 @@ def _pseudo_sum(packet: Octets, version: int, protocol: int, length: int) -> int
     return sum_pseudo_header(packet, IP6_SOURCE, 32, protocol, length)
 
 
-@kernel
+@rare_kernel
 def may_be_answered(packet: Octets, frame: Frame, parsed: Parsed) -> bool:
     """Return whether an error about this packet may be sent: not about errors, nor about damage.
 
@@ -181,7 +181,7 @@ def may_be_answered(packet: Octets, frame: Frame, parsed: Parsed) -> bool:
     return not checked or is_transport_sum_right(packet, frame, parsed)
 
 
-@kernel
+@rare_kernel
 def write_echo_reply(packet: Octets, frame: Frame, parsed: Parsed) -> None:
     """Turn an echo request into its reply (RFC 792): addresses swapped, type and TTL set."""
     l4 = parsed["l4"]
@@ -249,7 +249,7 @@ def write_ip_header(
     return IP6_HEADER
 
 
-@kernel
+@rare_kernel
 def write_reset(packet: Octets, frame: Frame, parsed: Parsed) -> None:
     """Write the reset that a closed port gives to a segment (RFC 9293 section 3.10.7.1) over it.
 
@@ -287,7 +287,7 @@ def sequence_length(parsed: Parsed) -> int:
     return i64(parsed["end"]) - i64(parsed["payload"]) + marks
 
 
-@kernel
+@rare_kernel
 def write_tcp(
     packet: Octets,
     version: int,
@@ -316,7 +316,7 @@ def write_tcp(
     return l4 + TCP_HEADER
 
 
-@kernel
+@rare_kernel
 def write_error(
     slot: Octets, frame: Frame, parsed: Parsed, source: Lanes, kind: int, code: int, rest: int
 ) -> None:
