@@ -1,42 +1,42 @@
-"""What is summed once for a flow is what a whole sum over its packets says."""
-
 from __future__ import annotations
 
-import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+from typing import Any
+
+import pytest
 
 from natlb.core.deltas import sum_deltas
-from natlb.core.layout import KEY_FIELDS, ROW
-from natlb.wire.checksum import apply_delta
+from tests.kernels import key_of
 
-LANES = [name for name, kind in KEY_FIELDS if kind is np.uint32]
-PORTS = [name for name, kind in KEY_FIELDS if kind is np.uint16]
-words = st.sampled_from([0, 1, 0xFFFF, 0xFFFF0000, 0xFFFFFFFF]) | st.integers(0, 0xFFFFFFFF)
+pytestmark = pytest.mark.usefixtures("one_by_one")
 
-
-def whole_checksum(values: list[int]) -> int:
-    """Return the checksum of 32-bit words and a constant, computed at length."""
-    total = 0x1234 + sum((value >> 16) + (value & 0xFFFF) for value in values)
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+ENDS = [
+    ("198.51.100.2:40000", "203.0.113.10:80", "10.9.0.11:8080"),
+    ("198.51.100.2:40000", "203.0.113.10:80", "203.0.113.10:80"),  # nothing changes
+    ("[2001:db8::2]:40000", "[2001:db8:f::10]:80", "[fd00:9::11]:8080"),
+    ("[2001:db8::2]:40000", "[ffff:ffff::ffff]:65535", "[fd00::]:1"),
+]
 
 
-@given(st.lists(words, min_size=len(LANES) * 2, max_size=len(LANES) * 2), st.data())
-def test_deltas_turn_one_keys_sum_into_the_others(lanes: list[int], data: st.DataObject) -> None:
-    """Both directions, addresses alone and with ports: RFC 1624's rule against a whole sum."""
-    row = np.zeros(1, ROW)[0]
-    original, reply = row["original"], row["reply"]
-    for half, values in ((original, lanes[: len(LANES)]), (reply, lanes[len(LANES) :])):
-        for name, value in zip(LANES, values, strict=True):
-            half[name] = value
-        for name in PORTS:
-            half[name] = data.draw(st.integers(1, 0xFFFF))
+@pytest.mark.parametrize(("client", "vip", "backend"), ENDS)
+def test_deltas_are_of_addresses_and_of_addresses_and_ports(
+    client: str, vip: str, backend: str
+) -> None:
+    """One for the IP sum and unfinished sums, one for finished transport sums; never zero."""
+    original, reply = key_of(client, vip), key_of(backend, client)
     sum_deltas(original, reply)
-
     for this, other in ((original, reply), (reply, original)):
-        for fields, delta in ((LANES, "address_delta"), (LANES + PORTS, "transport_delta")):
-            old = whole_checksum([int(this[name]) for name in fields])
-            new = whole_checksum([int(other[name]) for name in fields])
-            assert apply_delta(old, int(this[delta])) == new
+        old = [*_words(this, "source"), *_words(this, "destination")]
+        new = [*_words(other, "destination"), *_words(other, "source")]
+        moved = sum(new) - sum(old)
+        ends = ("source", "destination")
+        ports = sum(int(other[f"{end}_port"]) - int(this[f"{end}_port"]) for end in ends)
+
+        assert (int(this["address_delta"]) - moved) % 0xFFFF == 0
+        assert (int(this["transport_delta"]) - moved - ports) % 0xFFFF == 0
+        assert this["address_delta"] != 0
+        assert this["transport_delta"] != 0
+
+
+def _words(key: Any, end: str) -> list[int]:
+    lanes = [int(key[f"{end}{lane}"]) for lane in range(4)]
+    return [word for lane in lanes for word in (lane >> 16, lane & 0xFFFF)]

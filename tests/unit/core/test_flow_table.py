@@ -15,7 +15,6 @@ from natlb.core.flow_table import (
     direction_of,
     finish_removal,
     first_bucket,
-    half,
     hash_key,
     holds,
     insert,
@@ -46,6 +45,8 @@ from natlb.wire.fields import TCP, UDP
 from tests.datapath import broken_laws
 from tests.kernels import add_flow, client_key, key_of, reply_key, table_of, write_reply
 from tests.twin import buckets_of, hash_of
+
+pytestmark = pytest.mark.usefixtures("one_by_one")
 
 
 def find(flows: Any, key: Any, protocol: int = TCP) -> int:
@@ -286,28 +287,3 @@ def test_finishing_a_removal_twice_harms_nobody() -> None:
 
     assert row_of(find(flows, client_key(2))) == other
     assert not broken_laws(flows)
-
-
-def test_deltas_are_of_addresses_and_of_addresses_and_ports() -> None:
-    """One for the IP sum and unfinished sums, one for finished transport sums; never zero."""
-    flows = table_of(4)
-    row = flows.rows[add_flow(flows, 1)]
-    for direction in (ORIGINAL, REPLY):
-        this, other = half(row, direction), half(row, 1 - direction)
-        old = [*_words(this, "source"), *_words(this, "destination")]
-        new = [*_words(other, "destination"), *_words(other, "source")]
-        moved = sum(new) - sum(old)
-        ports = sum(
-            int(other[f"{end}_port"]) - int(this[f"{end}_port"])
-            for end in ("source", "destination")
-        )
-
-        assert (int(this["address_delta"]) - moved) % 0xFFFF == 0
-        assert (int(this["transport_delta"]) - moved - ports) % 0xFFFF == 0
-        assert this["address_delta"] != 0
-        assert this["transport_delta"] != 0
-
-
-def _words(key: Any, end: str) -> list[int]:
-    lanes = [int(key[f"{end}{lane}"]) for lane in range(4)]
-    return [word for lane in lanes for word in (lane >> 16, lane & 0xFFFF)]

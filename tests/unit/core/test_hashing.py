@@ -13,6 +13,8 @@ from natlb.wire.fields import TCP, UDP
 from tests import twin
 from tests.kernels import client_key, key_of
 
+pytestmark = pytest.mark.usefixtures("one_by_one")
+
 # HalfSipHash-1-3 of the octets 0, 1, 2, ... with the key 00 01 ... 07, for lengths 0, 4, ... 36:
 # Linux, lib/tests/siphash_kunit.c, its 32-bit hsiphash
 VECTORS = (
@@ -57,7 +59,7 @@ def test_the_index_hash_is_its_twins(mapped: bool) -> None:
 def test_the_spread_hash_is_half_sip_hash_of_the_address() -> None:
     """Sixteen octets, by the book: any program can compute which backend a client gets."""
     for _ in range(100):
-        lanes = tuple(random.getrandbits(32) for _ in range(4))
+        lanes: Any = tuple(random.getrandbits(32) for _ in range(4))
         seed = random.getrandbits(32), random.getrandbits(32)
 
         assert spread_hash(*seed, lanes) == twin.half_sip_hash(seed, list(lanes), 16)

@@ -4,6 +4,8 @@ import pytest
 
 from natlb.core.verdict import ECHO, REASON_LABELS, DropReason, Verdict, answered, drop
 
+pytestmark = pytest.mark.usefixtures("one_by_one")
+
 
 @pytest.mark.parametrize("reason", list(DropReason))
 def test_an_outcome_names_its_verdict_and_its_reason(reason: DropReason) -> None:

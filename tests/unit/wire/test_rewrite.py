@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from natlb.core.flow_table import _sum_deltas
+from natlb.core.deltas import sum_deltas
 from natlb.core.layout import HALF
 from natlb.testing import packets
 from natlb.wire.rewrite import decrease_ttl, rewrite
@@ -32,7 +32,7 @@ def translated(packet: bytes, ends: tuple[str, str, str], **form: int) -> bytes:
     """Return a client's packet as its backend gets it."""
     client, vip, backend = ends
     original, reply = half_of(client, vip), half_of(backend, client)
-    _sum_deltas(original, reply)
+    sum_deltas(original, reply)
     text = octets(packet)
     deltas = int(original["address_delta"]), int(original["transport_delta"])
     rewrite(text, frame_of(packet, **form), parsed_of(packet, **form), reply, *deltas)

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+import pytest
+
+from natlb.core.batch import start_batch
+from natlb.core.pipeline import process_batch
+from natlb.core.policy import pick
+from natlb.core.state import TTL_ROUTE
+from natlb.engine import DropReason, PacketMeta, Verdict
+from natlb.testing import packets
+from natlb.testing.packets import Header
+from tests import judge
+from tests.datapath import (
+    B1,
+    B1_6,
+    CLIENT,
+    CLIENT6,
+    VIP,
+    VIP6,
+    assert_counts_agree,
+    engine,
+    one_service,
+)
+
+if TYPE_CHECKING:
+    from natlb.engine import Engine, Result
+
+PUBLIC, PRIVATE = PacketMeta(side="public"), PacketMeta(side="private")
+FRAGMENT = Header(dont_fragment=False, more_fragments=True)
+LATER = Header(dont_fragment=False, fragment_offset=1)
+
+
+def one(packet: bytes, meta: PacketMeta | None = None) -> Result:
+    """Return what a fresh engine makes of a packet; its counters must agree."""
+    fresh = engine()
+    result = fresh.process(packet, 0.0, meta)
+    assert_counts_agree(fresh.stats())
+    return result
+
+
+def bare(source: str, destination: str, protocol: int, payload: bytes = bytes(16)) -> bytes:
+    """Return a packet of any protocol."""
+    return packets.ip(ip_address(source), ip_address(destination), protocol, payload)
+
+
+def chain6(source: str, destination: str, first: int, text: bytes) -> bytes:
+    """Return an IPv6 packet that begins with an extension header."""
+    return packets.ip(ip_address(source), ip_address(destination), first, text)
+
+
+def is_dropped(result: Result, reason: DropReason) -> bool:
+    """Return whether a packet was dropped for this reason, and nothing went out."""
+    return result.verdict is Verdict.DROP and result.reason is reason and not result.packets
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        packets.tcp(f"{B1}:8080", "198.51.100.9:443"),
+        packets.tcp(f"{B1}:40000", "198.51.100.9:443"),
+        packets.udp(f"[{B1_6}]:40000", "[2001:db8:c::9]:53", b"?"),
+        packets.echo_request(B1, "198.51.100.9"),
+        bare(B1, "198.51.100.9", 47),
+        packets.tcp(f"{B1}:40000", "198.51.100.9:443", header=Header(options=b"\1\1\1\0")),
+        packets.icmp(B1, "198.51.100.9", 8, header=FRAGMENT, payload=bytes(8)),
+        packets.tcp(f"{B1}:40000", "198.51.100.9:443") + b"padding",
+    ],
+)
+def test_a_backends_own_traffic_is_passed_on_untouched(packet: bytes) -> None:
+    """It belongs to no service, and the host would have routed it."""
+    result = one(packet)
+
+    assert (result.verdict, result.reason) == (Verdict.PASS, None)
+    assert result.packets == [packet]
+    assert result.sides == ["public"]
+
+
+def test_what_is_for_nobody_of_natlbs_goes_on_from_the_public_side_too() -> None:
+    """Untouched, to the private side."""
+    packet = packets.tcp(f"{CLIENT}:40000", f"{B1}:8080")
+    result = one(packet)
+
+    assert (result.verdict, result.packets, result.sides) == (Verdict.PASS, [packet], ["private"])
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        packets.udp(f"{B1}:5353", f"{CLIENT}:5000", bytes(16), header=FRAGMENT),
+        packets.udp(f"{B1}:5353", f"{CLIENT}:5000", bytes(16), header=LATER),
+        packets.tcp(f"{B1}:8080", f"{CLIENT}:5000", header=LATER),
+        chain6(B1_6, CLIENT6, 44, b"\x11\x00\x00\x09\0\0\0\x63" + bytes(16)),
+        # a later fragment whose first has a destination option before UDP's header
+        chain6(B1_6, CLIENT6, 44, b"\x3c\x00\x00\x08\0\0\0\x63" + bytes(16)),
+    ],
+)
+def test_a_backends_fragments_are_not_passed_on(packet: bytes) -> None:
+    """They may be of a flow, and would leave with the backend's address (I3)."""
+    assert is_dropped(one(packet), DropReason.UNSUPPORTED)
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        packets.icmp(B1, CLIENT, 3, 3, payload=packets.udp(f"{CLIENT}:5000", f"{B1}:5353")),
+        packets.icmp(B1, CLIENT, 5, 1, payload=bytes(28)),
+        packets.icmp(B1_6, CLIENT6, 1, 4, payload=bytes(48)),
+        packets.icmp(B1_6, CLIENT6, 137, 0, payload=bytes(48)),
+        packets.icmp(B1, CLIENT, 11, 0, payload=bytes(32), header=FRAGMENT),
+    ],
+)
+def test_a_backends_icmp_errors_are_not_passed_on(packet: bytes) -> None:
+    """What they quote shows a private address (I3); so does a redirect."""
+    assert is_dropped(one(packet), DropReason.UNSUPPORTED)
+
+
+@pytest.mark.parametrize(
+    ("packet", "meta"),
+    [
+        (packets.tcp(f"{B1}:8080", f"{CLIENT}:40000", "SA"), PUBLIC),
+        (packets.tcp(f"{B1}:40000", f"{VIP}:80"), PUBLIC),
+        (packets.echo_request(B1_6, VIP6), PUBLIC),
+        (packets.tcp(f"{VIP}:80", f"{CLIENT}:40000", "SA"), PUBLIC),
+        (packets.tcp(f"{VIP}:80", f"{CLIENT}:40000", "SA"), PRIVATE),
+        (packets.udp(f"{VIP}:53", f"{B1}:5353"), PRIVATE),
+        (packets.echo_request(VIP6, "2001:db8::9"), None),
+    ],
+)
+def test_a_forged_source_is_a_martian(packet: bytes, meta: PacketMeta | None) -> None:
+    """A backend's address on the public side (RFC 2827), or a VIP's on any."""
+    assert is_dropped(one(packet, meta), DropReason.MARTIAN)
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        packets.tcp(f"{CLIENT}:40000", f"{VIP}:80", header=Header(options=b"\1\1\1\0")),
+        packets.udp(f"{CLIENT}:5000", f"{VIP}:53", bytes(16), header=FRAGMENT),
+        packets.udp(f"{CLIENT}:5000", f"{VIP}:53", bytes(16), header=LATER),
+        packets.echo_request(CLIENT, VIP, bytes(16), header=FRAGMENT),
+        chain6(
+            CLIENT6,
+            VIP6,
+            60,
+            b"\x06\0\1\4\0\0\0\0" + packets.tcp("[2001:db8::2]:1", "[::5]:80")[40:],
+        ),
+        bare(CLIENT, VIP, 47),
+        bare(CLIENT, VIP, 132),
+        bare(CLIENT, VIP, 58),
+        bare(CLIENT6, VIP6, 1),
+        packets.icmp(CLIENT, VIP, 13),
+        packets.icmp(CLIENT, VIP, 0),
+        packets.icmp(CLIENT, VIP, 8, 1),
+        packets.icmp(CLIENT6, VIP6, 135),
+    ],
+)
+def test_what_no_service_carries_is_unsupported(packet: bytes) -> None:
+    """To a VIP nothing is passed to the host, whatever it is."""
+    assert is_dropped(one(packet), DropReason.UNSUPPORTED)
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        packets.icmp(CLIENT, VIP, 3, 3, payload=bytes(28)),
+        packets.icmp(CLIENT, VIP, 11, 0, payload=bytes(28)),
+        packets.icmp(CLIENT6, VIP6, 2, 0, 1280, payload=bytes(48)),
+    ],
+)
+def test_an_icmp_error_to_a_vip_has_no_flow(packet: bytes) -> None:
+    """It is dropped by a name of its own."""
+    assert is_dropped(one(packet), DropReason.ICMP_UNMATCHED)
+
+
+@pytest.mark.parametrize("meta", [PUBLIC, PRIVATE, None])
+@pytest.mark.parametrize(
+    ("source", "vip", "payload"),
+    [(CLIENT, VIP, b""), (CLIENT, VIP, b"natlb"), (CLIENT6, VIP6, bytes(1301))],
+)
+def test_natlb_answers_an_echo_to_a_vip(
+    source: str, vip: str, payload: bytes, meta: PacketMeta | None
+) -> None:
+    """One answer, on the side it came by, and no flow is made."""
+    request = packets.echo_request(source, vip, payload, header=Header(ttl=1))
+    asked = engine()
+    result = asked.process(request, 0.0, meta)
+
+    assert (result.verdict, result.reason) == (Verdict.REPLY, None)
+    assert result.sides == ["private" if meta is PRIVATE else "public"]
+    assert len(result.packets[0]) == len(request)
+    assert judge.is_sound(result.packets[0])
+    fields = packets.read(result.packets[0])
+    assert (fields.source, fields.destination) == (vip, source)
+    assert not asked.flows()
+    stats = asked.stats()
+    assert stats.replies == {"echo": 1}
+    assert_counts_agree(stats)
+
+
+def test_a_damaged_echo_is_not_answered() -> None:
+    """A sound answer would make the damage look sound."""
+    request = packets.echo_request(CLIENT, VIP)
+    damaged = request[:-1] + b"?"
+
+    assert is_dropped(one(damaged), DropReason.BAD_CHECKSUM)
+
+
+def test_an_echo_with_an_unfinished_checksum_is_not_answered() -> None:
+    """Its answer's could not be right: no driver leaves an echo's to the device."""
+    asked = engine()
+    asked._place(0, packets.echo_request(CLIENT6, VIP6), PUBLIC)
+    frame = asked._batch.frames[0]
+    frame["needs_checksum"], frame["checksum_start"], frame["checksum_offset"] = 1, 40, 2
+    start_batch(asked._batch, 1)
+    process_batch(asked._core, 0, TTL_ROUTE, pick)
+
+    assert is_dropped(asked._results()[0], DropReason.BAD_CHECKSUM)
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        packets.tcp(f"{B1}:40000", f"{VIP}:80"),
+        packets.udp(f"{B1}:40000", f"{VIP}:53"),
+        packets.udp(f"[{B1_6}]:40000", f"[{VIP6}]:53"),
+    ],
+)
+def test_a_backend_that_calls_a_vip_is_refused(packet: bytes) -> None:
+    """Without full NAT the answer would go straight to it, from an address it did not call."""
+    assert is_dropped(one(packet), DropReason.UNSUPPORTED)
+
+
+@pytest.mark.parametrize("listening", [True, False])
+def test_a_packet_to_a_vip_is_never_passed(listening: bool) -> None:
+    """Of whatever protocol, from whatever side, to whatever port."""
+    path: Engine = engine() if listening else engine(one_service())
+    for protocol in range(256):
+        for meta in (PUBLIC, PRIVATE):
+            for payload in (b"", bytes(range(1, 41))):
+                packet = bare(CLIENT, VIP, protocol, payload)
+                assert path.process(packet, 0.0, meta).verdict is not Verdict.PASS
+    assert_counts_agree(path.stats())

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from natlb.core.batch import Batch
+from natlb.core.counters import Counters
+from natlb.core.flow_table import FlowTable
+from natlb.core.state import TTL_DIRECT, TTL_OWN, TTL_ROUTE, Core
+from natlb.core.tables import Tables
+from tests.datapath import engine
+
+
+def test_a_core_is_all_that_a_worker_has() -> None:
+    """What it reads, what it keeps, and the batch in hand: tables change, the rest stays."""
+    path = engine()
+    before = path._core
+    path.set_backend("web/10.9.0.11:8080", weight=2)
+    after = path._core
+
+    assert [type(part) for part in after] == [Tables, FlowTable, Counters, Batch]
+    assert Core._fields == ("tables", "flows", "counters", "batch")
+    assert after.tables is not before.tables
+    assert after[1:] == before[1:] or all(
+        a is b for a, b in zip(after[1:], before[1:], strict=True)
+    )
+
+
+def test_ways_to_take_hops_are_told_apart() -> None:
+    """They are an argument of every batch."""
+    assert len({TTL_ROUTE, TTL_DIRECT, TTL_OWN}) == 3
