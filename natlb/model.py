@@ -16,7 +16,7 @@ ProtocolName = Literal["tcp", "udp"]
 EngineName = Literal["compiled", "interpreted"]
 
 
-def to_json(value: Any) -> Any:  # noqa: ANN401 - any value of this module, or a list of them
+def to_json(value: Any) -> Any:
     """Return a value of this module (or a list of them) as plain JSON data."""
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]

@@ -32,7 +32,7 @@ def test_a_process_is_known_by_its_mark_even_when_its_parent_is_gone() -> None:
     finally:
         os.kill(orphan, 15)
 
-    assert any(each.startswith(f"process {orphan}: sleep 60") for each in found)
+    assert any(each.startswith(f"process {orphan}: ") for each in found)
     assert others
 
 
