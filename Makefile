@@ -18,6 +18,7 @@ PURE := natlb/wire natlb/core
 # The tests that need no rights run a second time interpreted, and are measured there.
 UNPRIVILEGED := $(wildcard tests/unit tests/property tests/sim)
 PYTEST_FLAGS ?=
+BENCH_FLAGS ?=
 INTERPRETED := $(if $(UNPRIVILEGED),interpreted)
 
 .PHONY: help demo test check bench soak conformance fuzz lint format setup lock clean
@@ -103,8 +104,9 @@ architecture: $(TESTING)
 
 ## ---- the long ones
 
-bench: setup ## natlb beside its peers, in one run
-	@$(BIN)/python -m bench
+bench: setup ## natlb beside its peers, in one run; BENCH_FLAGS="tun --quick" for less
+	@bench/install-packages
+	@$(BIN)/python -m bench $(BENCH_FLAGS)
 
 soak: $(TESTING) packages ## the tests that take minutes each, which `make test` leaves out
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -m soak --timeout=3600
