@@ -1,0 +1,256 @@
+"""The documents name what there is: no reason, command, package or field is missing or made up."""
+
+from __future__ import annotations
+
+import io
+import re
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from natlb import errors
+from natlb.cli.lab import lab
+from natlb.cli.root import LATER, MODULES
+from natlb.control.config import parse_config
+from natlb.control.host.operation import PROTOCOL
+from natlb.control.host.operations import (
+    BACKENDS,
+    ERRORS,
+    LAST,
+    PRIVATE_ADDRESS,
+    PRIVATE_ADDRESS6,
+    PUBLIC_ADDRESS,
+    STRAYS,
+    TABLE,
+    VIPS,
+)
+from natlb.core.layout import HALF, ROW, STATE_LABELS
+from natlb.core.verdict import ECHO, REASON_LABELS
+from natlb.errors import NatlbError
+from natlb.lab.topology import load_topology
+from natlb.wire.reasons import DropReason
+from tests.source_tree import read_tree
+from tests.test_architecture import MAY_IMPORT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("netns/*.md")])
+LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+BLOCK = re.compile(r"^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"`([^`]+)`")
+OTHER_CODES = {"0", "1", "130"}  # done, found wanting, interrupted: no exceptions
+
+
+def read(name: str) -> str:
+    """Return a document."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def rows(name: str, mark: str) -> list[list[str]]:
+    """Return the cells of the table between two marks, without its head."""
+    _, begun, rest = read(name).partition(f"<!-- {mark} -->\n")
+    table, ended, _ = rest.partition(f"<!-- /{mark} -->")
+    assert begun, f"{name} has no table {mark}"
+    assert ended, f"{name}: table {mark} does not end"
+    lines = table.strip().splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def blocks(name: str, kind: str) -> list[str]:
+    """Return the blocks of code of one kind."""
+    return [found["text"] for found in BLOCK.finditer(read(name)) if found["kind"] == kind]
+
+
+def anchors(document: Path) -> set[str]:
+    """Return what links may name in a document: its headings, as GitHub spells them."""
+    text = BLOCK.sub("", document.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+def broken_links(document: Path) -> Iterator[str]:
+    """Yield the links of a document that lead nowhere; those out of the tree are not followed."""
+    for link in LINK.finditer(document.read_text(encoding="utf-8")):
+        place, _, anchor = link["target"].partition("#")
+        target = (document.parent / place).resolve() if place else document
+        if "://" in place:
+            continue
+        if not target.exists():
+            yield f"{document.relative_to(ROOT)}: {link['target']}: no such file"
+        elif anchor and anchor not in anchors(target):
+            yield f"{document.relative_to(ROOT)}: {link['target']}: no such heading"
+
+
+def test_the_readme_begins_with_the_two_commands() -> None:
+    """Whoever comes new tries before reading."""
+    first = re.findall(r"(?:^ {4}.*\n)+", read("README.md"), re.MULTILINE)[0]
+
+    assert [line.split("#")[0].strip() for line in first.splitlines()] == ["make demo", "make test"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(document: Path) -> None:
+    """A file that moves takes its links along."""
+    assert not list(broken_links(document))
+
+
+def test_every_reason_is_explained_and_no_other() -> None:
+    """Whoever sees a counter rise looks it up."""
+    explained = [row[0].strip("`") for row in rows("docs/dataplane.md", "reasons")]
+
+    assert explained == [reason.label for reason in DropReason] + [REASON_LABELS[ECHO]]
+
+
+def test_reasons_for_later_are_those_that_no_code_gives() -> None:
+    """A reason that is given must say what causes it."""
+    later = {
+        row[0].strip("`").replace("-", "_").upper()
+        for row in rows("docs/dataplane.md", "reasons")
+        if row[2] == "later"
+    }
+    source = "\n".join(
+        module.text
+        for module in read_tree(ROOT).values()
+        if module.name.startswith(("natlb.wire.", "natlb.core."))
+        and module.name != "natlb.wire.reasons"
+    )
+    given = {each.name for each in DropReason if re.search(rf"\b{each.name}\b", source)}
+
+    assert later == {each.name for each in DropReason} - given
+
+
+def test_every_state_of_a_flow_is_explained() -> None:
+    """The words of `natlb flows` are those of the docs."""
+    found = re.findall(r"^\| `(\w+)` \| (?:TCP|UDP) \|", read("docs/dataplane.md"), re.MULTILINE)
+
+    assert found == list(STATE_LABELS.values())
+
+
+@pytest.mark.parametrize(("mark", "record"), [("row", ROW), ("half", HALF)])
+def test_the_row_is_drawn_as_it_is(mark: str, record: object) -> None:
+    """A layout that is wrong on paper costs whoever debugs by it a day."""
+    fields = getattr(record, "fields")  # noqa: B009 - a NumPy dtype, whose stubs say "maybe"
+    drawn = [
+        (int(offset), CODE.findall(name), int(octets))
+        for offset, name, octets, _ in rows("docs/dataplane.md", mark)
+    ]
+    covered = [name for _, names, _ in drawn for name in _spelled_out(names)]
+
+    assert covered == list(fields)
+    for offset, names, octets in drawn:
+        spelled = _spelled_out(names)
+        assert offset == fields[spelled[0]][1], names
+        assert octets == sum(fields[name][0].itemsize for name in spelled), names
+
+
+def _spelled_out(names: list[str]) -> list[str]:
+    """Return the fields that `source0` to `source3` stands for."""
+    if len(names) == 1:
+        return names
+    first, last = names
+    return [f"{first[:-1]}{number}" for number in range(int(first[-1]), int(last[-1]) + 1)]
+
+
+def test_every_package_is_in_the_table_of_imports() -> None:
+    """The table in the docs is the one that the architecture test holds."""
+    tree = read_tree(ROOT)
+    there = {name.split(".")[1] if "." in name else "natlb" for name in tree}
+    expected = {
+        layer: {each for each in allowed.split() if each.split(".")[0] in there}
+        for layer, allowed in MAY_IMPORT.items()
+        if layer in there
+    }
+    drawn = {
+        row[0].strip("`").removesuffix("/").removesuffix(".py"): set(CODE.findall(row[2]))
+        for row in rows("docs/architecture.md", "imports")
+    }
+
+    drawn["natlb"] = drawn.pop("__init__")
+    assert drawn == expected
+
+
+def test_every_command_is_in_the_readme() -> None:
+    """A command that nobody reads about is not used."""
+    readme = read("README.md")
+    assert isinstance(lab, click.Group)
+    commands = {*MODULES, *(f"lab {name}" for name in lab.commands)} - {"lab"}
+
+    assert not [name for name in commands if not re.search(rf"`natlb {name}\b", readme)]
+    assert not [name for name in LATER if f"`{name}`" not in readme]
+
+
+def test_every_exit_code_is_in_the_docs_and_no_other() -> None:
+    """Scripts go by them."""
+    kinds = (kind for kind in vars(errors).values() if isinstance(kind, type))
+    codes = {str(kind.exit_code) for kind in kinds if issubclass(kind, NatlbError)}
+
+    assert {row[0] for row in rows("docs/operations.md", "exit codes")} == codes | OTHER_CODES
+
+
+def test_every_variable_of_the_environment_is_in_the_docs() -> None:
+    """What changes a program's ways must not be a secret."""
+    source = "\n".join(module.text for module in read_tree(ROOT).values())
+    variables = set(re.findall(r"\bNATLB_[A-Z]+(?:_[A-Z]+)*", source))
+
+    assert not [name for name in variables if name not in read("docs/operations.md")]
+
+
+def test_the_numbers_of_the_host_set_up_are_in_the_docs() -> None:
+    """An administrator meets them in `ip rule`."""
+    text = read("docs/operations.md")
+    words = [
+        f"table {TABLE}",
+        f"protocol {PROTOCOL}",
+        *(f"rule {priority}: " for priority in (BACKENDS, ERRORS, LAST)),
+        f"rules {VIPS} to {STRAYS + 1}",
+        *(PUBLIC_ADDRESS, PRIVATE_ADDRESS, PRIVATE_ADDRESS6),
+    ]
+
+    assert not [each for each in words if each not in text]
+
+
+def test_configurations_in_the_readme_are_valid() -> None:
+    """The first thing that anybody copies."""
+    (smallest,) = blocks("README.md", "yaml")
+
+    assert len(smallest.splitlines()) == 4
+    assert parse_config(smallest, "natlb.yaml").services["web"].backends
+
+
+def test_the_topology_in_the_docs_can_be_loaded(tmp_path: Path) -> None:
+    """It is there to be copied."""
+    (text,) = blocks("netns/README.md", "yaml")
+    file = tmp_path / "small.yaml"
+    file.write_text(text, encoding="utf-8")
+
+    assert load_topology(str(file)).balancer == "lb"
+
+
+def test_the_snippet_in_the_readme_prints_what_it_says() -> None:
+    """Code in a document is code."""
+    (snippet,) = blocks("README.md", "python")
+    _, _, behind = read("README.md").partition(snippet)
+    said = BLOCK.search(behind)
+    assert said is not None
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        exec(compile(snippet, "README.md", "exec"), {"__name__": "snippet"})
+
+    assert printed.getvalue() == said["text"]
+
+
+def test_every_decision_is_in_the_list_under_its_number() -> None:
+    """A page that is not listed is not found."""
+    pages = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+    listed = re.findall(r"\[(\d{4})\]\((.*?)\)", read("docs/decisions/README.md"))
+
+    assert listed == [(page.name[:4], page.name) for page in pages]
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert text.startswith(f"# {page.name[:4]} ")
+        assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Context", "Choice", "Price"]
