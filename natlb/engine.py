@@ -176,8 +176,8 @@ class Engine:
         key = service, backend
         names = _backend_names(self._config)
         if key not in names:
-            message = f"no backend {name!r}; there are {names}"
-            raise UnknownNameError(message)
+            known = ", ".join("/".join(each) for each in names)
+            raise UnknownNameError(f"no backend {name!r}; there are {known}")
         old = self._run_time.get(key, RunTime())
         new = RunTime(
             state=old.state if state is None else state,

@@ -22,6 +22,7 @@ from natlb.core.layout import (
     PEAK,
 )
 from natlb.engine import Engine
+from natlb.testing import packets
 from tests.twin import buckets_of, hash_of
 
 if TYPE_CHECKING:
@@ -61,6 +62,26 @@ def engine(services: dict[str, Any] | None = None, **options: Any) -> Engine:
     """Return an engine for these services; `max_flows` and other keys of the configuration too."""
     given = {key: options.pop(key) for key in ("seed", "ttl", "mtu") if key in options}
     return Engine(config(services, **options), **given)
+
+
+def backend_of(path: Engine, source: str, now: float = 0.0) -> str:
+    """Return which backend a client's SYN was sent to."""
+    return packets.read(path.process(packets.tcp(source, f"{VIP}:80"), now).packets[0]).destination
+
+
+def established(path: Engine, source: str, now: float = 0.0) -> str:
+    """Open a flow all the way; return its backend."""
+    server = backend_of(path, source, now)
+    path.process(packets.tcp(server, source, "SA", sequence=1), now)
+    path.process(packets.tcp(source, f"{VIP}:80", "A"), now)
+    return server
+
+
+def picked(path: Engine, count: int = 12) -> set[str]:
+    """Return which backends new flows are given to."""
+    used = {flow.client for flow in path.flows()}
+    sources = (f"198.51.{n}.9:{50000 + len(used)}" for n in range(count))
+    return {backend_of(path, source) for source in sources}
 
 
 def assert_counts_agree(stats: Statistics) -> None:
