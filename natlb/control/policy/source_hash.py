@@ -40,7 +40,7 @@ def _scores(member: Member, seed: int, slots: int) -> NDArray[np.float64]:
     """Return the member's score on every slot."""
     digest = hashlib.blake2b(f"{seed}/{member.key}".encode(), digest_size=8).digest()
     mixed = _mix(np.arange(slots, dtype=np.uint64) ^ np.uint64(int.from_bytes(digest, "little")))
-    uniform = ((mixed >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    uniform = ((mixed >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52  # never 0 nor 1
     scores: NDArray[np.float64] = -member.weight / np.log(uniform)
     return scores
 

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from natlb.control.compile.indices import Indices, _assign, start_counts
+from natlb.control.config import config_from_mapping
+from natlb.core.layout import POLICY_WORDS
+from natlb.core.memory import Kind, make
+from natlb.errors import ConfigError
+from tests.datapath import VIP
+
+
+def configured(**services: int) -> Any:
+    """Return a configuration of services with so many backends each."""
+    return config_from_mapping(
+        {
+            "services": {
+                name: {
+                    "listen": f"tcp://{VIP}:{8000 + number}",
+                    "backends": [f"10.9.{number}.{host + 1}:80" for host in range(count)],
+                }
+                for number, (name, count) in enumerate(services.items())
+            }
+        }
+    )
+
+
+def test_numbers_are_given_from_zero_on_in_the_order_of_the_file() -> None:
+    """Services and backends each have their own."""
+    indices = Indices().assign(configured(a=2, b=1), set(), set())
+
+    assert indices.services == {"a": 0, "b": 1}
+    assert list(indices.backends.values()) == [0, 1, 2]
+    assert indices.service_names() == {0: "a", 1: "b"}
+    assert indices.backend_names()[2] == ("b", "10.9.1.1:80")
+
+
+def test_old_names_keep_their_numbers_and_new_ones_get_the_lowest_free() -> None:
+    """Whatever their place in the file is now."""
+    before = Indices().assign(configured(a=1, b=1, c=1), set(), set())
+    after = before.assign(configured(x=1, c=1, a=1), set(), set())
+
+    assert after.services == {"c": 2, "a": 0, "x": 1}
+
+
+def test_a_number_that_is_held_stays_with_its_name() -> None:
+    """Until no flow holds it any more; then it is free."""
+    before = Indices().assign(configured(a=1, b=1), set(), set())
+    held = before.assign(configured(b=1, c=1), {0}, {0})
+    assert held.services == {"a": 0, "b": 1, "c": 2}
+    assert held.service_names()[0] == "a"
+    again = held.assign(configured(a=1, b=1), {0}, {0})
+    assert again.services == {"a": 0, "b": 1}
+    free = held.assign(configured(b=1, d=1), set(), set())
+
+    assert free.services == {"b": 1, "d": 0}
+
+
+def test_numbers_that_run_out_are_an_error_that_says_what_to_do() -> None:
+    """Those that drain count too."""
+    with pytest.raises(ConfigError, match="more than 2 at once") as caught:
+        _assign({"gone": 0, "kept": 1}, ["kept", "new"], {0}, 2)
+
+    assert "drained" in str(caught.value.fix)
+
+
+def test_counts_of_a_new_owner_start_at_zero_and_those_of_the_old_stay() -> None:
+    """By name: whoever keeps its number keeps its counts."""
+    counters = make(Kind.COUNTERS)
+    for array in (counters.services, counters.backends):
+        array["total"] = 7
+        array["bytes_reply"] = 7
+    counters.policy[:] = 7
+    old = Indices(services={"a": 0, "b": 1}, backends={("a", "x"): 0, ("b", "y"): 1})
+    new = Indices(services={"a": 0, "c": 1}, backends={("a", "z"): 0, ("b", "y"): 1})
+
+    start_counts(counters, old, new)
+
+    assert counters.services["total"][:3].tolist() == [7, 0, 7]
+    assert counters.backends["total"][:3].tolist() == [0, 7, 7]
+    assert counters.services["bytes_reply"][:3].tolist() == [7, 0, 7]
+    words = counters.policy.reshape(-1, POLICY_WORDS)
+    assert [int(row.sum()) for row in words[:3]] == [7 * POLICY_WORDS, 0, 7 * POLICY_WORDS]
