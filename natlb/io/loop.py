@@ -29,6 +29,7 @@ from natlb.io.tun import (
     LOST,
     Queues,
     make_queues,
+    may_be_more,
     read_batch,
     wait,
     write_batch,
@@ -77,17 +78,17 @@ def turn(
         if batch.numbers[TRACKED_SO_FAR] >= batch.numbers[COUNT_IN]:
             read_batch(queues, batch)
         now = milliseconds_now(timespec, meta[EPOCH])
-        count = batch.numbers[COUNT_IN]
-        if count > 0:
+        if batch.numbers[COUNT_IN] > 0:
             turn_batch(core, now, TTL_ROUTE, pick_backend)
             write_batch(queues, batch, core.counters)
             start_batch(batch, 0)
         core.counters.totals[ITERATIONS] += 1
         due = (now - meta[TICK]) // SWEEP_EVERY_MS
-        if due <= 0 and count > 0:
+        if due <= 0 and may_be_more(queues):
             continue
         _keep_house(core, commands, queues, now, due)
-        pause = 0 if count > 0 or is_command_waiting(commands) else _longest_wait(core)
+        busy = may_be_more(queues) or is_command_waiting(commands)
+        pause = 0 if busy else _longest_wait(core)
         seen = wait(queues, pause)
         if seen >= LOST:
             return seen

@@ -46,12 +46,14 @@ class Queues(NamedTuple):
     """The queues by way, and what `poll()` looks at: both queues, then the fd that wakes."""
 
     fds: NDArray[np.int64]
+    ready: NDArray[np.int64]  # 1: there may be a packet; 0: there was none, so ask poll() first
     polled: NDArray[np.void]  # POLLFD[3]
 
 
 def make_queues(public: int, private: int) -> Queues:
     """Return the queues of both sides, to be woken by nothing yet."""
-    queues = Queues(np.array([public, private], np.int64), np.zeros(3, POLLFD))
+    fds = np.array([public, private], np.int64)
+    queues = Queues(fds, np.ones(fds.size, np.int64), np.zeros(fds.size + 1, POLLFD))
     queues.polled["fd"] = (public, private, -1)
     queues.polled["events"] = POLLIN
     return queues
@@ -64,27 +66,28 @@ def read_batch(queues: Queues, batch: Batch) -> int:
     count = 0
     for way in range(queues.fds.size):
         for _ in range(share):
-            if not _read_packet(queues, batch, count, way):
+            if queues.ready[way] == 0:
                 break
-            count += 1
+            queues.ready[way] = _read_packet(queues, batch, count, way)
+            count += queues.ready[way]
     start_batch(batch, count)
     return count
 
 
 @kernel
-def _read_packet(queues: Queues, batch: Batch, slot: int, way: int) -> bool:
-    """Read a packet into a slot; return whether there was one."""
+def _read_packet(queues: Queues, batch: Batch, slot: int, way: int) -> int:
+    """Read a packet into a slot; return 1, or 0 where there was none."""
     at = batch.slots.ctypes.data + slot * SLOT_BYTES + HEADROOM - VNET_HEADER
     got = read(queues.fds[way], at, SLOT_BYTES - HEADROOM + VNET_HEADER)
     if got < SMALLEST:
-        return False
+        return 0
     frame = batch.frames[slot]
     frame["slot"] = slot
     frame["start"] = HEADROOM
     frame["length"] = got - VNET_HEADER
     frame["way"] = way
     read_vnet_header(batch.slots[slot], frame)
-    return True
+    return 1
 
 
 @kernel
@@ -115,6 +118,15 @@ def wait(queues: Queues, milliseconds: int) -> int:
     if i64(polled[2]["revents"]) != 0:
         return WOKEN
     for way in range(queues.fds.size):
-        if i64(polled[way]["revents"]) & (POLLERR | POLLHUP | POLLNVAL):
+        seen = i64(polled[way]["revents"])
+        if seen & (POLLERR | POLLHUP | POLLNVAL):
             return LOST
+        if seen & POLLIN:
+            queues.ready[way] = 1
     return READY
+
+
+@kernel
+def may_be_more(queues: Queues) -> bool:
+    """Return whether a queue may hold packets that nobody has asked poll() about."""
+    return i64(queues.ready[0] | queues.ready[1]) != 0
