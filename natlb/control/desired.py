@@ -19,7 +19,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
-from natlb.control.compile import Indices, RunTime
+from natlb.control.compile import Indices, Retired, RunTime
 from natlb.control.config import parse_config, syntax_of
 from natlb.control.config.load import file_name
 from natlb.control.registry import BackendPlace, Record, RuntimeChange
@@ -29,22 +29,11 @@ from natlb.model import BackendStateName, Change
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from natlb.control.config.values import Address, BackendConfig, Config
+    from natlb.control.config.values import BackendConfig, Config
 
 BackendKey = tuple[str, str]
 AS_CONFIGURED = RunTime()
 MOST_WEIGHT = 65535
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retired:
-    """Addresses that no configuration names any more."""
-
-    vips: frozenset[Address] = frozenset()
-    backends: frozenset[Address] = frozenset()
-
-    def __bool__(self) -> bool:
-        return bool(self.vips or self.backends)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +66,6 @@ class Desired:
             backends=frozenset(self.indices.backends.values()),
         )
         names = {key for key, _ in backends_of(config)}
-        vips, backends = addresses_of(self.config)
-        new_vips, new_backends = addresses_of(config)
         return replace(
             self,
             config=config,
@@ -87,10 +74,7 @@ class Desired:
             generation=self.generation + 1,
             indices=self.indices.assign(config, set(everything.services), set(everything.backends)),
             run_time={key: now for key, now in self.run_time.items() if key in names},
-            retired=Retired(
-                vips=(self.retired.vips | vips) - new_vips,
-                backends=(self.retired.backends | backends) - new_backends,
-            ),
+            retired=self.retired.after(self.config, config),
         )
 
     def with_change(
@@ -235,13 +219,6 @@ def backends_of(config: Config) -> list[tuple[BackendKey, BackendConfig]]:
         for service in config.services.values()
         for backend in service.backends
     ]
-
-
-def addresses_of(config: Config) -> tuple[frozenset[Address], frozenset[Address]]:
-    """Return the VIPs and the backends' addresses."""
-    services = config.services.values()
-    vips = frozenset(listen.address for service in services for listen in service.listen)
-    return vips, frozenset(backend.address for _, backend in backends_of(config))
 
 
 def _state(text: str) -> BackendStateName:

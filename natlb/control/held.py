@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from natlb.control.compile import Retired
 from natlb.control.compile.addresses import lanes_of
-from natlb.control.desired import Held, Retired
+from natlb.control.desired import Held
 from natlb.core.layout import FIRST_LIVE, FRESH
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import structlog
 
 from natlb import __version__
 from natlb.control import flush
-from natlb.control.compile import Snapshot
+from natlb.control.compile import Snapshot, start_counts
 from natlb.control.compile.requests import check_filter, flush_commands
 from natlb.control.config import difference, parse_config, refuse_restart, syntax_of
 from natlb.control.config.load import file_name
@@ -158,6 +158,7 @@ class LiveInstance:
             before, publisher = self._desired, self._publisher
             desired = before.with_config(new, text, path)
             if found:
+                start_counts(self._memory.counters, before.indices, desired.indices)
                 await publisher.publish(desired)
             elif (text, path) != (before.config_text, before.config_path):
                 await publisher.keep(dataclasses.replace(desired, generation=before.generation))

@@ -64,14 +64,14 @@ class Loop:
                     self._signals[number]()
 
     def stop(self) -> None:
-        """Return from `run` once the present action is over."""
+        """Return from `run` once the present action is over; the next `run`, where none is."""
         self._stopped = True
 
     def run(self) -> None:
         """Call what is due until `stop`."""
-        self._stopped = False
         while not self._stopped:
             self.step(self._until_next())
+        self._stopped = False
 
     def step(self, timeout: float | None) -> None:
         """Wait at most so long for one round of events, and call what they ask for."""

@@ -46,14 +46,17 @@ def make_memory(link: SupervisorLink, max_flows: int) -> None:
 
 
 def map_memory(holdings: Holdings) -> Mapped:
-    """Return the memory that is held. Raises ValueError where it is of another layout."""
+    """Return the memory that is held. Raises ValueError where it is of another layout.
+
+    Counters are the worker's to write, but for those of numbers that nobody has (`start_counts`).
+    """
     kinds = {Role.FLOWS: Kind.FLOWS, Role.COUNTERS: Kind.COUNTERS, Role.COMMANDS: Kind.COMMANDS}
     found = {}
     for role, kind in kinds.items():
         held = holdings.get(role, WORKER)
         if held is None:
             raise ValueError(f"no {role.name} is held")
-        found[role] = attach(kind, held.fd, writable=role is Role.COMMANDS)
+        found[role] = attach(kind, held.fd, writable=role is not Role.FLOWS)
     return Mapped(
         flows=found[Role.FLOWS], counters=found[Role.COUNTERS], commands=found[Role.COMMANDS]
     )

@@ -14,8 +14,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from natlb.control.compile import Sides, WayOut, compile_tables
-from natlb.control.desired import addresses_of
+from natlb.control.compile import Sides, WayOut, addresses_of, compile_tables
 from natlb.control.host.layout import decode_plan, encode_wanted
 from natlb.control.host.plan import Wanted, in_order
 from natlb.control.memory import read_sealed, sealed_memfd
@@ -106,6 +105,7 @@ class Publisher:
             sides=Sides(public=_way_out(plan.public), private=_way_out(plan.private)),
             seed=desired.seed,
             generation=desired.generation,
+            retired=desired.retired,
         )
 
     def _keep(self, desired: Desired) -> None:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from natlb.control.child import Child
-    from natlb.control.supervisor_host import Host
+    from natlb.control.supervisor_network import Host
 
 SECONDS_TO_LEAVE = 3.0
 SECONDS_A_LOOK = 0.5

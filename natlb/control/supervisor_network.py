@@ -1,11 +1,12 @@
-"""The supervisor's hands on the real host. pyroute2 is loaded at the first use, not before.
+"""The host as the supervisor asks for it, and the real one behind it.
 
-By then control and worker load their own code beside, so it costs the start nothing.
+pyroute2 is loaded at the first use, not before: by then control and nursery load
+their own code beside, so it costs the start nothing.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -20,8 +21,31 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
+class Host(Protocol):
+    """The host's network, set up and put back; every method may raise HostError."""
+
+    def recover(self) -> None:
+        """Undo what the journal says that a crash left."""
+
+    def apply(self, wanted: bytes) -> tuple[bytes, dict[Role, int]]:
+        """Make the host's network so; return the plan that was applied, and new queues.
+
+        The first brings both queues; a later one none, unless a device had to be made anew.
+        Where it fails, the host looks as it did before. Octets that want nothing sensible raise.
+        """
+
+    def adopt(self, plan: bytes) -> None:
+        """Take this plan as applied: a supervisor that died did it."""
+
+    def rebuild(self, lost: Role) -> dict[Role, int]:
+        """Make the device of this side again, with its addresses, routes and rules."""
+
+    def undo(self) -> None:
+        """Put the host back as it was found."""
+
+
 class NetworkHost:
-    """Keeps `supervisor_host.Host` by netlink, sysctls and TUN devices."""
+    """Keeps `Host` by netlink, sysctls and TUN devices."""
 
     def __init__(self, journal: Path) -> None:
         """Write down in `journal` what is to be undone."""

@@ -1,35 +1,47 @@
-"""Control with the API that it serves."""
+"""Control with its API, as it is started: what it loads and when."""
 
 from __future__ import annotations
 
 import asyncio
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
-import natlb.api
+import pytest
+
 from natlb.cli.control_process import serve
 
-
-def test_the_api_is_what_is_served(monkeypatch) -> None:
-    """Control may not know it: here the two meet."""
-    served: list[Any] = []
-
-    async def serve_api(*given: Any) -> None:
-        served.extend(given)
-
-    monkeypatch.setattr(natlb.api, "serve", serve_api)
-    asyncio.run(serve("instance", "socket"))  # type: ignore[arg-type]
-
-    assert served == ["instance", "socket"]
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
-def test_the_api_is_not_loaded_before_it_is_served() -> None:
-    """Its libraries take half a second, which packets need not wait for."""
-    code = "import natlb.cli.control_process, sys; print(*sys.modules)"
+def test_the_apis_libraries_are_loaded_when_it_is_served() -> None:
+    """By then packets are forwarded; and control compiles no kernel."""
+    code = "import sys, natlb.cli.control_process; print(*sys.modules)"
     loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
+        [sys.executable, "-c", code], capture_output=True, check=True, env={"NATLB_JIT": "0"}
+    )
+    names = {name.split(".")[0] for name in loaded.stdout.decode().split()}
 
-    assert "natlb.control.main" in loaded
-    assert not {"fastapi", "uvicorn"} & set(loaded)
+    assert not names & {"fastapi", "uvicorn", "numba"}
+
+
+def test_it_answers_until_it_is_cancelled(folder: Path) -> None:
+    """On the socket that the supervisor made."""
+    import socket
+
+    async def live() -> None:
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(str(folder / "api"))
+        listening.listen()
+        serving = asyncio.ensure_future(serve(None, listening))  # type: ignore[arg-type]
+        reader, writer = await asyncio.open_unix_connection(str(folder / "api"))
+        writer.write(b"GET /v1/nowhere HTTP/1.1\r\nhost: natlb\r\nconnection: close\r\n\r\n")
+
+        assert b"404" in await reader.read(100)
+        writer.close()
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+
+    asyncio.run(live())

@@ -175,6 +175,7 @@ class FakePath:
         self, *, index: int, public: int, private: int, flows: int, counters: int, commands: int
     ) -> None:
         """Take the fds; they must be open."""
+        assert index == 0
         for fd in (public, private, flows, counters, commands):
             os.fstat(fd)
         self.flows = flows

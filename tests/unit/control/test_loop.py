@@ -80,5 +80,11 @@ def test_stop_ends_the_round() -> None:
     loop.after(0, loop.stop)
     loop.after(0, lambda: calls.append(1))
     loop.run()
-
     assert calls == []
+    loop.stop()
+    loop.run()
+    assert calls == []
+
+    loop.after(0, loop.stop)
+    loop.run()
+    assert calls == [1]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,10 @@ class Instance:
             return 0
 
         return int(eventually(child_of_nursery))
+
+    def has_another_worker(self, than: int) -> bool:
+        """Return whether another took this one's place."""
+        return self.worker != than
 
     def stop(self) -> int:
         """Stop it cleanly."""
@@ -273,7 +278,7 @@ def test_many_deaths_cost_a_few_lines_and_then_patience(instance: Instance) -> N
     for deaths in range(9):
         worker = instance.worker
         kill(worker)
-        eventually(lambda worker=worker: instance.worker != worker)
+        eventually(partial(instance.has_another_worker, worker))
         instance.wait_for("worker_replaced", min(deaths + 1, 8))
 
     assert instance.said("child_died child=worker") == 4  # the 1st, 2nd, 4th and 8th
@@ -283,7 +288,7 @@ def test_a_refusal_of_the_host_does_not_end_a_control(folder: Path) -> None:
     """It is told, and decides what to make of it."""
     made = Instance(folder, FAKE_WANTED="impossible")
     try:
-        eventually(lambda: (made.directory / "natlb.sock").exists())
+        eventually((made.directory / "natlb.sock").exists)
         eventually(lambda: made.children("fake_control"))
 
         assert made.supervisor.poll() is None

@@ -1,0 +1,219 @@
+"""Control's conversation with its supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from natlb.control.channel import Channel, close_all
+from natlb.control.failure import error_text
+from natlb.control.link import SupervisorLink
+from natlb.control.messages import (
+    Done,
+    File,
+    HandedOver,
+    Hold,
+    Leave,
+    Message,
+    Processes,
+    ReadFile,
+    Refused,
+    Release,
+    Reload,
+    Role,
+    Start,
+    Want,
+)
+from natlb.errors import BusyError, UnavailableError
+from tests.unit.control.instances import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+
+NULL = Path("/dev/null").stat().st_rdev
+
+
+class Ear:
+    """Writes down what it is told (link.Listener)."""
+
+    def __init__(self) -> None:
+        """Know nothing."""
+        self.heard: list[object] = []
+
+    def started(self, said: Start) -> None:
+        """Write it down."""
+        self.heard.append(said)
+
+    def held(self, role: Role, index: int) -> None:
+        """Write it down."""
+        self.heard.append(("held", role, index))
+
+    def released(self, role: Role, index: int) -> None:
+        """Write it down."""
+        self.heard.append(("released", role, index))
+
+    def reload_wanted(self, path: str) -> None:
+        """Write it down."""
+        self.heard.append(("reload", path))
+
+    def processes_known(self, said: Processes) -> None:
+        """Write it down."""
+        self.heard.append(said)
+
+    def leave_wanted(self) -> None:
+        """Write it down."""
+        self.heard.append("leave")
+
+    def supervisor_lost(self) -> None:
+        """Write it down."""
+        self.heard.append("lost")
+
+    def handed_over(self) -> HandedOver:
+        """Return anything."""
+        return HandedOver(started_ns=1, level=20, json=0, compiled=1, restarts=0, pid=os.getpid())
+
+    def adopted(self) -> None:
+        """Write it down."""
+        self.heard.append("adopted")
+
+
+class Talk:
+    """A link, and its far end."""
+
+    def __init__(self) -> None:
+        """Connect them."""
+        self.far, near = Channel.pair()
+        self.ear = Ear()
+        self.link = SupervisorLink(near, self.ear)
+
+    async def hear(self) -> tuple[Message, list[int]]:
+        """Return what the link said."""
+
+        def receive() -> tuple[Message, list[int]] | None:
+            try:
+                return self.far.receive()
+            except BlockingIOError:
+                return None
+
+        received: tuple[Message, list[int]] = await eventually(receive)
+        return received
+
+
+def talking(test: Callable[[Talk], Awaitable[None]]) -> Callable[[], None]:
+    """Run a test over a link."""
+
+    def run() -> None:
+        async def live() -> None:
+            talk = Talk()
+            try:
+                await test(talk)
+            finally:
+                talk.far.close()
+                await asyncio.sleep(0)
+                if talk.link.is_up:
+                    talk.link._lose()
+                talk.link.holdings.close()
+
+        asyncio.run(live())
+
+    run.__doc__ = test.__doc__
+    return run
+
+
+@talking
+async def test_each_request_gets_its_own_answer(talk: Talk) -> None:
+    """In whatever order they come."""
+    memfd = os.memfd_create("wanted")
+    want = asyncio.ensure_future(talk.link.want(memfd))
+    file = asyncio.ensure_future(talk.link.open_file("/etc/natlb.yaml"))
+    (first, fds), (second, _) = await talk.hear(), await talk.hear()
+    close_all([*fds, memfd])
+    assert isinstance(first, Want)
+    assert isinstance(second, ReadFile)
+    opened = os.open("/dev/null", os.O_RDONLY)
+    talk.far.send(File(serial=second.serial), opened)
+    os.close(opened)
+    talk.far.send(Done(serial=first.serial))
+    await want
+
+    got = await file
+    assert os.fstat(got).st_rdev == NULL
+    os.close(got)
+
+
+@talking
+async def test_a_refusal_is_the_supervisors_error(talk: Talk) -> None:
+    """With its class, words and fix."""
+    listen = asyncio.ensure_future(talk.link.listen("/run/x"))
+    asked, _ = await talk.hear()
+    text = error_text(BusyError("in use", fix="stop it"))
+    talk.far.send(Refused(serial=asked.serial, exit_code=75, text=text))  # type: ignore[attr-defined]
+
+    with pytest.raises(BusyError, match="in use") as refused:
+        await listen
+    assert refused.value.fix == "stop it"
+
+
+@talking
+async def test_requests_fail_with_their_supervisor(talk: Talk) -> None:
+    """Those that wait and those to come; words are lost without an error."""
+    listen = asyncio.ensure_future(talk.link.listen("/run/x"))
+    await talk.hear()
+    talk.far.close()
+    with pytest.raises(UnavailableError, match="the supervisor is gone"):
+        await listen
+    with pytest.raises(UnavailableError):
+        await talk.link.listen("/run/x")
+    talk.link.tell(Leave())
+
+    assert talk.ear.heard == ["lost", "leave"]  # it had nothing to keep yet
+
+
+@talking
+async def test_what_the_supervisor_says_is_passed_on(talk: Talk) -> None:
+    """And fds are held before they are told of."""
+    memfd = os.memfd_create("x")
+    processes = Processes(index=0, ready=1, compiled=1, supervisor=1, worker=2, restarts=3)
+    start = Start(fresh=1, started_ns=2, text="/etc/natlb.yaml")
+    talk.far.send(Hold(role=Role.TABLES_CHANNEL, index=1), memfd)
+    for message in (
+        start,
+        processes,
+        Reload(text="/x"),
+        Release(role=Role.TABLES_CHANNEL, index=1),
+    ):
+        talk.far.send(message)
+    talk.far.send(Leave())
+    os.close(memfd)
+    await eventually(lambda: "leave" in talk.ear.heard)
+
+    assert talk.ear.heard == [
+        ("held", Role.TABLES_CHANNEL, 1),
+        start,
+        processes,
+        ("reload", "/x"),
+        ("released", Role.TABLES_CHANNEL, 1),
+        "leave",
+    ]
+    assert list(talk.link.holdings) == []
+
+
+@talking
+async def test_nonsense_and_answers_to_nobody_are_dropped(talk: Talk) -> None:
+    """And their fds closed."""
+    opened = os.open("/dev/null", os.O_RDONLY)
+    talk.far.end.send(b"nonsense")
+    talk.far.send(Done(serial=99))
+    talk.far.send(File(serial=99), opened)
+    os.close(opened)
+    talk.far.send(Refused(serial=99, exit_code=70, text=""))
+    talk.far.send(Leave())
+    await eventually(lambda: talk.ear.heard)
+
+    assert talk.ear.heard == ["leave"]
+    assert talk.link.is_up

@@ -1,0 +1,249 @@
+"""The instance that the API asks, over real memory and a worker that pretends."""
+
+from __future__ import annotations
+
+import asyncio
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+
+from natlb.control import live
+from natlb.control.mapped import map_memory
+from natlb.control.messages import Role
+from natlb.control.rates import Rates
+from natlb.core.layout import FREE
+from natlb.core.memory import Kind
+from natlb.errors import ConfigError, HostError, UnknownNameError, UsageError, WaitTimeoutError
+from natlb.io.shared import attach
+from natlb.model import FlowFilter, Flush
+from tests.unit.control.instances import CONFIG, World, add_flow, eventually, in_world
+
+
+def flows_of(world: World) -> Any:
+    """Return the worker's flow table, as the worker has it."""
+    held = world.supervisor.holdings.get(Role.FLOWS)
+    assert held is not None
+    return attach(Kind.FLOWS, held.fd)
+
+
+def count_flows(world: World, backend: int, flows: int) -> None:
+    """Count flows for a backend, as the worker does."""
+    held = world.supervisor.holdings.get(Role.COUNTERS)
+    assert held is not None
+    attach(Kind.COUNTERS, held.fd).backends[backend]["current"] = flows
+
+
+@in_world
+async def test_what_is_read_is_named(world: World) -> None:
+    """Numbers of tables become names of the configuration."""
+    instance = await world.begin()
+    add_flow(flows_of(world), service=0, backend=1, server="10.77.0.12")
+    (flow,) = await instance.flows(FlowFilter(), None)
+    stats = await instance.stats()
+
+    assert (flow.service, flow.backend, flow.vip) == ("web", "b2", "203.0.113.10:80")
+    assert await instance.flows(FlowFilter(backend="b1"), None) == []
+    assert [backend.name for backend in await instance.backends(None)] == ["b1", "b2", "d1"]
+    assert [service.name for service in await instance.services()] == ["web", "dns"]
+    assert (stats.generation, stats.workers[0].pid, stats.workers[0].restarts) == (1, 77, 2)
+    assert stats.uptime_seconds > 0
+
+
+@in_world
+async def test_unknown_names_are_refused_everywhere(world: World) -> None:
+    """With those that there are."""
+    instance = await world.begin()
+    for call in (
+        instance.backends("wbe"),
+        instance.flows(FlowFilter(service="wbe"), None),
+        instance.flows(FlowFilter(backend="b9"), None),
+        instance.flush(FlowFilter(service="web", backend="d1"), reset=False),
+        instance.set_backend("web", "b9", state="ready"),
+    ):
+        with pytest.raises(UnknownNameError, match=r"there (are|is) "):
+            await call
+    with pytest.raises(UsageError, match="weight -1"):
+        await instance.set_backend("web", "b1", weight=-1)
+
+
+@in_world
+async def test_a_reload_is_a_generation_with_its_difference(world: World) -> None:
+    """The workers read it before the answer is given."""
+    instance = await world.begin()
+    count_flows(world, 1, 5)
+    world.configure(CONFIG.replace("b2", "b3").replace("10.77.0.11", "10.77.0.21"))
+    answer = await instance.reload(None)
+
+    assert answer.generation == 2
+    assert (answer.added, answer.removed) == (["web/b3"], ["web/b2"])
+    assert (answer.changed, answer.drained) == (["web/b1"], ["web/b2"])
+    assert world.workers[0].generations[-1] == 2
+
+
+@in_world
+async def test_a_reload_of_the_same_is_no_generation(world: World) -> None:
+    """Nothing done where nothing changed; another path is remembered."""
+    instance = await world.begin()
+    other = world.folder / "other.yaml"
+    other.write_text(world.path.read_text() + "# the same\n")
+    answer = await instance.reload(str(other))
+
+    assert (answer.generation, answer.added, answer.removed, answer.changed) == (1, [], [], [])
+    assert (await instance.status()).config == str(other)
+    successor = await world.succeed()
+    assert (await successor.status()).config == str(other)
+
+
+@in_world
+async def test_a_refused_reload_changes_nothing(world: World) -> None:
+    """Not the generation, not the tables, not the registry, not the path."""
+    instance = await world.begin()
+    before = await instance.status()
+    tables = world.supervisor.holdings.get(Role.TABLES)
+    world.configure("services: {web: {listn: 1}}")
+    with pytest.raises(ConfigError, match="listn"):
+        await instance.reload(None)
+    with pytest.raises(ConfigError, match="No such file"):
+        await instance.reload(str(world.folder / "nowhere.yaml"))
+    world.configure(CONFIG + "api: {listen: 'unix:/tmp/other.sock'}")
+    with pytest.raises(ConfigError, match="'api' needs a restart"):
+        await instance.reload(None)
+    world.configure(CONFIG.replace("10.77.0.11", "10.77.0.21"))
+    world.supervisor.refuse = True
+    with pytest.raises(HostError, match="cannot"):
+        await instance.reload(None)
+
+    assert await instance.status() == before
+    assert world.supervisor.holdings.get(Role.TABLES) == tables
+
+
+@in_world
+async def test_what_flows_hold_stays_until_they_end(world: World) -> None:
+    """Numbers are not given again, and addresses stay routed."""
+    instance = await world.begin()
+    flows = flows_of(world)
+    row = add_flow(flows, service=0, backend=1, server="10.77.0.12")
+    world.configure(CONFIG.replace('{name: b2, address: "10.77.0.12:8080"}', ""))
+    await instance.reload(None)
+    await instance.forget_unneeded()
+    wanted = world.supervisor.wanted[-1]
+
+    assert ip_address("10.77.0.12") in wanted.backends
+    assert [flow.backend for flow in await instance.flows(FlowFilter(), None)] == ["b2"]
+    world.configure(CONFIG.replace("b2", "b3").replace("10.77.0.12", "10.77.0.33"))
+    await instance.reload(None)
+    assert instance._desired.indices.backends["web", "b3"] != 1
+    flows.rows[row]["state"] = FREE
+    await instance.forget_unneeded()
+    assert ip_address("10.77.0.12") not in world.supervisor.wanted[-1].backends
+    assert not instance._desired.keeps_for_flows
+
+
+@in_world
+async def test_nothing_is_forgotten_before_the_workers_read_the_new_tables(world: World) -> None:
+    """By the old ones a new flow could still take it up."""
+    instance = await world.begin()
+    world.configure(CONFIG.replace("b2", "b3"))
+    await instance.reload(None)
+    world.control._worker.reading = 1
+    await instance.forget_unneeded()
+
+    assert instance._desired.keeps_for_flows
+    world.control._worker.reading = 2
+    await instance.forget_unneeded()
+    assert not instance._desired.keeps_for_flows
+
+
+@in_world
+async def test_maint_also_resets_what_the_backend_has(world: World) -> None:
+    """Once no new flow can come to it."""
+    instance = await world.begin()
+    backend = await instance.set_backend("web", "b1", state="maint")
+    (command,) = world.workers[0].commands
+
+    assert (backend.state, backend.effective_weight) == ("maint", 0)
+    assert (command["service"], command["backend"], command["reset"]) == (0, 0, 1)
+    assert world.workers[0].generations[-1] == 2
+
+
+@in_world
+async def test_a_flush_says_what_it_did(world: World) -> None:
+    """The sum over the commands that it took."""
+    instance = await world.begin()
+
+    assert await instance.flush(FlowFilter(), reset=True) == Flush(flushed=3, resets=2)
+    assert await instance.flush(FlowFilter(backend="b1"), reset=False) == Flush(flushed=3, resets=0)
+
+
+@in_world
+async def test_a_worker_that_does_not_flush_is_not_waited_for_for_ever(world: World) -> None:
+    """Somebody waits for the answer."""
+    instance = await world.begin()
+    live.SECONDS_TO_FLUSH, before = 0.05, live.SECONDS_TO_FLUSH
+    world.workers[0].close()
+    try:
+        with pytest.raises(WaitTimeoutError, match="no worker flushed"):
+            await instance.flush(FlowFilter(), reset=False)
+    finally:
+        live.SECONDS_TO_FLUSH = before
+
+
+@in_world
+async def test_new_flows_per_second_are_shown(world: World) -> None:
+    """Over the last few seconds."""
+    instance = await world.begin()
+    held = world.supervisor.holdings.get(Role.COUNTERS)
+    assert held is not None
+    instance._rates = Rates()
+    instance.read_rates(0.0)
+    attach(Kind.COUNTERS, held.fd).services[0]["total"] = 30
+    instance.read_rates(10.0)
+    services = await instance.services()
+
+    assert [service.new_flows_per_second for service in services] == [3.0, 0.0]
+
+
+@in_world
+async def test_intents_go_one_after_the_other(world: World) -> None:
+    """Each is a generation of its own; none is lost."""
+    instance = await world.begin()
+    await asyncio.gather(
+        *(instance.set_backend("web", "b1", weight=weight) for weight in range(2, 12))
+    )
+
+    assert (await instance.status()).generation == 11
+    await eventually(lambda: world.workers[0].generations[-1] == 11)
+
+
+@in_world
+async def test_a_dead_supervisor_hinders_only_what_needs_the_host(world: World) -> None:
+    """Draining goes on; an address more has to wait for the next `natlb run`."""
+    instance = await world.begin()
+    asyncio.get_running_loop().remove_reader(world.supervisor.channel.fileno())
+    world.supervisor.channel.close()
+    await eventually(lambda: not world.control._link.is_up)
+    drained = await instance.set_backend("web", "b1", state="draining")
+    status = await instance.status()
+
+    assert drained.state == "draining"
+    assert (status.pid.supervisor, status.generation) == (0, 2)
+    world.configure(CONFIG.replace("10.77.0.11", "10.77.0.21"))
+    with pytest.raises(Exception, match="the supervisor is gone"):
+        await instance.reload(None)
+    assert (await instance.status()).generation == 2
+
+
+@in_world
+async def test_a_large_configuration_is_published_and_kept(world: World) -> None:
+    """The registry grows; the plan travels as memory."""
+    instance = await world.begin()
+    backends = ", ".join(f"10.{n >> 8 & 255}.{n & 255}.1" for n in range(1, 2000))
+    world.configure(
+        f"services: {{web: {{listen: 'tcp://203.0.113.10:80', backends: [{backends}]}}}}"
+    )
+    await instance.reload(None)
+    successor = await world.succeed()
+
+    assert len(await successor.backends("web")) == 1999
+    assert map_memory(world.control._link.holdings).counters.backends.size >= 2000

@@ -1,0 +1,103 @@
+"""Rights given up, in processes that end with them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from natlb.control import privileges
+from natlb.errors import DeniedError, HostError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+REPORT = (
+    "import pathlib; print(''.join(line for line in open('/proc/self/status')"
+    " if line.startswith(('Cap', 'NoNew', 'Uid', 'Gid', 'Groups'))))"
+)
+ALL = 1 << privileges.CAP_NET_ADMIN | 1 << privileges.CAP_NET_RAW
+
+
+def after(call: str, *prefix: str) -> dict[str, list[str]]:
+    """Return a process's status once it made this call, and what the call returned."""
+    code = f"from natlb.control import privileges; print('Result:', privileges.{call}()); {REPORT}"
+    ended = subprocess.run([*prefix, sys.executable, "-c", code], capture_output=True, check=True)
+    lines = ended.stdout.decode().splitlines()
+    return {line.partition(":")[0]: line.partition(":")[2].split() for line in lines if line}
+
+
+def has_nothing(status: dict[str, list[str]]) -> bool:
+    """Return whether no capability is left or to be had."""
+    sets = ("CapInh", "CapPrm", "CapEff", "CapAmb")
+    return all(int(status[name][0], 16) == 0 for name in sets) and status["NoNewPrivs"] == ["1"]
+
+
+def test_a_worker_ends_as_nobody_without_a_capability() -> None:
+    """Where the user may not change, the capabilities go all the same."""
+    status = after("drop_to_nobody")
+
+    assert has_nothing(status)
+    if os.geteuid() == 0:
+        assert status["Result"] == ["True"]
+        assert status["Uid"] == status["Gid"] == ["65534"] * 4
+        assert status["Groups"] == []
+        assert int(status["CapBnd"][0], 16) == 0
+
+
+def test_control_keeps_its_uid_and_no_capability() -> None:
+    """The configuration files are root's."""
+    status = after("drop_capabilities_keep_uid")
+
+    assert has_nothing(status)
+    assert status["Uid"] == [str(os.getuid())] * 4
+
+
+def test_in_a_user_namespace_with_one_id_the_capabilities_go_alone() -> None:
+    """The kernel refuses another uid there; the caller is told."""
+    unshare = ("unshare", "--user", "--map-root-user")
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no user namespaces here")
+    status = after("drop_to_nobody", *unshare)
+
+    assert has_nothing(status)
+    assert status["Result"] == ["False"]
+    assert status["Uid"] == ["0"] * 4
+
+
+def test_the_first_missing_capability_is_named_with_its_purpose() -> None:
+    """And the command again, with the right to do it."""
+    privileges.require_capabilities("natlb run -c f", ALL)
+    with pytest.raises(DeniedError, match=r"^need CAP_NET_ADMIN to make a TUN device$") as denied:
+        privileges.require_capabilities("natlb run -c f", 0)
+    with pytest.raises(DeniedError, match=r"^need CAP_NET_RAW "):
+        privileges.require_capabilities("natlb run -c f", 1 << privileges.CAP_NET_ADMIN)
+
+    assert denied.value.fix == "sudo natlb run -c f"
+    assert denied.value.exit_code == 77
+
+
+def test_what_is_wrong_with_the_tun_device_is_said(tmp_path: Path) -> None:
+    """Missing, not a device, not to be opened: each has its cure."""
+    with pytest.raises(HostError, match="does not exist") as missing:
+        privileges.require_tun(tmp_path / "tun")
+    with pytest.raises(HostError, match="no TUN"):
+        privileges.require_tun(tmp_path)
+
+    assert missing.value.fix is not None
+    assert "modprobe tun" in missing.value.fix
+
+
+def test_a_status_file_is_read_by_the_line(tmp_path: Path) -> None:
+    """As proc(5) has it."""
+    status = tmp_path / "status"
+    status.write_text("CapPrm:\tff\nCapEff:\t0000003fffffffff\nNoNewPrivs:\t1\n")
+
+    assert privileges.effective_capabilities(status) == 0x3FFFFFFFFF
+    assert privileges.has_no_new_privileges(status)
+    status.write_text("")
+    with pytest.raises(ValueError, match="no line CapEff"):
+        privileges.effective_capabilities(status)

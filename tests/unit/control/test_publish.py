@@ -1,0 +1,78 @@
+"""How what is wanted comes into force, and in which order."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+
+from natlb.control.config import parse_config
+from natlb.control.desired import Desired, first_desired
+from natlb.control.messages import Role
+from natlb.control.publish import wanted_of
+from natlb.control.registry import Registry
+from natlb.core.layout import PRIVATE, PUBLIC
+from natlb.errors import HostError
+from tests.paper_host import host_plan
+from tests.unit.control.instances import CONFIG, World, duplicate, in_world
+
+
+def registered(world: World) -> Desired:
+    """Return what the registry says is wanted."""
+    registry = Registry(duplicate(world.supervisor.holdings, Role.REGISTRY))
+    record = registry.read()
+    registry.close()
+    return Desired.from_record(record)
+
+
+def test_what_flows_need_is_wanted_of_the_host_as_well() -> None:
+    """A retired backend's replies still come by natlb."""
+    first = first_desired(parse_config(CONFIG, "test"), CONFIG, "/x", seed=1, started_ns=1)
+    second = first.with_config(
+        parse_config(CONFIG.replace("10.77.0.11", "10.77.0.21"), "test"), CONFIG, "/x"
+    )
+
+    assert ip_address("10.77.0.11") in wanted_of(second).backends
+    assert ip_address("10.77.0.21") in wanted_of(second).backends
+    assert wanted_of(first).vips == wanted_of(second).vips
+
+
+@in_world
+async def test_the_registry_has_what_was_published(world: World) -> None:
+    """It is written first: whoever reads it publishes the same again."""
+    instance = await world.begin()
+    await instance.set_backend("web", "b1", weight=3)
+
+    assert registered(world) == instance._desired
+
+
+@in_world
+async def test_the_ways_out_are_the_hosts(world: World) -> None:
+    """MTU and the source of natlb's own errors come from the plan that was applied."""
+    instance = await world.begin()
+    tables, plan = instance._publisher.tables, host_plan()
+
+    assert tables.ways[PUBLIC]["mtu"] == plan.public.way_mtu
+    assert tables.ways[PRIVATE]["mtu"] == plan.private.way_mtu
+
+
+@in_world
+async def test_a_host_that_is_right_already_is_not_asked(world: World) -> None:
+    """Draining changes no address."""
+    instance = await world.begin()
+    await instance.set_backend("web", "b1", state="draining")
+
+    assert len(world.supervisor.wanted) == 1
+
+
+@in_world
+async def test_a_refusal_leaves_registry_and_tables_alone(world: World) -> None:
+    """The host is asked before anything is written."""
+    instance = await world.begin()
+    world.supervisor.refuse = True
+    other = parse_config(CONFIG.replace("10.77.0.11", "10.77.0.21"), "test")
+    with pytest.raises(HostError):
+        await instance._publisher.publish(instance._desired.with_config(other, CONFIG, "/x"))
+
+    assert registered(world).generation == 1
+    assert world.workers[0].generations == [1]

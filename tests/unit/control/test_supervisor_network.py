@@ -1,0 +1,108 @@
+"""The supervisor's hands on the host, with the host's own parts taken away."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from natlb.control import host
+from natlb.control.host import encode_plan, encode_wanted
+from natlb.control.messages import Role
+from natlb.control.supervisor_network import NetworkHost
+from natlb.errors import HostError
+from tests.paper_host import host_plan, wanted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Hands:
+    """In the place of control.host: writes down what is done."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Replace what touches the kernel."""
+        self.done: list[str] = []
+        self.fail = False
+        monkeypatch.setattr(host, "resolve", lambda *_: host_plan())
+        monkeypatch.setattr(host, "apply", self._apply)
+        monkeypatch.setattr(host, "undo", self._undo)
+        monkeypatch.setattr(host, "announce", self._announce)
+
+    def _undo(self, _: Any) -> list[Any]:
+        self.done.append("undo")
+        return []
+
+    def _apply(self, steps: list[Any], _: Any) -> dict[str, Any]:
+        self.done.append(f"apply {len(steps) > 0}")
+        names = {step.operation.device for step in steps} - {None}
+        return {name: type("Tun", (), {"fd": len(name)})() for name in names}
+
+    def _announce(self, _: Any) -> None:
+        self.done.append("announce")
+        if self.fail:
+            raise HostError("the link refuses")
+
+
+@pytest.fixture
+def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
+    """Return hands that touch nothing."""
+    return Hands(monkeypatch)
+
+
+def test_the_first_wish_brings_both_queues_and_the_next_none(hands: Hands, tmp_path: Path) -> None:
+    """The plan that was applied goes back to control."""
+    network = NetworkHost(tmp_path / "journal")
+    plan, queues = network.apply(encode_wanted(wanted()))
+    _, more = network.apply(encode_wanted(wanted()))
+
+    assert plan == encode_plan(host_plan())
+    assert queues.keys() == {Role.QUEUE_PUBLIC, Role.QUEUE_PRIVATE}
+    assert more == {}
+    assert hands.done == ["apply True", "announce", "apply False", "announce"]
+
+
+def test_an_adopted_plan_is_where_the_next_begins(hands: Hands, tmp_path: Path) -> None:
+    """A dead supervisor applied it; devices that stand are not made again."""
+    network = NetworkHost(tmp_path / "journal")
+    network.adopt(encode_plan(host_plan()))
+    _, queues = network.apply(encode_wanted(wanted()))
+
+    assert queues == {}
+    assert network.rebuild(Role.QUEUE_PRIVATE).keys() == {Role.QUEUE_PRIVATE}
+
+
+def test_neighbours_that_cannot_be_told_learn_it_themselves(hands: Hands, tmp_path: Path) -> None:
+    """It is no reason not to forward."""
+    hands.fail = True
+    _, queues = NetworkHost(tmp_path / "journal").apply(encode_wanted(wanted()))
+
+    assert len(queues) == 2
+
+
+def test_octets_that_want_nothing_sensible_change_nothing(hands: Hands, tmp_path: Path) -> None:
+    """Control parses requests, and may have been taken over."""
+    with pytest.raises(Exception, match=r"too short|layout"):
+        NetworkHost(tmp_path / "journal").apply(b"\0" * 10)
+
+    assert hands.done == []
+
+
+def test_undoing_is_by_the_journal(hands: Hands, tmp_path: Path) -> None:
+    """At the end, and for what a crash left."""
+    network = NetworkHost(tmp_path / "journal")
+    network.recover()
+    network.undo()
+
+    assert hands.done == ["undo", "undo"]
+
+
+def test_the_supervisor_loads_nothing_heavy() -> None:
+    """Its start is the start of everything."""
+    code = "import sys, natlb.control.supervisor; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    names = {name.split(".")[0] for name in loaded.stdout.decode().split()}
+
+    assert not names & {"numpy", "numba", "pyroute2", "pydantic", "fastapi", "ruamel"}
