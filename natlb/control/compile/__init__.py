@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from natlb.control.compile.indices import Indices, start_counts
-from natlb.control.compile.tables import Retired, RunTime, Sides, WayOut, compile_tables
+from natlb.control.compile.tables import (
+    Retired,
+    RunTime,
+    Sides,
+    WayOut,
+    addresses_of,
+    compile_tables,
+)
 from natlb.control.compile.views import Snapshot
 
 __all__ = [
@@ -13,6 +20,7 @@ __all__ = [
     "Sides",
     "Snapshot",
     "WayOut",
+    "addresses_of",
     "compile_tables",
     "start_counts",
 ]
