@@ -93,6 +93,7 @@ def report_run(given: argparse.Namespace, session: Session) -> None:
             machine=described,
             settings=session.settings,
             measures=tuple(measures),
+            notes=tuple(session.notes),
             left_out=session.left_out,
             seconds=time.monotonic() - began,
         )

@@ -82,22 +82,21 @@ def nothing() -> str:
     return ""
 
 
-def unless(program: str, package: str | None = None) -> Callable[[], str]:
-    """Return what says that a program is missing, and how to have it."""
+def unless_nft() -> str:
+    """Return why the kernel's DNAT cannot be set up here, or nothing."""
+    return "" if shutil.which("nft") else f"no nft here: {INSTALL}"
 
-    def why_not() -> str:
-        if shutil.which(program):
-            return ""
-        return f"no {program} here: {INSTALL}, or apt-get install {package or program}"
 
-    return why_not
+def unless_haproxy() -> str:
+    """Return why there is no HAProxy to measure, or nothing."""
+    return "" if shutil.which("haproxy") else "not installed: apt-get install haproxy"
 
 
 def unless_stream() -> str:
     """Return why nginx cannot forward connections here, or nothing."""
     if shutil.which("nginx") and STREAM_MODULE.exists():
         return ""
-    return "no nginx with its stream module here: apt-get install nginx libnginx-mod-stream"
+    return "not installed: apt-get install nginx libnginx-mod-stream"
 
 
 def begin_bare(lab: Lab, _: Say) -> Lab:
@@ -205,14 +204,14 @@ FORWARDERS = (
         name="nft",
         about="the kernel's own DNAT, with connection tracking",
         packets=True,
-        why_not=unless("nft", "nftables"),
+        why_not=unless_nft,
         begin=begin_nft,
     ),
     Forwarder(
         name="haproxy",
         about="HAProxy in TCP mode: two connections for each",
         packets=False,
-        why_not=unless("haproxy"),
+        why_not=unless_haproxy,
         begin=begin_haproxy,
     ),
     Forwarder(

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 TITLES = {
     "core": "The core alone: one process, no I/O",
     "tun": "Through TUN, in network namespaces",
-    "start": "Start and memory",
+    "start": "Start",
+    "memory": "Memory",
 }
 NOTHING = "-"
 
@@ -98,6 +99,8 @@ def markdown(results: Results) -> str:
         measures = [measure for measure in results.measures if measure.part == part]
         if measures:
             lines += ["", f"## {title}", "", *measure_table(measures)]
+    if results.notes:
+        lines += ["", "## How to read it", "", *(f"- {note}" for note in results.notes)]
     judged = judgements(results.measures)
     if judged:
         lines += ["", "## Aims", "", *aim_table(judged)]

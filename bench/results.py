@@ -22,15 +22,15 @@ class MeasureError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How long and how often; `visits` is how many packets a figure of the core is taken from."""
+    """How often, and how long each time: seconds of load, or rounds of packets for the core."""
 
     repetitions: int = 3
     seconds: float = 3.0
-    visits: int = 1 << 20
+    rounds: int = 4
     quick: bool = False
 
 
-QUICK = Settings(repetitions=1, seconds=1.0, visits=1 << 17, quick=True)
+QUICK = Settings(repetitions=1, seconds=1.0, rounds=1, quick=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +75,12 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """One run. `left_out` says of columns and measures that are missing why they are."""
+    """One run. `notes` tell how to read it, `left_out` why a column or a measure is missing."""
 
     machine: dict[str, str]
     settings: Settings
     measures: tuple[Measure, ...] = ()
+    notes: tuple[str, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -123,8 +124,9 @@ def judgements(measures: tuple[Measure, ...]) -> list[Judgement]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A run that goes on: how long things may take, who hears of them, what could not be done."""
+    """A run that goes on: how long things may take, who hears of them, what a reader must know."""
 
     settings: Settings
     say: Callable[[str], None]
+    notes: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)

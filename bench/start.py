@@ -27,16 +27,18 @@ if TYPE_CHECKING:
     from bench.results import Session
     from natlb.lab.record import Lab
 
-PART = "start"
+PART, MEMORY = "start", "memory"
 CACHE = "NATLB_CACHE"
 SETTLE_SECONDS = 1.0  # the spare worker is there
 WARM_AIM = Aim(at_most=3.0)  # what `make demo` promises
 KIB = 1024
-FIELDS = {"Rss": "RSS", "Pss": "PSS", "Pss_Shmem": "PSS, of it shared memory"}
+FIELDS = {"RSS": "Rss", "PSS": "Pss", "of it memfds": "Pss_Shmem"}
+NOTE = "memory: at rest, a second after `ready`; in PSS a page that n processes share counts 1/n"
 
 
 def run(session: Session) -> Iterator[Measure]:
     """Measure starts and memory in a lab of their own, which stays for `clean_up`."""
+    session.notes.append(NOTE)
     lab = bring_up("start", session.say)
     with tempfile.TemporaryDirectory(prefix="natlb-bench-") as folder:
         count = session.settings.repetitions
@@ -101,15 +103,17 @@ def memory(lab: Lab) -> Iterator[Measure]:
     """Measure what each process holds, and all together; pages that two share count half in PSS."""
     held = {role: read_rollup(pid) for pid, role in roles(lab).items()}
     for role, fields in held.items():
-        for field, words in FIELDS.items():
-            yield mebibytes(f"memory at rest, {role}: {words}", fields[field])
-    total = sum(fields["Pss"] for fields in held.values())
-    yield mebibytes("memory at rest, all processes: PSS", total)
+        yield mebibytes(role, fields, tuple(FIELDS))
+    together = {field: sum(each[field] for each in held.values()) for field in FIELDS.values()}
+    yield mebibytes("all", together, ("PSS", "of it memfds"))  # a sum of RSS counts pages twice
 
 
-def mebibytes(name: str, kib: int) -> Measure:
-    """Return a line about memory."""
-    return Measure(part=PART, name=name, unit="MiB", figures={OURS: (kib / KIB,)})
+def mebibytes(name: str, kib: dict[str, int], columns: tuple[str, ...]) -> Measure:
+    """Return a line of the table of memory."""
+    figures: dict[str, tuple[float, ...]] = {
+        column: (kib[FIELDS[column]] / KIB,) for column in columns
+    }
+    return Measure(part=MEMORY, name=name, unit="MiB", figures=figures)
 
 
 def roles(lab: Lab) -> dict[int, str]:

@@ -6,6 +6,7 @@ that what the machine does besides meets all of them alike.
 
 from __future__ import annotations
 
+import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,6 +26,10 @@ PART = "tun"
 RATE = 50_000  # datagrams a second that every forwarder here can take
 FLOWS = "64-byte UDP, 1,000 flows"
 PACKETS_AIM = Aim(at_least=0.95, of="bare")
+CPU_NOTE = (
+    "CPU: all that the machine worked meanwhile, the sender's part included, divided by the "
+    "packets that reached the backend"
+)
 BULK_AIM = Aim(at_least=0.45, of="nft")
 
 
@@ -112,12 +117,20 @@ def run(session: Session) -> Iterator[Measure]:
     """Measure all there is to measure through TUN; the labs stay for `clean_up`."""
     with ExitStack() as stack:
         stands = list(ready_stands(stack, session))
+        session.notes.extend(f"{each.forwarder.name}: {each.forwarder.about}" for each in stands)
+        session.notes.extend((http_note(), CPU_NOTE))
         for trial in TRIALS:
             why_not = unless(trial.loader) if trial.loader else ""
             if why_not:
                 session.left_out[trial.about] = why_not
             else:
                 yield from measures_of(trial, stands, session)
+
+
+def http_note() -> str:
+    """Return which server answered."""
+    slow = "natlb's own server for labs, slower than any forwarder: apt-get install nginx"
+    return f"HTTP: wrk asks {'nginx' if shutil.which('nginx') else slow}"
 
 
 def ready_stands(stack: ExitStack, session: Session) -> Iterator[Stand]:

@@ -1,0 +1,42 @@
+"""What is read of the machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.machine import busy_ticks, describe, first_version
+from bench.start import parse_rollup
+
+
+def test_idle_waiting_and_stolen_time_is_not_work() -> None:
+    """Linux: proc(5): user nice system idle iowait irq softirq steal guest guest_nice."""
+    stat = "cpu  1 20 300 4000 50000 600000 7000000 80000000 0 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n"
+
+    assert busy_ticks(stat) == 7_600_321
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("nftables v1.0.6 (Lester Gooch #5)", "1.0.6"),
+        ("nginx version: nginx/1.22.1", "1.22.1"),
+        ("HAProxy version 2.6.12-1+deb12u1 2023/12/16", "2.6.12-1+deb12u1"),
+        ("iperf 3.12 (cJSON 1.7.15)", "3.12"),
+        ("nothing of the kind", "unknown"),
+    ],
+)
+def test_a_version_is_found_in_what_a_program_says(text: str, found: str) -> None:
+    """Each says it in its own way."""
+    assert first_version(text) == found
+
+
+def test_this_machine_can_be_described() -> None:
+    """Whatever is missing here is said to be missing."""
+    assert describe().keys() >= {"date", "natlb", "machine", "kernel", "Python", "tools"}
+
+
+def test_a_rollup_is_read_in_kibibytes() -> None:
+    """The first line is an address range, and no field."""
+    text = "5581-7ffd ---p 00000000 00:00 0    [rollup]\nRss:     1200 kB\nPss_Shmem:     8 kB\n"
+
+    assert parse_rollup(text) == {"Rss": 1200, "Pss_Shmem": 8}
