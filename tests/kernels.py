@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from natlb import jit
 from natlb.core.flow_table import FlowTable, bind, hash_key, insert
@@ -20,8 +21,14 @@ from natlb.wire.parsed import PARSED
 def why_not_one_by_one() -> str:
     """Return why kernels cannot be called from Python here, or nothing."""
     if jit.COMPILED and not jit.CALLABLE:
-        return "kernels are called one by one with NATLB_JIT=0, or NATLB_KERNELS=callable"
+        return "calls kernels one by one: a process beside does, with NATLB_JIT=0"
     return ""
+
+
+def needs_plain_kernels() -> None:
+    """Skip the test file that calls this where kernels cannot be called from Python."""
+    if reason := why_not_one_by_one():
+        pytest.skip(reason, allow_module_level=True)
 
 
 def octets(packet: bytes) -> Any:

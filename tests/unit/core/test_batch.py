@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from natlb.core.batch import (
     COUNT_IN,
@@ -20,8 +19,9 @@ from natlb.core.batch import (
 )
 from natlb.core.layout import HEADROOM
 from natlb.wire.frame import FRAME
+from tests.kernels import needs_plain_kernels
 
-pytestmark = pytest.mark.usefixtures("one_by_one")
+needs_plain_kernels()
 
 
 def test_an_output_frame_is_the_input_frame_but_for_its_way() -> None:

@@ -11,8 +11,9 @@ from natlb.core.memory import Kind, make
 from natlb.core.verdict import ECHO, FORWARD, HOLD, PASS, DropReason, answered, drop
 from natlb.wire.parsed import PARSED
 from tests.datapath import assert_counts_agree, engine
+from tests.kernels import needs_plain_kernels
 
-pytestmark = pytest.mark.usefixtures("one_by_one")
+needs_plain_kernels()
 
 OUTCOMES = [FORWARD, PASS, drop(1), drop(23), answered(ECHO), answered(6)]
 

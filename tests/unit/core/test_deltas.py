@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from natlb.core.deltas import sum_deltas
-from tests.kernels import key_of
+from tests.kernels import key_of, needs_plain_kernels
 
-pytestmark = pytest.mark.usefixtures("one_by_one")
+needs_plain_kernels()
 
 ENDS = [
     ("198.51.100.2:40000", "203.0.113.10:80", "10.9.0.11:8080"),

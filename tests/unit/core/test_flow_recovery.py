@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from natlb import jit
 from natlb.core.flow_recovery import recover
 from natlb.core.layout import CURRENT, FREE_HEAD, FRESH, MOST_BACKENDS, SWEEP
 from natlb.core.lifetime import sweep_piece
 from natlb.testing import packets
 from tests.datapath import B1, B2, CLIENT, VIP, VIP6, broken_laws, engine, live_rows
-from tests.kernels import add_flow, client_key, table_of
+from tests.kernels import add_flow, client_key, needs_plain_kernels, table_of
 from tests.watched import copy_of, watch
 
 if TYPE_CHECKING:
@@ -21,7 +18,7 @@ if TYPE_CHECKING:
     from natlb.core.counters import Counters
     from natlb.engine import Engine
 
-pytestmark = pytest.mark.skipif(jit.COMPILED, reason="only interpreted kernels can be stopped")
+needs_plain_kernels()
 
 OTHER_VIP = "203.0.113.11"
 SERVICES: dict[str, Any] = {

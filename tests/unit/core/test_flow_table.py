@@ -43,10 +43,18 @@ from natlb.core.layout import (
 )
 from natlb.wire.fields import TCP, UDP
 from tests.datapath import broken_laws
-from tests.kernels import add_flow, client_key, key_of, reply_key, table_of, write_reply
+from tests.kernels import (
+    add_flow,
+    client_key,
+    key_of,
+    needs_plain_kernels,
+    reply_key,
+    table_of,
+    write_reply,
+)
 from tests.twin import buckets_of, hash_of
 
-pytestmark = pytest.mark.usefixtures("one_by_one")
+needs_plain_kernels()
 
 
 def find(flows: Any, key: Any, protocol: int = TCP) -> int:

@@ -11,9 +11,9 @@ from natlb.core.hashing import index_hash, second_hash, spread_hash
 from natlb.core.layout import HALF
 from natlb.wire.fields import TCP, UDP
 from tests import twin
-from tests.kernels import client_key, key_of
+from tests.kernels import client_key, key_of, needs_plain_kernels
 
-pytestmark = pytest.mark.usefixtures("one_by_one")
+needs_plain_kernels()
 
 # HalfSipHash-1-3 of the octets 0, 1, 2, ... with the key 00 01 ... 07, for lengths 0, 4, ... 36:
 # Linux, lib/tests/siphash_kunit.c, its 32-bit hsiphash

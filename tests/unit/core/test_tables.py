@@ -19,8 +19,9 @@ from natlb.wire.fields import TCP, UDP
 from tests import twin
 from tests.datapath import B1, B1_6, CLIENT, VIP6, engine
 from tests.datapath import VIP as VIP4
+from tests.kernels import needs_plain_kernels
 
-pytestmark = pytest.mark.usefixtures("one_by_one")
+needs_plain_kernels()
 
 
 def lanes(text: str) -> Any:

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from natlb.core.verdict import ECHO, REASON_LABELS, DropReason, Verdict, answered, drop
+from tests.kernels import needs_plain_kernels
 
-pytestmark = pytest.mark.usefixtures("one_by_one")
+needs_plain_kernels()
 
 
 @pytest.mark.parametrize("reason", list(DropReason))

@@ -5,7 +5,9 @@ import pytest
 from natlb.testing import packets
 from natlb.wire.parsed import PARSED
 from natlb.wire.reasons import ACCEPTED, MARTIAN
-from tests.kernels import parsed_of
+from tests.kernels import needs_plain_kernels, parsed_of
+
+needs_plain_kernels()
 
 GOOD, GOOD6 = "198.51.100.2", "2001:db8::2"
 MARTIANS = [

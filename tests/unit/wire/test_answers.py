@@ -22,7 +22,9 @@ from natlb.wire.answers import (
     write_tcp,
 )
 from tests import judge
-from tests.kernels import frame_of, octets, parsed_of
+from tests.kernels import frame_of, needs_plain_kernels, octets, parsed_of
+
+needs_plain_kernels()
 
 CLIENT, VIP = "198.51.100.2", "203.0.113.10"
 CLIENT6, VIP6 = "2001:db8::2", "2001:db8:f::10"

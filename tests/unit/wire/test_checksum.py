@@ -20,7 +20,9 @@ from natlb.wire.checksum import (
 )
 from natlb.wire.fields import IP4_SOURCE, IP6_SOURCE, TCP, UDP
 from natlb.wire.octets import get_u16
-from tests.kernels import octets
+from tests.kernels import needs_plain_kernels, octets
+
+needs_plain_kernels()
 
 EDGES = (0, 1, 0x5555, 0x7FFF, 0x8000, 0xAAAA, 0xFFFE, 0xFFFF)
 

@@ -12,6 +12,9 @@ from natlb.wire.frame import (
     set_plain,
     write_vnet_header,
 )
+from tests.kernels import needs_plain_kernels
+
+needs_plain_kernels()
 
 START = 128
 

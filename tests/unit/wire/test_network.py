@@ -18,7 +18,9 @@ from natlb.wire.fields import (
 from natlb.wire.network import MOST_EXTENSION_HEADERS
 from natlb.wire.parsed import EXTENDED, FRAGMENTED, LATER_FRAGMENT, PLAIN
 from natlb.wire.reasons import ACCEPTED, BAD_CHECKSUM, MALFORMED, UNSUPPORTED
-from tests.kernels import parsed_of
+from tests.kernels import needs_plain_kernels, parsed_of
+
+needs_plain_kernels()
 
 CLIENT, VIP = "198.51.100.2:40000", "203.0.113.10:80"
 CLIENT6, VIP6 = "[2001:db8::2]:40000", "[2001:db8:f::10]:80"

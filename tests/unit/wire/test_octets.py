@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from natlb.wire.octets import get_u8, get_u16, get_u32, set_u8, set_u16, set_u32
-from tests.kernels import octets
+from tests.kernels import needs_plain_kernels, octets
+
+needs_plain_kernels()
 
 
 def test_fields_are_read_in_network_order() -> None:

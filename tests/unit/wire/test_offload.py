@@ -7,7 +7,9 @@ import pytest
 from natlb.testing import packets
 from natlb.wire.frame import GSO_ECN, GSO_NONE, GSO_TCP4, GSO_TCP6, GSO_UDP_L4
 from natlb.wire.reasons import ACCEPTED, MALFORMED
-from tests.kernels import parsed_of
+from tests.kernels import needs_plain_kernels, parsed_of
+
+needs_plain_kernels()
 
 ENDS = "198.51.100.2:40000", "203.0.113.10:80"
 ENDS6 = "[2001:db8::2]:40000", "[2001:db8:f::10]:80"

@@ -8,7 +8,9 @@ from natlb.testing import packets
 from natlb.wire.parse import parse
 from natlb.wire.parsed import PARSED
 from natlb.wire.reasons import ACCEPTED, BAD_CHECKSUM, MALFORMED, MARTIAN
-from tests.kernels import frame_of, octets, parsed_of
+from tests.kernels import frame_of, needs_plain_kernels, octets, parsed_of
+
+needs_plain_kernels()
 
 SYN = packets.tcp("198.51.100.2:40000", "203.0.113.10:80")
 

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from natlb.wire import reasons
 from natlb.wire.reasons import ACCEPTED, DropReason
+from tests.kernels import needs_plain_kernels
+
+needs_plain_kernels()
 
 CONTRACT = (
     "malformed bad-checksum martian unsupported ttl-expired no-service no-backend no-route "

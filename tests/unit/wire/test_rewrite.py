@@ -10,7 +10,9 @@ from natlb.core.layout import HALF
 from natlb.testing import packets
 from natlb.wire.rewrite import decrease_ttl, rewrite
 from tests.judge import rebuilt
-from tests.kernels import frame_of, octets, parsed_of
+from tests.kernels import frame_of, needs_plain_kernels, octets, parsed_of
+
+needs_plain_kernels()
 
 ENDS = ("198.51.100.2:40000", "203.0.113.10:80", "10.9.0.11:8080")
 ENDS6 = ("[2001:db8::2]:40000", "[2001:db8:f::10]:80", "[fd00:9::11]:8080")

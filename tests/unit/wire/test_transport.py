@@ -7,7 +7,9 @@ import pytest
 from natlb.testing import packets
 from natlb.wire.fields import ICMP4, ICMP6, TCP, UDP
 from natlb.wire.reasons import ACCEPTED, BAD_CHECKSUM, MALFORMED
-from tests.kernels import parsed_of
+from tests.kernels import needs_plain_kernels, parsed_of
+
+needs_plain_kernels()
 
 CLIENT, VIP = "198.51.100.2:40000", "203.0.113.10:80"
 CLIENT6, VIP6 = "[2001:db8::2]:40000", "[2001:db8:f::10]:80"
