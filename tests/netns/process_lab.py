@@ -213,7 +213,11 @@ class ProcessLab:
         """Return a new connection to the VIP."""
         connection = call_inside(self.client, socket.socket)
         connection.settimeout(5)
-        connection.connect((VIP, 80))
+        try:
+            connection.connect((VIP, 80))
+        except OSError:
+            connection.close()
+            raise
         call = Call(connection)
         self.calls.append(call)
         return call
