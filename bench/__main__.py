@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
+import os
 import signal
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.results import QUICK, MeasureError, Results, Session, Settings
-from natlb.errors import NatlbError, WaitTimeoutError
+from natlb.errors import BusyError, NatlbError, WaitTimeoutError
 from natlb.lab import rights
 
 if TYPE_CHECKING:
@@ -36,7 +39,8 @@ def main() -> int:
         sys.stderr.write(f"{time.monotonic() - began:6.1f} s  {line}\n")
 
     try:
-        return bench(given, say)
+        with alone():
+            return bench(given, say)
     except KeyboardInterrupt:
         return INTERRUPTED
     except NatlbError as error:
@@ -53,6 +57,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; or all")
     parser.add_argument("--quick", action="store_true", help="once and short: does it all work?")
+    parser.add_argument("--repetitions", type=int, metavar="N", help="instead of 3, or of 1 quick")
     parser.add_argument("--output", type=Path, default=RESULTS, help="the folder of the results")
     parser.add_argument("--minutes", type=float, default=40, help="give up after so long")
     given = parser.parse_args(arguments)
@@ -63,6 +68,19 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return given
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep other runs from this tree away meanwhile: two would measure each other."""
+    here = os.open(Path(__file__).parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(here, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise BusyError("another run measures already", fix="wait for its end") from error
+    finally:
+        os.close(here)
+
+
 def bench(given: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Measure the parts asked for; what was measured is written even if the rest fails."""
     in_namespaces = any(part in IN_NAMESPACES for part in given.parts)
@@ -70,7 +88,10 @@ def bench(given: argparse.Namespace, say: Callable[[str], None]) -> int:
         rights.check_tun()
         rights.enter(make=True)  # before NumPy is loaded: it must be the only thread
     try:
-        report_run(given, Session(settings=QUICK if given.quick else Settings(), say=say))
+        settings = QUICK if given.quick else Settings()
+        if given.repetitions is not None:
+            settings = replace(settings, repetitions=max(1, given.repetitions))
+        report_run(given, Session(settings=settings, say=say))
     finally:
         if in_namespaces:
             rights.settle()
@@ -88,6 +109,9 @@ def report_run(given: argparse.Namespace, session: Session) -> None:
     try:
         with limited(60 * given.minutes):
             measure_all(given.parts, session, measures)
+    except BaseException as error:
+        session.left_out["the rest"] = f"the run ended early: {str(error) or type(error).__name__}"
+        raise
     finally:
         results = Results(
             machine=described,

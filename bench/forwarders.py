@@ -55,6 +55,7 @@ defaults
 """
 NGINX = """
 load_module {module};
+user root;
 daemon off;
 worker_processes {threads};
 error_log {folder}/nginx.log crit;
@@ -190,9 +191,14 @@ def last_line(lab: Lab, name: str) -> str:
     return lines[-1] if lines else "it said nothing"
 
 
-NATLB = Forwarder(name=OURS, about="natlb", packets=True, why_not=nothing, begin=start_balancer)
 FORWARDERS = (
-    NATLB,
+    Forwarder(
+        name=OURS,
+        about="one worker, compiled, a TUN device for each side",
+        packets=True,
+        why_not=nothing,
+        begin=start_balancer,
+    ),
     Forwarder(
         name="bare",
         about="reads and writes alone, one address replaced (bench/bare.py)",

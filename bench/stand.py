@@ -58,7 +58,9 @@ SO_ATTACH_FILTER = 26  # Linux: socket.h
 TAKE_NOTHING = struct.pack("HBBI", 0x06, 0, 0, 0)  # classic BPF: return 0
 SINK_BUFFER = 4096
 
+# As `root`, since a user namespace may know no other; nothing but this bench reaches it.
 NGINX = """
+user root;
 daemon off;
 master_process off;
 error_log {folder}/nginx.log crit;
