@@ -34,6 +34,7 @@ from natlb.model import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Protocol
 
     from natlb.control.config import Config, Difference
@@ -61,14 +62,21 @@ class LiveInstance:
     """Keeps `control.instance.Instance` over real workers."""
 
     def __init__(
-        self, publisher: Publisher, worker: WorkerLink, memory: Mapped, read: Reader
+        self,
+        publisher: Publisher,
+        worker: WorkerLink,
+        memory: Mapped,
+        *,
+        read: Reader,
+        reloaded: Callable[[Config], None],
     ) -> None:
-        """Answer for what the publisher brings into force."""
+        """Answer for what the publisher brings into force; `reloaded` is told of each reload."""
         self.processes: Processes | None = None
         self._publisher = publisher
         self._worker = worker
         self._memory = memory
         self._read = read
+        self._reloaded = reloaded
         self._rates = Rates()
         self._intent = asyncio.Lock()
 
@@ -163,6 +171,7 @@ class LiveInstance:
             elif (text, path) != (before.config_text, before.config_path):
                 await publisher.keep(dataclasses.replace(desired, generation=before.generation))
             answer = self._answer(before, found)
+            self._reloaded(new)
         if found:
             log.info("configuration_reloaded", path=path, **dataclasses.asdict(answer))
         else:

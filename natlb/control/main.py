@@ -24,19 +24,19 @@ import structlog
 
 from natlb.control import log, privileges
 from natlb.control.config import api_listen, parse_config, read_config, syntax_of
-from natlb.control.config.load import file_name
+from natlb.control.config.load import MAX_OCTETS, decode_config, file_name
 from natlb.control.desired import Desired, first_desired
 from natlb.control.directory import OWN_NAMESPACE
 from natlb.control.failure import error_text, explain
 from natlb.control.link import SupervisorLink
 from natlb.control.live import LiveInstance
 from natlb.control.mapped import WORKER, make_memory, map_memory
-from natlb.control.memory import sealed_memfd
+from natlb.control.memory import read_all, sealed_memfd
 from natlb.control.messages import Failed, HandedOver, Logging, Processes, Role, Serving, Start
 from natlb.control.publish import Publisher
 from natlb.control.registry import Registry
 from natlb.control.worker_link import WorkerLink
-from natlb.errors import NatlbError
+from natlb.errors import ConfigError, NatlbError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -175,7 +175,9 @@ class Control:
         if held is None:
             raise NatlbError("no socket for the API is held")
         memory = map_memory(self._link.holdings)
-        self._instance = LiveInstance(publisher, self._worker, memory, self._read)
+        self._instance = LiveInstance(
+            publisher, self._worker, memory, read=self._read, reloaded=self._follow_logging
+        )
         self._instance.processes = self._processes
         listening = socket.socket(fileno=os.dup(held.fd))
         self._begin(self._serve(self._instance, listening))
@@ -202,8 +204,6 @@ class Control:
             await instance.reload(path)
         except NatlbError as error:
             logger.error("reload_refused", reason=error.message, fix=error.fix)  # noqa: TRY400
-        else:
-            self._follow_logging(instance.config)
 
     def _follow_logging(self, config: Config) -> None:
         """Log as the configuration says, here and in the supervisor."""
@@ -213,8 +213,18 @@ class Control:
         self._link.tell(self._logging)
 
     async def _read(self, path: Path) -> str:
-        """Return a configuration's text."""
-        return await asyncio.to_thread(read_config, path)
+        """Return a configuration's text, opened by the supervisor where our uid alone may not."""
+        try:
+            return await asyncio.to_thread(read_config, path)
+        except ConfigError as error:
+            if not isinstance(error.__context__, PermissionError) or not self._link.is_up:
+                raise
+        fd = await self._link.open_file(str(path))
+        try:
+            octets = await asyncio.to_thread(read_all, fd, MAX_OCTETS + 1, 0)
+        finally:
+            os.close(fd)
+        return decode_config(octets, file_name(path))
 
     async def run(self) -> None:
         """Be control until the supervisor says otherwise; raises what made it impossible."""

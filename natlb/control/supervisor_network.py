@@ -53,10 +53,10 @@ class NetworkHost:
         self._plan: HostPlan | None = None
 
     def recover(self) -> None:
-        """Undo what the journal says that a crash left."""
-        from natlb.control.host import Journal, undo  # noqa: PLC0415 - the module says why
+        """Undo what a crash left: what the journal says, and what bears natlb's mark."""
+        from natlb.control.host import Journal, cleanup  # noqa: PLC0415 - the module says why
 
-        undone = undo(Journal(self._journal))
+        undone = cleanup(Journal(self._journal))
         if undone:
             log.warning("leftovers_undone", changes=len(undone))
 

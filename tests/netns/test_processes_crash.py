@@ -159,6 +159,18 @@ def test_a_missing_configuration_is_said(lab: ProcessLab) -> None:
     assert lab.said("No such file") == 1
 
 
+def test_a_configuration_in_a_private_home_can_be_read(lab: ProcessLab) -> None:
+    """Control is root without its powers; the supervisor opens the file for it."""
+    lab.config.chmod(0o600)
+    for path in (lab.config, lab.folder):
+        os.chown(path, 12345, 12345)
+    lab.folder.chmod(0o700)
+    lab.run()
+    lab.configure(CONFIG.replace("b2", "b3"))
+
+    assert lab.api.reload().added == ["web/b3"]
+
+
 def test_workers_and_control_have_no_capability(lab: ProcessLab) -> None:
     """Worker and nursery are nobody; control keeps its uid, since files are root's."""
     lab.run()

@@ -10,7 +10,7 @@ import pytest
 
 from natlb.control import live
 from natlb.control.mapped import map_memory
-from natlb.control.messages import Role
+from natlb.control.messages import Logging, Role
 from natlb.control.rates import Rates
 from natlb.core.layout import FREE
 from natlb.core.memory import Kind
@@ -93,6 +93,15 @@ async def test_a_reload_of_the_same_is_no_generation(world: World) -> None:
     assert (await instance.status()).config == str(other)
     successor = await world.succeed()
     assert (await successor.status()).config == str(other)
+
+
+@in_world
+async def test_a_reload_changes_how_is_logged(world: World) -> None:
+    """Here and in the supervisor."""
+    instance = await world.begin()
+    world.configure(CONFIG + "log: {level: error, format: json}")
+    await instance.reload(None)
+    await eventually(lambda: Logging(level=40, json=1) in world.supervisor.heard)
 
 
 @in_world

@@ -29,6 +29,7 @@ class Hands:
         monkeypatch.setattr(host, "resolve", lambda *_: host_plan())
         monkeypatch.setattr(host, "apply", self._apply)
         monkeypatch.setattr(host, "undo", self._undo)
+        monkeypatch.setattr(host, "cleanup", self._undo)
         monkeypatch.setattr(host, "announce", self._announce)
 
     def _undo(self, _: Any) -> list[Any]:
