@@ -75,6 +75,11 @@ def read_config(path: Path) -> str:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise _unreadable(name, f"cannot read the configuration: {reason}") from None
+    return decode_config(octets, name)
+
+
+def decode_config(octets: bytes, name: str) -> str:
+    """Return the text that a file's octets are; `name` is what problems call the file."""
     if len(octets) > MAX_OCTETS:
         raise _unreadable(name, f"more than {MAX_OCTETS >> 20} MiB is no configuration")
     try:
