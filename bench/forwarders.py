@@ -46,7 +46,7 @@ table ip bench {{
 HAPROXY = """
 global
   nbthread {threads}
-  maxconn 20000
+  maxconn 4096
 defaults
   mode tcp
   timeout connect 5s
@@ -60,7 +60,7 @@ daemon off;
 worker_processes {threads};
 error_log {folder}/nginx.log crit;
 pid {folder}/nginx.pid;
-events {{ worker_connections 20000; }}
+events {{ worker_connections 8192; }}
 stream {{
 {servers}
 }}
