@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 __all__ = ["DropReason", "Engine", "PacketMeta", "Result", "Verdict", "__version__"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attribute
+def __getattr__(name: str) -> Any:
     """Load the engine at its first use, so that `natlb status` starts without NumPy."""
     if name not in __all__:
         message = f"module 'natlb' has no attribute {name!r}"

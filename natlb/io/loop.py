@@ -174,6 +174,7 @@ class PacketLoop:
             message = "run() before attach() and load_tables()"
             raise RuntimeError(message)
         queues.polled[2]["fd"] = wake
+        queues.ready[:] = 1  # what came while Python was at work is taken before the next wake
         while True:
             try:
                 seen = turn(core, commands, queues, self._timespec, pick)
