@@ -87,7 +87,8 @@ async def _pieces(values: Sequence[object]) -> AsyncIterator[bytes]:
 
 def refusal(error: NatlbError, status: int | None = None) -> Response:
     """Return the answer that tells `error`; `status` where HTTP has a closer word for it."""
-    return document(error_document(error), status or HTTP_STATUS.get(type(error), 500))
+    kinds = [kind for kind in HTTP_STATUS if isinstance(error, kind)]
+    return document(error_document(error), status or (HTTP_STATUS[kinds[0]] if kinds else 500))
 
 
 def error_document(error: NatlbError) -> dict[str, dict[str, str | None]]:

@@ -108,6 +108,7 @@ def _find_holder() -> int | None:
 
 def _is_holder(entry: Path) -> bool:
     with suppress(OSError):
+        (entry / "ns/mnt").readlink()  # one that was killed loses it first, and its name last
         ours = entry.stat().st_uid == os.geteuid()
         return ours and (entry / "comm").read_text().strip() == MARK and _differs(entry)
     return False

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from natlb.client import Client, _UnixConnection
+from natlb.control.config import InvalidConfigError
+from natlb.control.config.problems import placeless
+from natlb.control.config.tree import Fault
 from natlb.errors import (
     BusyError,
     ConfigError,
@@ -168,6 +171,7 @@ def test_what_is_wrong_is_answered_in_the_one_form_and_changes_nothing(
         (UnknownNameError("c", fix="d"), 404),
         (BusyError("e"), 409),
         (ConfigError("\ud800"), 422),
+        (InvalidConfigError([placeless(Fault("i"))]), 422),
         (HostError("f"), 422),
         (UnavailableError("g"), 503),
         (WaitTimeoutError("h"), 504),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from natlb.errors import DeniedError, HostError
 from natlb.lab import rights
+from natlb.lab.holder import MARK
 
 
 def test_a_host_without_the_tun_device_says_so(
@@ -71,6 +73,24 @@ def test_without_rights_and_without_labs_there_is_no_place(
     monkeypatch.setattr(rights, "_start_holder", None)
 
     assert not rights.enter(make=False)
+
+
+def test_a_holder_that_was_killed_and_not_waited_for_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It keeps its name and its user namespace, and has nothing left to enter."""
+    monkeypatch.setattr(rights, "_entered", [1])  # any user namespace will do
+    named = f"open('/proc/self/comm', 'w').write('{MARK}'); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", named], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        assert rights._find_holder() == holder.pid
+
+        holder.kill()
+        os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
+        assert rights._find_holder() is None
 
 
 @pytest.fixture
