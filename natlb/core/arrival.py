@@ -14,12 +14,10 @@ from natlb.core.translate import is_ttl_spent, translate
 from natlb.core.verdict import ECHO, PASS, answered, drop
 from natlb.jit import i64, kernel
 from natlb.wire.answers import (
-    destination_lanes,
     is_echo_request,
     is_icmp,
     is_icmp_error,
     is_transport_sum_right,
-    source_lanes,
     write_echo_reply,
 )
 from natlb.wire.fields import TCP, UDP
@@ -34,6 +32,7 @@ from natlb.wire.reasons import (
     OUT_OF_STATE,
     UNSUPPORTED,
 )
+from natlb.wire.rewrite import destination_lanes, source_lanes
 
 if TYPE_CHECKING:
     from natlb.core.state import Core

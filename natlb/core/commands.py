@@ -24,8 +24,9 @@ from natlb.core.layout import (
 )
 from natlb.core.lifetime import end_flow
 from natlb.jit import acquire_fence, entry, i64, kernel, rare_kernel, release_fence
-from natlb.wire.answers import Lanes, write_tcp
+from natlb.wire.answers import write_tcp
 from natlb.wire.fields import ACK, MAPPED_LANE, RST, TCP
+from natlb.wire.rewrite import destination_lanes, source_lanes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,8 +150,8 @@ def _reset_one_end(core: Core, row: Any, direction: int) -> int:
     length = write_tcp(
         core.batch.slots[slot, HEADROOM:],
         version,
-        _destination(other),
-        _source(other),
+        destination_lanes(other),
+        source_lanes(other),
         i64(other["destination_port"]),
         i64(other["source_port"]),
         i64(this["sequence_end"]),
@@ -166,20 +167,3 @@ def _is_mapped(key: Any) -> bool:
     """Return whether a key is of IPv4."""
     upper = i64(key["source0"]) | i64(key["source1"])
     return upper == 0 and i64(key["source2"]) == MAPPED_LANE
-
-
-@kernel
-def _source(key: Any) -> Lanes:
-    """Return a key's source address."""
-    return i64(key["source0"]), i64(key["source1"]), i64(key["source2"]), i64(key["source3"])
-
-
-@kernel
-def _destination(key: Any) -> Lanes:
-    """Return a key's destination address."""
-    return (
-        i64(key["destination0"]),
-        i64(key["destination1"]),
-        i64(key["destination2"]),
-        i64(key["destination3"]),
-    )

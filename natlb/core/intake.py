@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from natlb.core.layout import BACKEND_ADDRESS, HEADROOM, PRIVATE, PUBLIC
 from natlb.core.tables import kind_of_address
 from natlb.jit import entry, i64, kernel
-from natlb.wire.answers import source_lanes
 from natlb.wire.checksum import checksum_offset
 from natlb.wire.fields import TCP, UDP
 from natlb.wire.frame import GSO_TCP4, GSO_TCP6, GSO_UDP_L4, set_plain
 from natlb.wire.parse import parse
 from natlb.wire.reasons import ACCEPTED
+from natlb.wire.rewrite import source_lanes
 
 if TYPE_CHECKING:
     from natlb.core.state import Core

@@ -14,8 +14,8 @@ from natlb.core.policy import NO_BACKEND_INDEX, Pool
 from natlb.core.tables import SEED0, SEED1
 from natlb.core.tracking import first_state
 from natlb.jit import i64, kernel
-from natlb.wire.answers import source_lanes
 from natlb.wire.reasons import NO_BACKEND, PORT_EXHAUSTED, TABLE_FULL
+from natlb.wire.rewrite import source_lanes
 
 if TYPE_CHECKING:
     from natlb.core.state import Core

@@ -10,8 +10,6 @@ from natlb.core.tables import kind_of_address
 from natlb.core.verdict import answered, drop
 from natlb.jit import i64, kernel, rare_kernel
 from natlb.wire.answers import (
-    Lanes,
-    destination_lanes,
     may_be_answered,
     write_error,
     write_reset,
@@ -30,6 +28,7 @@ from natlb.wire.fields import (
     TCP,
 )
 from natlb.wire.reasons import MTU_EXCEEDED, TTL_EXPIRED
+from natlb.wire.rewrite import Lanes, destination_lanes
 
 if TYPE_CHECKING:
     from natlb.core.state import Core

@@ -9,8 +9,6 @@ section 2.4 (e)); the rate is the caller's matter.
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 from natlb.jit import i64, kernel, rare_kernel
 from natlb.wire.checksum import (
     fold,
@@ -78,34 +76,10 @@ from natlb.wire.fields import (
 from natlb.wire.frame import Frame, set_plain
 from natlb.wire.octets import Octets, get_u8, get_u16, get_u32, set_u8, set_u16, set_u32
 from natlb.wire.parsed import LATER_FRAGMENT, Parsed
-from natlb.wire.rewrite import set_address6
-
-Lanes: TypeAlias = tuple[int, int, int, int]
+from natlb.wire.rewrite import Lanes, destination_lanes, set_address6, source_lanes
 
 ERROR_HEADROOM = IP6_HEADER + ICMP_HEADER  # octets that an error needs before its packet
 WORD = 0xFFFFFFFF
-
-
-@kernel
-def source_lanes(parsed: Parsed) -> Lanes:
-    """Return the packet's source address."""
-    return (
-        i64(parsed["source0"]),
-        i64(parsed["source1"]),
-        i64(parsed["source2"]),
-        i64(parsed["source3"]),
-    )
-
-
-@kernel
-def destination_lanes(parsed: Parsed) -> Lanes:
-    """Return the packet's destination address."""
-    return (
-        i64(parsed["destination0"]),
-        i64(parsed["destination1"]),
-        i64(parsed["destination2"]),
-        i64(parsed["destination3"]),
-    )
 
 
 @kernel

@@ -6,7 +6,7 @@ when the flow was made (`core/flow_table.py`), and is folded in here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from natlb.jit import i64, kernel
 from natlb.wire.checksum import (
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from natlb.wire.frame import Frame
     from natlb.wire.parsed import Parsed
 
+Lanes: TypeAlias = tuple[int, int, int, int]
+
 
 @kernel
 def set_addresses4(packet: Octets, source: int, destination: int) -> None:
@@ -41,7 +43,7 @@ def set_addresses4(packet: Octets, source: int, destination: int) -> None:
 
 
 @kernel
-def set_address6(packet: Octets, at: int, lanes: tuple[int, int, int, int]) -> None:
+def set_address6(packet: Octets, at: int, lanes: Lanes) -> None:
     """Write an IPv6 address at `at`; no checksum is touched."""
     set_u32(packet, at, lanes[0])
     set_u32(packet, at + 4, lanes[1])
@@ -64,8 +66,8 @@ def rewrite(
         header_sum = get_u16(packet, IP4_CHECKSUM)
         set_u16(packet, IP4_CHECKSUM, apply_delta(header_sum, address_delta))
     else:
-        set_address6(packet, IP6_SOURCE, _destination_lanes(key))
-        set_address6(packet, IP6_DESTINATION, _source_lanes(key))
+        set_address6(packet, IP6_SOURCE, destination_lanes(key))
+        set_address6(packet, IP6_DESTINATION, source_lanes(key))
     l4 = parsed["l4"]
     set_u16(packet, l4 + L4_SOURCE_PORT, i64(key["destination_port"]))
     set_u16(packet, l4 + L4_DESTINATION_PORT, i64(key["source_port"]))
@@ -76,8 +78,8 @@ def rewrite(
 
 
 @kernel
-def _source_lanes(key: Any) -> tuple[int, int, int, int]:
-    """Return a key's source address."""
+def source_lanes(key: Any) -> Lanes:
+    """Return the source address of a packet's `Parsed` or of a flow's key."""
     return (
         i64(key["source0"]),
         i64(key["source1"]),
@@ -87,8 +89,8 @@ def _source_lanes(key: Any) -> tuple[int, int, int, int]:
 
 
 @kernel
-def _destination_lanes(key: Any) -> tuple[int, int, int, int]:
-    """Return a key's destination address."""
+def destination_lanes(key: Any) -> Lanes:
+    """Return the destination address of a packet's `Parsed` or of a flow's key."""
     return (
         i64(key["destination0"]),
         i64(key["destination1"]),

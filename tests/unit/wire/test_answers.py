@@ -9,18 +9,17 @@ from natlb.core.layout import HEADROOM
 from natlb.testing import packets
 from natlb.testing.packets import Header
 from natlb.wire.answers import (
-    destination_lanes,
     is_echo_request,
     is_icmp_error,
     is_transport_sum_right,
     may_be_answered,
     sequence_length,
-    source_lanes,
     write_echo_reply,
     write_error,
     write_reset,
     write_tcp,
 )
+from natlb.wire.rewrite import destination_lanes, source_lanes
 from tests import judge
 from tests.kernels import frame_of, needs_plain_kernels, octets, parsed_of
 
