@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from natlb.netlink import Netlink, namespaces, read_sysctl, sysctl_names, write_sysctl
+from natlb.control.host.sessions import Sessions
+from natlb.netlink import namespaces, read_sysctl, sysctl_names, write_sysctl
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from natlb.control.host.tun import Tun
 
 
-class Hands:
+class Hands(Sessions):
     """One session for each namespace, opened when it is first needed; a context manager.
 
     `queues` are the TUN queues that were opened meanwhile, by device. Whoever takes them from
@@ -21,29 +20,8 @@ class Hands:
 
     def __init__(self) -> None:
         """Open nothing yet."""
+        super().__init__()
         self.queues: dict[str, Tun] = {}
-        self._sessions: dict[str, Netlink] = {}
-
-    def __enter__(self) -> Self:
-        """Return the hands."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        """Close all sessions."""
-        for session in self._sessions.values():
-            session.close()
-        self._sessions.clear()
-
-    def netlink(self, netns: str) -> Netlink:
-        """Return the session of this namespace; the empty name is natlb's own."""
-        if netns not in self._sessions:
-            self._sessions[netns] = Netlink(netns or None)
-        return self._sessions[netns]
 
     def exists(self, netns: str) -> bool:
         """Return whether there still is such a namespace."""

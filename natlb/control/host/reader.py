@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol
 
-from natlb.netlink import KernelError, Netlink, identity, read_sysctl
+from natlb.control.host.sessions import Sessions
+from natlb.netlink import KernelError, identity, read_sysctl
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from natlb.control.host.plan import Version
     from natlb.netlink.values import Address, Link, Route, Way
 
@@ -35,32 +34,8 @@ class HostReader(Protocol):
         """Return the value under /proc/sys; None where this kernel has no such key."""
 
 
-class KernelReader:
+class KernelReader(Sessions):
     """Reads the kernel by netlink, one session a namespace; a context manager."""
-
-    def __init__(self) -> None:
-        """Open nothing yet."""
-        self._sessions: dict[str, Netlink] = {}
-
-    def __enter__(self) -> Self:
-        """Return the reader."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        """Close all sessions."""
-        for session in self._sessions.values():
-            session.close()
-        self._sessions.clear()
-
-    def _session(self, netns: str) -> Netlink:
-        if netns not in self._sessions:
-            self._sessions[netns] = Netlink(netns or None)
-        return self._sessions[netns]
 
     def identity(self, netns: str) -> int:
         """Return the inode number of the namespace."""
@@ -68,12 +43,12 @@ class KernelReader:
 
     def links(self, netns: str) -> list[Link]:
         """Return the interfaces."""
-        return self._session(netns).links()
+        return self.netlink(netns).links()
 
     def way(self, netns: str, address: Address) -> Way | None:
         """Return the kernel's answer to a route look-up."""
         try:
-            return self._session(netns).route_to(address)
+            return self.netlink(netns).route_to(address)
         except KernelError as error:
             if error.errno in NO_WAY:
                 return None
@@ -81,7 +56,7 @@ class KernelReader:
 
     def routes(self, netns: str, version: Version) -> list[Route]:
         """Return the main table."""
-        return self._session(netns).routes(version, table=254)
+        return self.netlink(netns).routes(version, table=254)
 
     def sysctl(self, netns: str, key: str) -> str | None:
         """Return a value under /proc/sys."""
