@@ -5,10 +5,17 @@ The fast code never judges itself, nor does the kit that tests are written with.
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
-from scapy.layers.inet import ICMP, IP, TCP, UDP, IPerror, TCPerror, UDPerror
-from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6PacketTooBig, ICMPv6TimeExceeded, IPv6
+from scapy.layers.inet import ICMP, IP, TCP, UDP, IPerror, TCPerror, UDPerror, in4_chksum
+from scapy.layers.inet6 import (
+    ICMPv6DestUnreach,
+    ICMPv6PacketTooBig,
+    ICMPv6TimeExceeded,
+    IPv6,
+    in6_chksum,
+)
 from scapy.packet import Raw
 
 from natlb.testing.packets import split_endpoint
@@ -49,21 +56,28 @@ def dissect(packet: bytes) -> Any:
 def rebuilt(packet: bytes, source: str, destination: str, *, hops: int = 0) -> bytes:
     """Return a packet built anew with these ends and a TTL less by `hops`, all sums whole.
 
-    UDP over IPv4 keeps a checksum of zero.
+    TCP's options are kept as they are: scapy would write some of them otherwise. UDP over IPv4
+    keeps a checksum of zero.
     """
-    read = dissect(packet)
     (from_address, from_port), (to_address, to_port) = map(split_endpoint, (source, destination))
-    transport = read[TCP] if TCP in read else read[UDP]
+    is_ip4 = packet[0] >> 4 == 4
+    at = 4 * (packet[0] & 15) if is_ip4 else 40
+    read = IP(packet[:at]) if is_ip4 else IPv6(packet[:at])
+    protocol = read.proto if is_ip4 else read.nh
     read.src, read.dst = str(from_address), str(to_address)
-    transport.sport, transport.dport = from_port, to_port
-    if IP in read:
+    if is_ip4:
         read.ttl -= hops
         del read.chksum
     else:
         read.hlim -= hops
-    if TCP in read or transport.chksum != 0 or IPv6 in read:
-        del transport.chksum
-    return bytes(read)
+    field = {6: 16, 17: 6}[protocol]
+    segment = struct.pack("!HH", from_port, to_port) + packet[at + 4 :]
+    if protocol == 6 or segment[6:8] != b"\0\0":
+        blank = segment[:field] + b"\0\0" + segment[field + 2 :]
+        total = (in4_chksum if is_ip4 else in6_chksum)(protocol, read, blank)
+        total = total or (0xFFFF if protocol == 17 else 0)
+        segment = blank[:field] + struct.pack("!H", total) + blank[field + 2 :]
+    return bytes(read / Raw(segment))
 
 
 def is_sound(packet: bytes) -> bool:

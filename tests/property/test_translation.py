@@ -1,0 +1,113 @@
+"""What leaves is what scapy would have built; and the client cannot tell natlb from the server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from natlb.engine import PacketMeta, Verdict
+from natlb.testing import packets
+from tests import judge
+from tests.property.strategies import Ends, datagrams, ends, segments
+
+
+def opened(who: Ends, protocol: str, **options: Any) -> Any:
+    """Return an engine in which the client's flow was made."""
+    path = who.engine(**options)
+    build = packets.tcp if protocol == "tcp" else packets.udp
+    first = path.process(build(who.client, who.vip), 0.0)
+    assert packets.read(first.packets[0]).destination == who.backend
+    return path
+
+
+def drawn(data: st.DataObject, protocol: str, source: str, destination: str) -> bytes:
+    """Return a drawn packet between two ends."""
+    kind = segments(source, destination) if protocol == "tcp" else datagrams(source, destination)
+    return data.draw(kind)
+
+
+PROTOCOLS = st.sampled_from(["tcp", "udp"])
+
+
+@given(ends(), PROTOCOLS, st.data())
+def test_a_rewritten_packet_is_the_one_rebuilt(
+    who: Ends, protocol: str, data: st.DataObject
+) -> None:
+    """Both ways, octet for octet: addresses, ports and sums, and nothing else (I1, I2, U19)."""
+    path = opened(who, protocol)
+    there = drawn(data, protocol, who.client, who.vip)
+    back = drawn(data, protocol, who.backend, who.client)
+
+    assert path.process(there, 0.0).packets == [judge.rebuilt(there, who.client, who.backend)]
+    assert path.process(back, 0.0).packets == [judge.rebuilt(back, who.vip, who.client)]
+
+
+@given(ends(), PROTOCOLS, st.data())
+def test_natlbs_own_hop_is_taken_and_summed(who: Ends, protocol: str, data: st.DataObject) -> None:
+    """Where no kernel forwards behind it."""
+    path = opened(who, protocol, ttl="own")
+    there = drawn(data, protocol, who.client, who.vip)
+
+    expected = judge.rebuilt(there, who.client, who.backend, hops=1)
+    assert path.process(there, 0.0).packets == [expected]
+
+
+@given(ends(), PROTOCOLS, st.data())
+def test_the_client_sees_the_vip_answer(who: Ends, protocol: str, data: st.DataObject) -> None:
+    """Original, then reply, is the identity: as if there were no backend at all."""
+    path = opened(who, protocol)
+    from_vip = drawn(data, protocol, who.vip, who.client)
+    from_backend = judge.rebuilt(from_vip, who.backend, who.client)
+
+    assert path.process(from_backend, 0.0).packets == [from_vip]
+
+
+@given(ends(), PROTOCOLS, st.data())
+def test_an_unfinished_checksum_is_right_once_finished(
+    who: Ends, protocol: str, data: st.DataObject
+) -> None:
+    """The virtio form, both ways; the device knows nothing of the rewrite."""
+    path = opened(who, protocol)
+    meta = PacketMeta(unfinished_checksum=True)
+    for source, destination, seen in (
+        (who.client, who.vip, (who.client, who.backend)),
+        (who.backend, who.client, (who.vip, who.client)),
+    ):
+        whole = packets.finished(packets.unfinished(drawn(data, protocol, source, destination)))
+        result = path.process(packets.unfinished(whole), 0.0, meta)
+
+        assert [packets.finished(each) for each in result.packets] == [judge.rebuilt(whole, *seen)]
+
+
+@given(ends(), PROTOCOLS, st.data())
+def test_damage_stays_damage(who: Ends, protocol: str, data: st.DataObject) -> None:
+    """Whatever was changed on the way but ports and length, the receiver can still tell (I1)."""
+    path = opened(who, protocol)
+    packet = drawn(data, protocol, who.client, who.vip)
+    at = packets.transport_at(packet)
+    untouchable = {at + offset for offset in (0, 1, 2, 3, 4, 5, 6, 7, 12, 13)}
+    places = sorted(set(range(at, len(packet))) - untouchable)
+    if not places:
+        return
+    where, bit = data.draw(st.sampled_from(places)), data.draw(st.integers(0, 7))
+    damaged = packet[:where] + bytes([packet[where] ^ 1 << bit]) + packet[where + 1 :]
+    result = path.process(damaged, 0.0)
+
+    assert result.verdict is Verdict.FORWARD
+    assert packets.faults(result.packets[0]) == packets.faults(damaged)
+    assert len(result.packets[0]) == len(damaged)
+
+
+@given(ends(), PROTOCOLS, st.data())
+def test_a_packet_of_another_client_is_never_mixed_in(
+    who: Ends, protocol: str, data: st.DataObject
+) -> None:
+    """A reply to somebody without a flow is not translated (trap 7)."""
+    path = opened(who, protocol)
+    address, port = packets.split_endpoint(who.client)
+    other = packets.join_endpoint(address, port % 0xFFFF + 1)
+    packet = drawn(data, protocol, who.backend, other)
+
+    assert path.process(packet, 0.0).verdict is Verdict.PASS
