@@ -88,6 +88,7 @@ class SupervisorLink:
         self._waiting: dict[int, asyncio.Future[int | None]] = {}
         self._channel: Channel | None = None
         self._accepting: socket.socket | None = None
+        self._started = False
         self._connect(channel)
 
     @property
@@ -177,6 +178,7 @@ class SupervisorLink:
             case Refused():
                 self._refuse(message)
             case Start():
+                self._started = True
                 self._listener.started(message)
             case Reload():
                 self._listener.reload_wanted(message.text)
@@ -208,8 +210,8 @@ class SupervisorLink:
                 answer.set_exception(_no_supervisor())
         log.warning("supervisor_lost")
         self._listener.supervisor_lost()
-        if self._accepting is None:
-            self._listener.leave_wanted()  # it died before it had given anything to keep
+        if not self._started:
+            self._listener.leave_wanted()  # it died before it had given all that is to be kept
 
     def _accept_successors(self) -> None:
         held = self.holdings.get(Role.HANDOVER_LISTENER)

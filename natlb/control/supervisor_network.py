@@ -78,10 +78,22 @@ class NetworkHost:
         return encode_plan(plan), queues
 
     def adopt(self, plan: bytes) -> None:
-        """Take this plan as applied."""
-        from natlb.control.host import decode_plan  # noqa: PLC0415 - the module says why
+        """Take this plan as applied; what its predecessor began beyond it is taken back.
+
+        It may have died over the next plan: then the journal says more than the plan asks for.
+        """
+        from natlb.control.host import (  # noqa: PLC0415 - the module says why
+            Journal,
+            Step,
+            apply,
+            decode_plan,
+        )
+        from natlb.control.host.operations import complete  # noqa: PLC0415 - as above
 
         self._plan = decode_plan(plan)
+        journal, wanted = Journal(self._journal), complete(self._plan)
+        strays = [each.operation for each in journal.entries() if each.operation not in wanted]
+        apply([Step("undo", each) for each in reversed(strays)], journal)
 
     def rebuild(self, lost: Role) -> dict[Role, int]:
         """Make the device of this side again, with what the kernel dropped along with it."""

@@ -83,15 +83,17 @@ class WorkerKeeper:
             )
 
     def adopt(self) -> None:
-        """Watch the worker that another supervisor had, if it lives."""
+        """Watch the worker that another supervisor had, if it lives, and equip it once more.
+
+        The dead one may have got anywhere: a worker that it attached is not disturbed by that.
+        """
+        self._used = True
         held = self._supervisor.holdings.get(Role.LIFE_CHANNEL, WORKER)
-        self._used = held is not None
         process = hold(held.value, held.stamp) if held else None
         if held is None or process is None:
             self._release_channels()
         else:
-            self._watch(process, Channel.from_fd(os.dup(held.fd)))
-            self.forwarding = True
+            self._equip(self._watch(process, Channel.from_fd(os.dup(held.fd))))
 
     def _watch(self, process: Process, channel: Channel) -> Child:
         self.current = Child(
@@ -123,8 +125,7 @@ class WorkerKeeper:
     def _attach(self, pid: int, pidfd: int) -> None:
         """Make a newborn the worker: give it what it needs, and tell control of it."""
         assert self._unborn is not None
-        supervisor, channel = self._supervisor, self._unborn
-        self._unborn = None
+        channel, self._unborn = self._unborn, None
         try:
             process = Process(pid=pid, started=started_at(pid), pidfd=pidfd)
         except OSError:
@@ -132,8 +133,20 @@ class WorkerKeeper:
             channel.close()
             self.consider()
             return
-        child = self._watch(process, channel)
+        self._equip(self._watch(process, channel))
+
+    def _equip(self, child: Child) -> None:
+        """Give a worker all that it needs, and then the word to begin.
+
+        Control knows of it before: a worker that forwards and that nobody knows would be joined by
+        a second one over the same memory, once both supervisor and worker were replaced.
+        """
+        supervisor, process = self._supervisor, child.process
+        said = Hold(role=Role.LIFE_CHANNEL, index=WORKER, value=process.pid, stamp=process.started)
+        supervisor.hold(said, os.dup(child.channel.fileno()))
         controls_end, workers_end = Channel.pair()
+        said = Hold(role=Role.TABLES_CHANNEL, index=WORKER, value=process.pid)
+        supervisor.hold(said, controls_end.end.detach())
         for said, fd in supervisor.holdings:
             if said.role in NEEDED and said.index == WORKER:
                 child.send(said, fd)
@@ -141,10 +154,6 @@ class WorkerKeeper:
         workers_end.close()
         child.send(Attach(index=WORKER, takeover=int(self._used)))
         self._used = True
-        said = Hold(role=Role.LIFE_CHANNEL, index=WORKER, value=pid, stamp=process.started)
-        supervisor.hold(said, os.dup(channel.fileno()))
-        said = Hold(role=Role.TABLES_CHANNEL, index=WORKER, value=pid)
-        supervisor.hold(said, controls_end.end.detach())
 
     def take_queues(self, queues: dict[Role, int]) -> None:
         """Hold new queues, and have the worker use them."""

@@ -101,7 +101,7 @@ class Worker:
     def _listen(self) -> None:
         for fd, _ in self._wake.poll(0):
             speaker = self._supervisor if fd == self._supervisor.fileno() else self._control
-            while speaker is not None and self._hear(speaker):
+            while speaker is not None and speaker.fileno() == fd and self._hear(speaker):
                 pass
 
     def _hear(self, speaker: Channel) -> bool:
@@ -125,8 +125,12 @@ class Worker:
         return True
 
     def _lose(self, speaker: Channel) -> None:
+        """Listen to an end of a conversation no longer."""
         self._wake.unregister(speaker.fileno())
-        if not self._attached:
+        speaker.close()
+        if speaker is self._control:
+            self._control = None
+        elif not self._attached:
             raise LeftAlone
 
     def _obey(self, speaker: Channel, message: Message, fds: list[int]) -> None:
@@ -146,6 +150,8 @@ class Worker:
     def _keep(self, role: Role, fd: int) -> None:
         """Keep an fd for the next `Attach`."""
         if role is Role.TABLES_CHANNEL:
+            if self._control is not None:
+                self._lose(self._control)
             self._control = Channel.from_fd(fd)
             self._wake.register(fd, select.EPOLLIN)
         else:

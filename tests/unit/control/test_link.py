@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -201,6 +202,23 @@ async def test_what_the_supervisor_says_is_passed_on(talk: Talk) -> None:
         "leave",
     ]
     assert list(talk.link.holdings) == []
+
+
+@talking
+async def test_control_that_was_not_given_everything_yet_ends_with_its_supervisor(
+    talk: Talk,
+) -> None:
+    """What it could hand over would not be whole."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    talk.far.send(Hold(role=Role.HANDOVER_LISTENER), listening.fileno())
+    listening.close()
+    talk.far.close()
+    await eventually(lambda: "lost" in talk.ear.heard)
+
+    assert talk.ear.heard[-1] == "leave"
+    assert talk.link._accepting is not None
+    asyncio.get_running_loop().remove_reader(talk.link._accepting.fileno())
+    talk.link._accepting.close()
 
 
 @talking

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from natlb.control import host
-from natlb.control.host import encode_plan, encode_wanted
+from natlb.control.host import Journal, Step, encode_plan, encode_wanted, operations
+from natlb.control.host.operation import AddRoute
 from natlb.control.messages import Role
 from natlb.control.supervisor_network import NetworkHost
 from natlb.errors import HostError
@@ -38,6 +39,7 @@ class Hands:
 
     def _apply(self, steps: list[Any], _: Any) -> dict[str, Any]:
         self.done.append(f"apply {len(steps) > 0}")
+        self.steps = steps
         names = {step.operation.device for step in steps} - {None}
         return {name: type("Tun", (), {"fd": len(name)})() for name in names}
 
@@ -73,6 +75,20 @@ def test_an_adopted_plan_is_where_the_next_begins(hands: Hands, tmp_path: Path) 
 
     assert queues == {}
     assert network.rebuild(Role.QUEUE_PRIVATE).keys() == {Role.QUEUE_PRIVATE}
+
+
+def test_what_a_dead_supervisor_began_beyond_the_plan_is_taken_back(
+    hands: Hands, tmp_path: Path
+) -> None:
+    """It was killed over a reload; done again, it would be in its own way."""
+    journal = Journal(tmp_path / "journal")
+    for step in operations(None, host_plan()):
+        journal.about_to_do(step.operation, {})
+    stray = AddRoute(netns="", destination="203.0.113.99/32", dev="natlb-pub", table=254)
+    journal.about_to_do(stray, {})
+    NetworkHost(journal.path).adopt(encode_plan(host_plan()))
+
+    assert hands.steps == [Step("undo", stray)]
 
 
 def test_neighbours_that_cannot_be_told_learn_it_themselves(hands: Hands, tmp_path: Path) -> None:

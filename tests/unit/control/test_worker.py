@@ -190,6 +190,22 @@ def test_a_lost_queue_is_reported_and_its_replacement_used(world: World) -> None
     assert world.path.told == ["attach 3", "tables 5", "attach 3"]
 
 
+def test_a_worker_that_is_attached_once_more_goes_on(world: World) -> None:
+    """An adopting supervisor equips it anew: nothing is recovered under its feet."""
+    world.attach()
+    control, theirs = Channel.pair()
+    world.supervisor.send(Hold(role=Role.TABLES_CHANNEL), theirs.fileno())
+    theirs.close()
+    world.supervisor.send(Attach(index=3, takeover=1))
+    assert world.answer(world.supervisor) == Reading(index=3, generation=5)
+    world.give_tables(control, 6)
+    assert world.answer(control) == Reading(index=3, generation=6)
+    assert world.control.receive() is None  # the conversation before is over
+
+    assert world.path.told == ["attach 3", "tables 5", "attach 3", "tables 6"]
+    control.close()
+
+
 def test_a_worker_whose_supervisor_and_control_die_goes_on(world: World) -> None:
     """It has all that it needs, and ends with neither."""
     world.attach()
