@@ -3,7 +3,7 @@
     lock       held by the living supervisor; says its pid, the instance's token and the namespace
     journal    what to undo on the host
     handover   the socket on which control hands everything to the next supervisor
-    natlb.sock the API, unless the configuration puts it elsewhere
+    natlb.sock the API, or a link to where the configuration puts it
 
 NETNS is the inode number of the namespace, and the kernel uses such numbers again: the lock also
 names the boot and the namespace's cookie, and what a namespace that is gone left is forgotten, not
@@ -102,6 +102,13 @@ class Lock:
         text = f"{os.getpid()} {self.token} {namespace_identity()}\n"
         os.pwrite(self._fd, text.encode(), 0)
         os.ftruncate(self._fd, len(text))
+
+    def lead_to(self, path: Path) -> None:
+        """Have commands of this namespace find the API that is about to listen at `path`."""
+        if path != self.api or self.api.is_symlink():
+            self.api.unlink(missing_ok=True)
+        if path != self.api:
+            self.api.symlink_to(path)
 
     def remove(self) -> None:
         """Leave nothing: remove what a stopped instance has here, and the directory with it."""

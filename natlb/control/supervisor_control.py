@@ -148,6 +148,7 @@ class ControlKeeper:
         self._supervisor.workers.take_queues(queues)
 
     def _listen(self, path: str) -> None:
+        self._supervisor.lock.lead_to(Path(path))
         listening = api_listener(Path(path))
         self._supervisor.hold(Hold(role=Role.API_LISTENER), listening.detach())
 

@@ -115,3 +115,28 @@ def test_a_directory_is_named_by_the_namespace() -> None:
 
     assert own_directory().name == str(number)
     assert str(own_directory()).startswith("/run/natlb/")
+
+
+def test_commands_find_an_api_that_listens_elsewhere(tmp_path: Path) -> None:
+    """By a link where they look; whatever a crash left there makes way."""
+    lock = take_lock(tmp_path / "1")
+    lock.api.write_text("a dead socket")
+
+    lock.lead_to(tmp_path / "own.sock")
+    assert lock.api.readlink() == tmp_path / "own.sock"
+    lock.lead_to(tmp_path / "other.sock")
+    assert lock.api.readlink() == tmp_path / "other.sock"
+    lock.lead_to(lock.api)
+    assert not lock.api.is_symlink()
+    lock.remove()
+    lock.release()
+
+
+def test_a_stopped_instance_leaves_no_link(tmp_path: Path) -> None:
+    """And no directory."""
+    lock = take_lock(tmp_path / "1")
+    lock.lead_to(tmp_path / "own.sock")
+    lock.remove()
+    lock.release()
+
+    assert not (tmp_path / "1").exists()
