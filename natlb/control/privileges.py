@@ -14,7 +14,7 @@ import ctypes
 import os
 from pathlib import Path
 
-from natlb.errors import DeniedError, HostError
+from natlb.errors import DeniedError
 
 NOBODY = 65534
 CAP_NET_ADMIN, CAP_NET_RAW = 12, 13  # Linux: capability.h
@@ -67,22 +67,14 @@ def require_capabilities(command: str, effective: int) -> None:
 
 
 def require_tun(device: Path = TUN_DEVICE) -> None:
-    """Return where TUN devices can be made; else HostError says what was seen, and the cure."""
+    """Return where TUN devices can be made; else raise what was seen, and the cure."""
     try:
         os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
-    except FileNotFoundError:
-        raise HostError(
-            f"no TUN: {device} does not exist",
-            fix="modprobe tun; for a container: --device /dev/net/tun",
-        ) from None
-    except PermissionError:
-        seen = device.stat()
-        raise HostError(
-            f"{device} cannot be opened: mode {seen.st_mode & 0o7777:04o}, owner {seen.st_uid}",
-            fix=f"chmod 0666 {device}",
-        ) from None
     except OSError as error:
-        raise HostError(f"no TUN: {device}: {error.strerror}", fix="modprobe tun") from None
+        # Loads pyroute2, which a start that succeeds has no time for here.
+        from natlb.control.host.tun import explain_device  # noqa: PLC0415
+
+        raise explain_device(error.errno or 0) from None
 
 
 def drop_to_nobody() -> bool:

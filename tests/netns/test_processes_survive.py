@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ import pytest
 
 from natlb.errors import NatlbError
 from natlb.netlink import Netlink
-from tests.netns.process_lab import Call, ProcessLab, eventually, kill, status_field
+from tests.netns.process_lab import Load, ProcessLab, eventually, kill, status_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,45 +32,6 @@ def is_replaced(lab: ProcessLab, control: int) -> bool:
     with contextlib.suppress(NatlbError):
         return lab.pids()[1] != control
     return False
-
-
-class Load:
-    """Connections that talk without a pause, and are counted when one fails."""
-
-    def __init__(self, lab: ProcessLab, count: int) -> None:
-        """Open the connections and begin."""
-        self.calls = [lab.call() for _ in range(count)]
-        self.owners = [call.backend for call in self.calls]
-        self.failures: list[str] = []
-        self.rounds = 0
-        self._stop = False
-        self._threads = [threading.Thread(target=self._talk, args=(c,)) for c in self.calls]
-        for thread in self._threads:
-            thread.start()
-
-    def _talk(self, call: Call) -> None:
-        text = b"x" * 3000
-        while not self._stop:
-            try:
-                answer = call.echo(text)
-            except OSError as error:
-                self.failures.append(repr(error))
-                return
-            if answer != text:
-                self.failures.append("a short answer")
-                return
-            self.rounds += 1
-
-    def go_on(self) -> None:
-        """Wait for some more rounds."""
-        rounds = self.rounds
-        eventually(lambda: self.failures or self.rounds > rounds + 20, 30.0)
-
-    def stop(self) -> None:
-        """End the load, with what it saw."""
-        self._stop = True
-        for thread in self._threads:
-            thread.join(20)
 
 
 def test_a_killed_worker_is_replaced_and_connections_survive(lab: ProcessLab) -> None:
