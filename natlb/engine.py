@@ -94,13 +94,13 @@ class Engine:
 
         `ttl` and `mtu` say how packets will leave: who takes the hops off their TTL (by route the
         kernel, twice; `own`: natlb, once), and the largest packet, or one for each of public and
-        private. Raises ConfigError.
+        private. Raises ConfigError, and UsageError for a `ttl` or `mtu` that is none.
         """
         self._config = _read(config)
         self._seed = seed
         self._retired = Retired()
-        self._hops = HOPS[ttl]
-        public, private = (mtu, mtu) if isinstance(mtu, int) else mtu
+        self._hops = _hops(ttl)
+        public, private = _mtus(mtu)
         self._sides = Sides(public=WayOut(mtu=public), private=WayOut(mtu=private))
         self._now_ms = 0
         self._generation = 0
@@ -311,6 +311,21 @@ STATE_COMMANDS: dict[str, BackendStateName] = {
     "maint": "maint",
     "ready": "ready",
 }
+
+
+def _hops(ttl: str) -> int:
+    if ttl not in HOPS:
+        raise UsageError(f"ttl={ttl!r} is none of {', '.join(HOPS)}", fix="ttl='route'")
+    return HOPS[ttl]
+
+
+def _mtus(mtu: int | tuple[int, int]) -> tuple[int, int]:
+    """Return the MTU of the public and of the private side (RFC 791: 68 at the least)."""
+    both = (mtu, mtu) if isinstance(mtu, int) else tuple(mtu)
+    if len(both) != 2 or not all(isinstance(each, int) and 68 <= each <= 65535 for each in both):
+        message = f"mtu={mtu!r} is not in 68..65535, nor a pair of such"
+        raise UsageError(message, fix="mtu=1500, or mtu=(1500, 1400)")
+    return both[0], both[1]
 
 
 def _read(config: Mapping[str, Any] | str | PathLike[str]) -> Config:

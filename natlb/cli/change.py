@@ -76,7 +76,7 @@ def ready(terms: Terms, backend: BackendName) -> None:
 @click.argument("weight", type=click.IntRange(0, MAX_WEIGHT), metavar="N")
 @click.pass_obj
 def weight(terms: Terms, backend: BackendName, weight: int) -> None:
-    """Set a backend's weight, its share of new flows; 0 is none."""
+    """Set a backend's weight: its share of new flows by policies that weigh; 0 is none."""
     _show_backend(terms.client.set_backend(*backend, weight=weight), terms)
 
 

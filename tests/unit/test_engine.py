@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import natlb
 from natlb.engine import DropReason, Engine, PacketMeta, Verdict
-from natlb.errors import ConfigError
+from natlb.errors import ConfigError, UsageError
 from natlb.testing import packets
 from tests.datapath import (
     CLIENT,
@@ -83,3 +83,12 @@ def test_engines_share_nothing() -> None:
 
     assert not other.flows()
     assert other.stats().packets.received == 0
+
+
+@pytest.mark.parametrize(
+    "options", [{"ttl": "x"}, {"mtu": 0}, {"mtu": -4}, {"mtu": (1500,)}, {"mtu": 70000}]
+)
+def test_an_option_that_is_none_is_a_usage_error(options: dict[str, Any]) -> None:
+    """Said at once and by name, not by the first packet."""
+    with pytest.raises(UsageError, match=next(iter(options))):
+        Engine(config(), **options)

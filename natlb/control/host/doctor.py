@@ -157,8 +157,9 @@ def _leftovers(probe: Probe, *, running: bool) -> Iterator[Check]:
         yield warn("leftovers", error.message, error.fix)
         return
     if left:
-        yield fail(
-            "leftovers", f"of another natlb: {', '.join(left)}", "natlb cleanup", ("gateway",)
+        # No failure: the next `natlb run` takes them away first.
+        yield warn(
+            "leftovers", f"of another natlb: {', '.join(dict.fromkeys(left))}", "natlb cleanup"
         )
     else:
         yield ok("leftovers", "nothing is left of another natlb")
