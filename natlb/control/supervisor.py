@@ -31,7 +31,7 @@ from natlb.control.loop import Loop
 from natlb.control.memory import read_sealed
 from natlb.control.messages import Hold, Reload, Role
 from natlb.control.process import kill_all_with
-from natlb.control.supervisor_control import ControlKeeper
+from natlb.control.supervisor_control import ControlKeeper, open_file
 from natlb.control.supervisor_network import NetworkHost
 from natlb.control.supervisor_workers import WorkerKeeper
 from natlb.errors import NatlbError
@@ -77,6 +77,7 @@ class Supervisor:
         self._ready = False
         self._faults = BackOff(loop.now())
         self._failure: NatlbError | None = None
+        self._told: dict[str, str] = {}
 
     def begin(self) -> None:
         """Adopt the instance that a dead supervisor left, or start a new one."""
@@ -137,11 +138,12 @@ class Supervisor:
         log.say(f"ready {serving.text}, {engine}, generation {serving.generation}, {seconds:.1f} s")
 
     def child_failed(self, name: str, error: NatlbError) -> None:
-        """Stop where a child cannot begin; later on, report what it said and go on."""
-        if self._ready:
-            logger.error("child_failed", child=name, reason=error.message)
-        else:
+        """Stop where a child cannot begin; later on, report what is new and go on."""
+        if not self._ready:
             self._fail(error)
+        elif self._told.get(name) != error.message:
+            self._told[name] = error.message
+            logger.error("child_failed", child=name, reason=error.message)
 
     def _fail(self, error: NatlbError) -> None:
         self._failure = self._failure or error
@@ -220,6 +222,7 @@ def run(config_path: Path) -> int:
     effective = privileges.effective_capabilities()
     privileges.require_capabilities(f"natlb run -c {config_path}", effective)
     privileges.require_tun()
+    os.close(open_file(config_path))  # before anything living is taken over for its sake
     return supervise(take_lock(own_directory()), config_path, NetworkHost, Modules())
 
 
