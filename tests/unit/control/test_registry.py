@@ -7,12 +7,16 @@ import pytest
 from natlb.control.memory import write_all
 from natlb.control.registry import (
     FIRST_COPY,
+    HEADER,
+    LAYOUT,
+    MAGIC,
     SMALLEST,
     BackendPlace,
     Record,
     Registry,
     RegistryError,
     RuntimeChange,
+    _digest,
 )
 
 
@@ -154,3 +158,21 @@ def test_a_record_of_a_later_version_is_read_as_far_as_it_is_known() -> None:
     octets = record(4).to_octets().replace(b'{"generation"', b'{"invented":1,"generation"')
 
     assert Record.from_octets(octets) == record(4)
+
+
+def test_a_registry_of_another_layout_is_refused() -> None:
+    """It may mean something else by the same octets."""
+    registry = Registry.create()
+    head = HEADER.pack(MAGIC, LAYOUT + 1, 0, SMALLEST, bytes(16))[:-16]
+    os.pwrite(registry.fd, head + _digest(head), 0)
+
+    with pytest.raises(RegistryError, match=f"layout {LAYOUT + 1}, not {LAYOUT}"):
+        Registry(registry.fd)
+
+
+def test_there_is_an_end_to_growth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record of gibibytes is nobody's honest wish."""
+    monkeypatch.setattr("natlb.control.registry.LARGEST", SMALLEST)
+
+    with pytest.raises(RegistryError, match="too large"):
+        Registry.create().grown_for(record(1, "x" * SMALLEST))
