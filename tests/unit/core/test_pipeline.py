@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
 
 from natlb import jit
 from natlb.core import arrival, pipeline
-from natlb.core.batch import COUNT_IN, FOUND_SO_FAR, OUTPUT, TRACKED_SO_FAR
+from natlb.core.batch import COUNT_IN, FOUND_SO_FAR, OUTPUT, TRACKED_SO_FAR, start_batch
+from natlb.core.lifetime import sweep_all
+from natlb.core.pipeline import process_batch
+from natlb.core.policy import pick
+from natlb.core.state import TTL_ROUTE
 from natlb.engine import DropReason, PacketMeta, Verdict
 from natlb.testing import packets
 from natlb.testing.packets import Header
@@ -153,3 +158,32 @@ def test_one_packet_in_gives_at_most_one_out() -> None:
 
     assert all(len(result.packets) <= 1 for result in path.process_batch(batch, 0.0))
     assert not broken_laws(path._flows, path._counters)
+
+
+@pytest.mark.skipif(not jit.COMPILED, reason="interpreted, every integer is allocated")
+def test_turning_batches_allocates_nothing() -> None:
+    """Neither in compiled code nor on Python's heap: a worker's memory does not grow (I6)."""
+    from numba.core.runtime import _nrt_python, rtsys
+
+    _nrt_python.memsys_enable_stats()
+    path = engine()
+    batch = [packets.tcp(f"{CLIENT}:{port}", WEB) for port in range(40000, 40060)]
+    batch += [packets.udp(FROM, f"{VIP}:9"), packets.echo_request(CLIENT, VIP), b""]
+    path.process_batch(batch, 0.0)
+    frames = path._batch.frames.copy()
+    nothing = rtsys.get_allocation_stats()
+
+    def turn() -> None:
+        for now in range(200):
+            path._batch.frames[:] = frames
+            start_batch(path._batch, len(batch))
+            process_batch(path._core, now, TTL_ROUTE, pick)
+            sweep_all(path._core, now)
+
+    turn()
+    before = sys.getallocatedblocks()
+    turn()
+
+    assert rtsys.get_allocation_stats() == nothing
+    assert sys.getallocatedblocks() - before < 10
+    assert path.stats().packets.received == len(batch) * 401
