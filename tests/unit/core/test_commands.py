@@ -39,7 +39,13 @@ def opened(path: Any, source: str, vip: str = WEB, *, established: bool = False)
 
 
 @pytest.mark.parametrize(
-    ("source", "vip"), [(f"{CLIENT}:40000", WEB), (f"[{CLIENT6}]:40000", WEB6)]
+    ("source", "vip"),
+    [
+        (f"{CLIENT}:40000", WEB),
+        (f"[{CLIENT6}]:40000", WEB6),
+        ("[2001:db8::ffff:c633:6402]:40000", WEB6),  # its last lanes look like IPv4's
+        ("[::5:0:ffff:c633:6402]:40000", WEB6),
+    ],
 )
 def test_a_flush_with_reset_tells_both_ends_what_they_believe(source: str, vip: str) -> None:
     """Each reset has the very next number of the side it pretends to be (T19, RFC 5961)."""
