@@ -81,7 +81,7 @@ class PaperHost:
 
     @property
     def own(self) -> PaperNamespace:
-        """natlb's own namespace."""
+        """The namespace that natlb runs in."""
         return self.namespaces[""]
 
     def identity(self, netns: str) -> int:
