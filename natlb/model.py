@@ -6,7 +6,7 @@ Nothing here knows where the values come from.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 BackendStateName = Literal["ready", "draining", "maint"]
@@ -14,6 +14,21 @@ HealthName = Literal["up", "down", "unknown"]
 FlowStateName = Literal["opening", "established", "closing", "unreplied", "replied"]
 ProtocolName = Literal["tcp", "udp"]
 EngineName = Literal["compiled", "interpreted"]
+
+
+class Document:
+    """A value that also reads as the document it is: `stats["packets"]["received"]`."""
+
+    __slots__ = ()
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.keys():
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def keys(self) -> list[str]:
+        """Return the names of its fields, in the document's order; so `dict(value)` is made."""
+        return [field.name for field in fields(self)]  # type: ignore[arg-type] # all are dataclasses
 
 
 def to_json(value: Any) -> Any:
@@ -24,7 +39,7 @@ def to_json(value: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PerDirection:
+class PerDirection(Document):
     """A count for each direction: as the first packet of a flow went, and the other way."""
 
     original: int = 0
@@ -32,7 +47,7 @@ class PerDirection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Flow:
+class Flow(Document):
     """One tracked conversation."""
 
     service: str
@@ -52,7 +67,7 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BackendFlows:
+class BackendFlows(Document):
     """How many flows a backend has now, how many of them are opening, how many it ever had."""
 
     current: int
@@ -61,7 +76,7 @@ class BackendFlows:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Backend:
+class Backend(Document):
     """One real server's endpoint in a pool."""
 
     service: str
@@ -79,7 +94,7 @@ class Backend:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolCount:
+class PoolCount(Document):
     """How many backends a service has, and how many of them take new flows."""
 
     total: int
@@ -87,7 +102,7 @@ class PoolCount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceFlows:
+class ServiceFlows(Document):
     """How many flows a service has now and how many it ever had."""
 
     current: int
@@ -95,7 +110,7 @@ class ServiceFlows:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
+class Service(Document):
     """(VIP, port, protocol), a policy and a pool."""
 
     name: str
@@ -108,7 +123,7 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerStatistics:
+class WorkerStatistics(Document):
     """One worker process."""
 
     index: int
@@ -117,7 +132,7 @@ class WorkerStatistics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PacketCounts:
+class PacketCounts(Document):
     """Where packets went; `received` is the sum of the next five at a quiet moment."""
 
     received: int
@@ -130,7 +145,7 @@ class PacketCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ByteCounts:
+class ByteCounts(Document):
     """Octets from the IP header on, as on the wire."""
 
     received: int
@@ -138,7 +153,7 @@ class ByteCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FlowCounts:
+class FlowCounts(Document):
     """The flow table's life in numbers."""
 
     current: int
@@ -150,7 +165,7 @@ class FlowCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Statistics:
+class Statistics(Document):
     """All counters of an instance; only reasons that were seen are listed."""
 
     generation: int
@@ -164,7 +179,7 @@ class Statistics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessIds:
+class ProcessIds(Document):
     """The processes of an instance."""
 
     supervisor: int
@@ -173,7 +188,7 @@ class ProcessIds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceStatus:
+class ServiceStatus(Document):
     """A service in one line."""
 
     name: str
@@ -182,7 +197,7 @@ class ServiceStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(Document):
     """What was changed at run time and so differs from the file."""
 
     backend: str
@@ -192,7 +207,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class Status(Document):
     """Whether natlb forwards, and what it is made of."""
 
     ready: bool
@@ -207,7 +222,7 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reload:
+class Reload(Document):
     """What a reload did: `added`, `removed`, `changed` name services and `service/backend`s."""
 
     generation: int
@@ -218,7 +233,7 @@ class Reload:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Flush:
+class Flush(Document):
     """What a flush did."""
 
     flushed: int
@@ -226,7 +241,7 @@ class Flush:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FlowFilter:
+class FlowFilter(Document):
     """Which flows are meant; None means any. `client` is an address or a prefix."""
 
     service: str | None = None

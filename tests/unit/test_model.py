@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from natlb.model import FlowFilter, Flush, PerDirection, Reload, to_json
+from natlb.model import Flow, FlowFilter, Flush, PerDirection, Reload, to_json
 
 
 def test_a_value_is_the_document_it_names() -> None:
@@ -26,3 +26,31 @@ def test_values_do_not_change() -> None:
 def test_a_filter_of_nothing_means_anything() -> None:
     """None of its fields says so."""
     assert set(to_json(FlowFilter()).values()) == {None}
+
+
+def test_a_value_reads_as_the_document_it_is() -> None:
+    """By name, nested ones too; and no name that a document does not have."""
+    flow = Flow(
+        service="web",
+        backend="b1",
+        protocol="tcp",
+        client="198.51.100.2:40000",
+        vip="203.0.113.10:80",
+        server="10.9.0.11:8080",
+        source=None,
+        state="established",
+        worker=0,
+        age_seconds=1.2,
+        idle_seconds=0.1,
+        expires_seconds=7439.9,
+        packets=PerDirection(original=4, reply=3),
+        bytes=PerDirection(original=412, reply=640),
+    )
+
+    assert flow["state"] == flow.state == "established"
+    assert flow["packets"]["original"] == 4
+    assert dict(flow)["vip"] == "203.0.113.10:80"
+    assert list(flow.keys()) == list(to_json(flow))
+    for name in ("nosuch", "keys", "__class__"):
+        with pytest.raises(KeyError):
+            flow[name]
