@@ -37,6 +37,9 @@ class DropReason(IntEnum):
         """Return the name as counters, JSON and the docs spell it: `no-service`."""
         return self.name.lower().replace("_", "-")
 
+    def __str__(self) -> str:
+        return self.label
+
 
 ACCEPTED = 0
 

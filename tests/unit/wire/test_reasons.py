@@ -17,6 +17,7 @@ CONTRACT = (
 def test_the_list_of_reasons_is_the_contracts() -> None:
     """Closed and in order: counters lie in memory by these numbers."""
     assert [reason.label for reason in DropReason] == CONTRACT.split()
+    assert [f"{reason}" for reason in DropReason] == CONTRACT.split()
     assert [int(reason) for reason in DropReason] == list(range(1, 24))
 
 
