@@ -15,11 +15,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet --qui
 # Branch coverage, in percent, that natlb/wire and natlb/core must reach interpreted.
 COVERAGE_GATE ?= 100
 PURE := natlb/wire natlb/core
-# The tests that need no rights run a second time interpreted, and are measured there.
-UNPRIVILEGED := $(wildcard tests/unit tests/property tests/sim)
+# What calls kernels runs a second time interpreted, and is measured there.
+OF_KERNELS := $(addprefix tests/unit/,wire core io testing control/compile control/policy) \
+  $(wildcard tests/unit/test_engine*.py) tests/unit/test_jit.py tests/property tests/sim
 PYTEST_FLAGS ?=
 BENCH_FLAGS ?=
-INTERPRETED := $(if $(UNPRIVILEGED),interpreted)
 
 .PHONY: help demo test check bench soak conformance fuzz lint format setup lock clean
 .PHONY: packages interpreted compiled types architecture
@@ -70,14 +70,14 @@ packages: # what Debian has to give: installed as root, named otherwise (those t
 # Two runs, both always made: the kernels as plain Python, where coverage sees them, then everything
 # compiled. The compiled run comes last, so the last line is pytest's own.
 test: $(TESTING) packages ## all tests, twice where it matters; under ten minutes
-	@failed=; for run in $(INTERPRETED) compiled; do \
+	@failed=; for run in interpreted compiled; do \
 	  $(MAKE) --no-print-directory $$run || failed="$$failed $$run"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "error: failed:$$failed" >&2; exit 1; fi
 
 interpreted: $(TESTING)
 	@echo "tests with the kernels as plain Python (NATLB_JIT=0), branches of $(PURE) counted" >&2
-	@NATLB_JIT=0 $(BIN)/python -m pytest $(PYTEST_FLAGS) $(UNPRIVILEGED) --no-cov-on-fail \
+	@NATLB_JIT=0 $(BIN)/python -m pytest $(PYTEST_FLAGS) $(OF_KERNELS) --no-cov-on-fail \
 	  $(addprefix --cov=,$(PURE)) --cov-branch --cov-fail-under=$(COVERAGE_GATE)
 
 compiled: $(TESTING)
