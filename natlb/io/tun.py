@@ -33,6 +33,8 @@ POLLERR = 0x008
 POLLHUP = 0x010
 POLLNVAL = 0x020
 
+# Of super-packets a batch holds as many as a core's cache does: each is copied in and out again.
+MOST_OCTETS = 1 << 18
 SHARE = 2  # a batch has room for as many packets of either side
 SMALLEST = VNET_HEADER + 1  # octets that a read must give to hold a packet
 
@@ -65,10 +67,12 @@ def read_batch(queues: Queues, batch: Batch) -> int:
     share = batch.frames.size // SHARE
     count = 0
     for way in range(queues.fds.size):
+        octets = 0
         for _ in range(share):
-            if queues.ready[way] == 0:
+            if queues.ready[way] == 0 or octets >= MOST_OCTETS:
                 break
             queues.ready[way] = _read_packet(queues, batch, count, way)
+            octets += batch.frames[count]["length"] * queues.ready[way]
             count += queues.ready[way]
     start_batch(batch, count)
     return count

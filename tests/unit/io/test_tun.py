@@ -10,6 +10,7 @@ from natlb.core.batch import COUNT_IN, OUTPUT, make_batch, start_batch
 from natlb.core.layout import DROPPED, FORWARDED, HEADROOM, PRIVATE, PUBLIC, SENT
 from natlb.core.memory import Kind, make
 from natlb.core.verdict import FORWARD
+from natlb.io import tun
 from natlb.io.tun import (
     IDLE,
     LOST,
@@ -64,6 +65,17 @@ def test_neither_side_can_fill_a_batch_alone(queues: Queues, public: FakeQueue) 
         public.arrive(bytes([number]) * 40)
 
     assert [read_batch(queues, make_batch(8)) for _ in range(3)] == [4, 2, 0]
+
+
+def test_a_batch_holds_no_more_super_packets_than_a_cache_does(
+    queues: Queues, public: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five of 600 octets pass a bound of 2,500, so the sixth waits for the next batch."""
+    monkeypatch.setattr(tun, "MOST_OCTETS", 2500)
+    for _ in range(6):
+        public.arrive(bytes(600))
+
+    assert [read_batch(queues, make_batch(64)) for _ in range(2)] == [5, 1]
 
 
 def test_an_empty_queue_is_not_read_again_before_poll_says_so(
