@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from natlb.core.flow_recovery import recover
-from natlb.core.layout import CURRENT, FREE_HEAD, FRESH, MOST_BACKENDS, SWEEP
+from natlb.core.layout import (
+    CLOSED,
+    CURRENT,
+    EVICTED,
+    EXPIRED,
+    FREE_HEAD,
+    FRESH,
+    MOST_BACKENDS,
+    OPENED,
+    SWEEP,
+)
 from natlb.core.lifetime import sweep_piece
 from natlb.testing import packets
 from tests.datapath import B1, B2, CLIENT, VIP, VIP6, broken_laws, engine, live_rows
@@ -263,3 +273,21 @@ def test_counts_left_by_the_dead_are_counted_anew() -> None:
     assert counters.services["current"].sum() == counters.services["opening"].sum() == 1
     assert (counters.backends["total"] == 9).all()
     assert client_key(1)["source_port"] == flows.rows[number]["original"]["source_port"]
+
+
+@pytest.mark.parametrize("ended", [CLOSED, EXPIRED, EVICTED])
+def test_every_kind_of_ending_is_balanced(ended: int) -> None:
+    """What was opened is what ended, of whatever cause, and what lives."""
+    flows = table_of(8)
+    add_flow(flows, 1)
+    flows.meta[OPENED], flows.meta[ended] = 5, 4
+    before = flows.meta.copy()
+    recover(flows, engine()._counters)
+    assert (flows.meta == before).all()
+    flows.meta[ended] -= 1  # killed before it was counted
+    recover(flows, engine()._counters)
+
+    assert int(flows.meta[CLOSED] + flows.meta[EXPIRED] + flows.meta[EVICTED]) == 4
+    flows.meta[OPENED] -= 1
+    recover(flows, engine()._counters)
+    assert int(flows.meta[OPENED]) == 5
