@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from natlb.core.flow_recovery import recover
 from natlb.core.layout import (
     CLOSED,
