@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
 from natlb.control.compile import Indices, Retired, RunTime
+from natlb.control.compile.tables import AS_CONFIGURED
 from natlb.control.config import parse_config, syntax_of
 from natlb.control.config.load import file_name
 from natlb.control.registry import BackendPlace, Record, RuntimeChange
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from natlb.control.config.values import BackendConfig, Config
 
 BackendKey = tuple[str, str]
-AS_CONFIGURED = RunTime()
 MOST_WEIGHT = 65535
 
 

@@ -21,7 +21,7 @@ HALF_RANGE = 1 << 31
 CREATED_SHIFT = 5  # `created` counts 32 ms
 
 # The sweep's pace: a piece is a 1024th of the rows in use and 16 rows more, and one is due every
-# 1.5 ms, so the whole table is looked at within two seconds (nat-behaviour: gone in T to T + 2 s).
+# 2 ms, so the whole table is looked at in about two seconds (nat-behaviour: gone in T to T + 2 s).
 PIECES = 1024
 PIECE_EXTRA = 16
 MOST_ENDED = 512  # flows a piece ends at the most: about 0.3 ms, however many run out together

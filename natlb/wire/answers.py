@@ -78,7 +78,6 @@ from natlb.wire.octets import Octets, get_u8, get_u16, get_u32, set_u8, set_u16,
 from natlb.wire.parsed import LATER_FRAGMENT, Parsed
 from natlb.wire.rewrite import Lanes, destination_lanes, set_address6, source_lanes
 
-ERROR_HEADROOM = IP6_HEADER + ICMP_HEADER  # octets that an error needs before its packet
 WORD = 0xFFFFFFFF
 
 
