@@ -14,12 +14,12 @@ from bench.forge import TCP, UDP
 from bench.results import MeasureError
 from natlb.control.compile import Indices, Sides, compile_tables
 from natlb.control.config import config_from_mapping
+from natlb.core.assembly import assemble
 from natlb.core.batch import make_batch
 from natlb.core.entry import pick_type
 from natlb.core.layout import FORWARDED
 from natlb.core.memory import SECRET_BYTES, Kind, flow_items, make, start_flows
 from natlb.core.policy import pick
-from natlb.core.state import Core
 from natlb.io.shared import attach, create, create_flows, create_tables, touch
 from natlb.jit import compile_for
 
@@ -67,7 +67,7 @@ class Bed:
         if touched:
             touch(flows)
         self.services = indices.services
-        self.core = Core(
+        self.core = assemble(
             mapped(Kind.TABLES, create_tables(tables), writable=False),
             flows,
             mapped(Kind.COUNTERS, create(Kind.COUNTERS)),

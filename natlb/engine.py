@@ -28,16 +28,17 @@ from natlb.control.compile import (
 )
 from natlb.control.compile.requests import flush_commands
 from natlb.control.config import Config, config_from_mapping, difference, load_config
+from natlb.core.assembly import assemble
 from natlb.core.batch import COUNT_IN, OUTPUT, Batch, make_batch, start_batch
 from natlb.core.commands import GIVEN, Commands, is_command_waiting, step_command
 from natlb.core.entry import prepare_engine
+from natlb.core.housekeeping import keep_house
 from natlb.core.intake import BY_ADDRESS, take_in
 from natlb.core.layout import CURRENT, HEADROOM, RING, SLOT_BYTES
-from natlb.core.lifetime import sweep_all
 from natlb.core.memory import SECRET_BYTES, Kind, flow_items, make, start_flows
 from natlb.core.pipeline import give_up_packet, process_batch
 from natlb.core.policy import pick
-from natlb.core.state import TTL_DIRECT, TTL_OWN, TTL_ROUTE, Core
+from natlb.core.state import TTL_DIRECT, TTL_OWN, TTL_ROUTE
 from natlb.core.verdict import DropReason, Verdict
 from natlb.errors import ConfigError, UnknownNameError, UsageError
 from natlb.model import Backend, Flow, FlowFilter, Service, Statistics
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from os import PathLike
 
+    from natlb.core.tables import Tables
     from natlb.model import BackendStateName, HealthName
 
 SideName = Literal["public", "private"]
@@ -113,7 +115,8 @@ class Engine:
         self._flows, self._counters = flows, make(Kind.COUNTERS)
         self._commands: Commands = make(Kind.COMMANDS)
         self._batch: Batch = make_batch(BATCH)
-        self._compile(self._config, {})
+        tables = self._next_tables(self._config, {})
+        self._core = assemble(tables, flows, self._counters, self._batch)
         prepare_engine(self._core, self._commands)
 
     def process(self, packet: bytes, now: float, meta: PacketMeta | None = None) -> Result:
@@ -138,8 +141,9 @@ class Engine:
     def tick(self, now: float) -> list[bytes]:
         """Let the timers run, and return the packets that this sends."""
         self._advance(now)
-        sweep_all(self._core, self._now_ms)
-        return []
+        start_batch(self._batch, 0)
+        keep_house(self._core, self._now_ms, self._hops)
+        return self._put_out()
 
     def command(self, command: str, now: float) -> list[bytes]:
         """Do a command as the command line has it, and return the packets that this sends.
@@ -231,6 +235,10 @@ class Engine:
 
     def _compile(self, config: Config, run_time: dict[tuple[str, str], RunTime]) -> None:
         """Compile the next generation of tables and use it from now on."""
+        self._core = self._core._replace(tables=self._next_tables(config, run_time))
+
+    def _next_tables(self, config: Config, run_time: dict[tuple[str, str], RunTime]) -> Tables:
+        """Return the next generation of tables, and keep what it was made of."""
         held_services = {int(at) for at in np.flatnonzero(self._counters.services["current"])}
         held_backends = {int(at) for at in np.flatnonzero(self._counters.backends["current"])}
         indices = self._indices.assign(config, held_services, held_backends)
@@ -248,7 +256,7 @@ class Engine:
         start_counts(self._counters, self._indices, indices)
         self._config, self._run_time, self._retired = config, run_time, retired
         self._indices, self._generation = indices, self._generation + 1
-        self._core = Core(tables, self._flows, self._counters, self._batch)
+        return tables
 
     def _advance(self, now: float) -> None:
         milliseconds = int(now * 1000)
@@ -279,11 +287,12 @@ class Engine:
         take_in(self._core, at, octets.size, side, unfinished, meta.segment_size)
 
     def _results(self) -> list[Result]:
-        """Return the batch's outcomes, each with the output frames that lie in its slot."""
+        """Return the batch's outcomes, each with the frames that were put out for it."""
         batch = self._batch
         sent: dict[int, list[Any]] = {}
-        for frame in batch.output[: batch.numbers[OUTPUT]]:
-            sent.setdefault(int(frame["slot"]), []).append(frame)
+        count = batch.numbers[OUTPUT]
+        for frame, origin in zip(batch.output[:count], batch.origins[:count], strict=True):
+            sent.setdefault(int(origin), []).append(frame)
         return [
             _result(int(batch.outcomes[at]), [self._packet(frame) for frame in sent.get(at, [])])
             for at in range(batch.numbers[COUNT_IN])
@@ -301,9 +310,13 @@ class Engine:
             while is_command_waiting(self._commands):
                 start_batch(self._batch, 0)
                 step_command(self._core, self._commands)
-                output = self._batch.output[: self._batch.numbers[OUTPUT]]
-                packets += [self._packet(frame)[0] for frame in output]
+                packets += self._put_out()
         return packets
+
+    def _put_out(self) -> list[bytes]:
+        """Return all that the batch's output holds."""
+        output = self._batch.output[: self._batch.numbers[OUTPUT]]
+        return [self._packet(frame)[0] for frame in output]
 
 
 STATE_COMMANDS: dict[str, BackendStateName] = {

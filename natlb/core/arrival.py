@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from natlb.core.batch import emit
-from natlb.core.layout import BACKEND_ADDRESS, PRIVATE, PUBLIC, REJECT, VIP
+from natlb.core.direct import pass_on
+from natlb.core.icmp_errors import translate_error
+from natlb.core.layout import BACKEND_ADDRESS, PUBLIC, REJECT, SOURCE, VIP
 from natlb.core.opening import Pick, open_flow
 from natlb.core.refusal import answer_ttl_expired, refuse
-from natlb.core.tables import NO_SERVICE_INDEX, find_service, kind_of_address
+from natlb.core.tables import NO_SERVICE_INDEX, find_service, has_sources, kind_of_address
 from natlb.core.tracking import is_opener
 from natlb.core.translate import is_ttl_spent, translate
-from natlb.core.verdict import ECHO, PASS, answered, drop
+from natlb.core.verdict import ECHO, answered, drop
 from natlb.jit import i64, kernel
 from natlb.wire.answers import (
     is_echo_request,
@@ -21,11 +23,9 @@ from natlb.wire.answers import (
     write_echo_reply,
 )
 from natlb.wire.fields import TCP, UDP
-from natlb.wire.network import is_extension_header
-from natlb.wire.parsed import FRAGMENTED, PLAIN
+from natlb.wire.parsed import UNTRANSLATABLE
 from natlb.wire.reasons import (
     BAD_CHECKSUM,
-    ICMP_UNMATCHED,
     MARTIAN,
     NO_BACKEND,
     NO_SERVICE,
@@ -37,7 +37,6 @@ from natlb.wire.rewrite import destination_lanes, source_lanes
 if TYPE_CHECKING:
     from natlb.core.state import Core
     from natlb.wire.octets import Octets
-    from natlb.wire.parsed import Parsed
 
 
 @kernel
@@ -45,52 +44,40 @@ def arrive(core: Core, i: int, packet: Octets, now: int, hops: int, pick: Pick) 
     """Return the outcome of a packet that belongs to no flow.
 
     A source that only the private side may have is a forgery on the public one (RFC 2827), and
-    one that is a VIP is a forgery on both.
+    one that is a VIP or an address of full NAT is a forgery on both.
     """
     batch = core.batch
     parsed = batch.parsed[i]
+    if is_icmp_error(packet, parsed):
+        return translate_error(core, i, packet, hops)
     source = kind_of_address(core.tables, source_lanes(parsed))
     is_public = batch.frames[i]["way"] == PUBLIC
-    if source & VIP or (is_public and source & BACKEND_ADDRESS):
+    if source & (VIP | SOURCE) or (is_public and source & BACKEND_ADDRESS):
         return drop(MARTIAN)
-    if kind_of_address(core.tables, destination_lanes(parsed)) & VIP:
+    destination = kind_of_address(core.tables, destination_lanes(parsed))
+    if destination & VIP:
         return _call_vip(core, i, packet, now, hops, pick)
-    return _pass_on(core, i, packet)
+    if destination & SOURCE:
+        return _call_source(core, i, packet)
+    return pass_on(core, i, packet, now)
 
 
 @kernel
-def _pass_on(core: Core, i: int, packet: Octets) -> int:
-    """Send a packet of no service on by the other side, untouched.
+def _call_source(core: Core, i: int, packet: Octets) -> int:
+    """Return the outcome of a packet to an address of full NAT that is of no flow.
 
-    Not what may belong to a flow and cannot be told to: fragments, and ICMP errors, whose quote
-    would show a private address.
+    Silence, as a NAT keeps to unsolicited segments (RFC 5382 REQ-4), but for an echo.
     """
-    batch = core.batch
-    frame, parsed = batch.frames[i], batch.parsed[i]
-    if _is_piece_of_transport(parsed) or is_icmp_error(packet, parsed):
-        return drop(UNSUPPORTED)
-    emit(batch, frame, PRIVATE if frame["way"] == PUBLIC else PUBLIC)
-    return PASS
-
-
-@kernel
-def _is_piece_of_transport(parsed: Parsed) -> bool:
-    """Return whether a packet is a fragment of TCP or UDP, or may be.
-
-    A later fragment of IPv6 names the header that follows in the first one: behind an extension
-    header that may be anything.
-    """
-    protocol = i64(parsed["protocol"])
-    if parsed["kind"] & FRAGMENTED == 0:
-        return False
-    return protocol == TCP or protocol == UDP or is_extension_header(protocol)
+    if is_icmp(core.batch.parsed[i]):
+        return _answer_icmp(core, i, packet)
+    return drop(OUT_OF_STATE)
 
 
 @kernel
 def _call_vip(core: Core, i: int, packet: Octets, now: int, hops: int, pick: Pick) -> int:
     """Return the outcome of a packet to a VIP: all of these are natlb's."""
     parsed = core.batch.parsed[i]
-    if parsed["kind"] != PLAIN:
+    if parsed["kind"] & UNTRANSLATABLE:
         return drop(UNSUPPORTED)
     if is_icmp(parsed):
         return _answer_icmp(core, i, packet)
@@ -109,8 +96,10 @@ def _call_port(core: Core, i: int, packet: Octets, now: int, hops: int, pick: Pi
     if service == NO_SERVICE_INDEX:
         return refuse(core, i, packet, NO_SERVICE)
     if protocol == TCP and not is_opener(parsed["tcp_flags"]):
-        return refuse(core, i, packet, OUT_OF_STATE)
-    if core.batch.frames[i]["way"] != PUBLIC:
+        if i64(core.tables.services[service]["unknown"]) == REJECT:
+            return refuse(core, i, packet, OUT_OF_STATE)
+        return drop(OUT_OF_STATE)
+    if core.batch.frames[i]["way"] != PUBLIC and not has_sources(core.tables):
         return drop(UNSUPPORTED)  # hairpin: without full NAT the answer would not come back here
     if is_ttl_spent(parsed["ttl"], hops):
         return answer_ttl_expired(core, i, packet)
@@ -136,8 +125,6 @@ def _answer_icmp(core: Core, i: int, packet: Octets) -> int:
     """Answer an echo request to a VIP; other ICMP to it has no flow to belong to."""
     batch = core.batch
     frame, parsed = batch.frames[i], batch.parsed[i]
-    if is_icmp_error(packet, parsed):
-        return drop(ICMP_UNMATCHED)
     if not is_echo_request(packet, parsed):
         return drop(UNSUPPORTED)
     if frame["needs_checksum"] or not is_transport_sum_right(packet, frame, parsed):

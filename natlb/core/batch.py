@@ -19,10 +19,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # The batch's own numbers: kept in memory, so that a batch can go on behind a packet that raised
-NUMBERS = ("count", "parsed", "found", "tracked", "output", "settled", "spare", "touched")
+NUMBERS = (
+    "count",
+    "parsed",
+    "found",
+    "tracked",
+    "output",
+    "settled",
+    "spare",
+    "touched",
+    "now",  # of the batch, in milliseconds since the table's epoch
+)
 COUNT_IN, PARSED_SO_FAR, FOUND_SO_FAR, TRACKED_SO_FAR, OUTPUT, SETTLED, SPARE, TOUCHED = range(8)
+NOW = 8
 
-SPARE_SLOTS = 64  # for packets that answer no packet: resets told by a command
+SPARE_SLOTS = 64  # for packets that are not an input packet changed in place
+MOST_EXTRA = 1024  # output frames beyond one for each slot: the pieces of packets that were cut
+OF_NO_PACKET = -1
 
 
 class Batch(NamedTuple):
@@ -33,6 +46,7 @@ class Batch(NamedTuple):
     parsed: NDArray[np.void]  # PARSED
     outcomes: NDArray[np.int64]  # verdict | reason << 8
     output: NDArray[np.void]  # FRAME
+    origins: NDArray[np.int64]  # [output] the input packet it was put out for, or OF_NO_PACKET
     numbers: NDArray[np.int64]
 
 
@@ -43,7 +57,8 @@ def make_batch(size: int, slot_bytes: int = SLOT_BYTES) -> Batch:
         frames=np.zeros(size, FRAME),
         parsed=np.zeros(size, PARSED),
         outcomes=np.zeros(size, np.int64),
-        output=np.zeros(size + SPARE_SLOTS, FRAME),
+        output=np.zeros(size + SPARE_SLOTS + MOST_EXTRA, FRAME),
+        origins=np.zeros(size + SPARE_SLOTS + MOST_EXTRA, np.int64),
         numbers=np.zeros(len(NUMBERS), np.int64),
     )
 
@@ -75,6 +90,7 @@ def emit(batch: Batch, frame: Frame, way: int) -> None:
     output["checksum_offset"] = frame["checksum_offset"]
     output["gso_type"] = frame["gso_type"]
     output["gso_size"] = frame["gso_size"]
+    batch.origins[at] = batch.numbers[TRACKED_SO_FAR]
 
 
 @kernel
@@ -106,3 +122,4 @@ def emit_spare(batch: Batch, slot: int, length: int, way: int) -> None:
     output["checksum_offset"] = 0
     output["gso_type"] = 0
     output["gso_size"] = 0
+    batch.origins[at] = OF_NO_PACKET

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from natlb.core.batch import emit_spare, spare_slots_left, take_spare_slot
 from natlb.core.flow_table import ORIGINAL, half
 from natlb.core.layout import (
+    ANSWERED,
     ANY,
     CLOSED,
     COMMANDS_DONE,
     FIRST_LIVE,
     FRESH,
     HEADROOM,
-    OPENING,
     RING,
     SENT,
 )
@@ -100,7 +100,7 @@ def _is_meant(command: Any, row: Any) -> bool:
     return (
         (command["service"] == ANY or command["service"] == i64(row["service"]))
         and (command["backend"] == ANY or command["backend"] == i64(row["backend"]))
-        and (command["state"] == ANY or command["state"] == i64(row["state"]))
+        and command["state"] >> i64(row["state"]) & 1
         and (command["protocol"] == ANY or command["protocol"] == i64(row["protocol"]))
         and _is_client_in(command, row["original"])
     )
@@ -135,7 +135,7 @@ def _reset_both_ends(core: Core, row: Any) -> int:
     has no number that a reset could carry and be believed: only the client hears of it.
     """
     count = _reset_one_end(core, row, 1 - ORIGINAL)
-    if i64(row["state"]) != OPENING or i64(row["reply"]["packets"]) > 0:
+    if i64(row["state"]) > ANSWERED or i64(row["reply"]["packets"]) > 0:
         count += _reset_one_end(core, row, ORIGINAL)
     core.counters.totals[SENT] += count
     return count

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from natlb.core.layout import (
+    ANSWERED,
     BYTES_FORWARDED,
     BYTES_RECEIVED,
     DROPPED,
@@ -79,7 +80,7 @@ def account_opened(counters: Counters, row: Any) -> None:
 @kernel
 def account_ended(counters: Counters, row: Any, state: int) -> None:
     """Count a flow that was in `state` and is no more."""
-    opening = 1 if state == OPENING else 0
+    opening = 1 if OPENING <= state <= ANSWERED else 0
     for count in _counts_of(counters, row):
         count["current"] -= 1
         count["opening"] -= opening

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from natlb.core.commands import step_command
 from natlb.core.flow_recovery import recover
+from natlb.core.housekeeping import keep_house
 from natlb.core.intake import take_in
-from natlb.core.lifetime import sweep_all
 from natlb.core.pipeline import give_up_packet, process_batch
 from natlb.core.policy import Pool, pick
 from natlb.core.state import TTL_ROUTE, Core
@@ -35,7 +35,7 @@ def prepare_engine(core: Core, commands: Commands) -> None:
     compile_for(process_batch, core, 0, TTL_ROUTE, pick_type(core))
     compile_for(give_up_packet, core)
     compile_for(take_in, core, 0, 0, 0, 0, 0)
-    compile_for(sweep_all, core, 0)
+    compile_for(keep_house, core, 0, TTL_ROUTE)
     compile_for(step_command, core, commands)
 
 

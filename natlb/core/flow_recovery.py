@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from natlb.core.flow_table import FlowTable, finish_removal
 from natlb.core.layout import (
+    ANSWERED,
     CLOSED,
     CURRENT,
     ENDING,
@@ -84,7 +85,7 @@ def _recount(flows: FlowTable, counters: Counters) -> None:
         state = i64(row["state"])
         if state >= FIRST_LIVE:
             current += 1
-            opening = 1 if state == OPENING else 0
+            opening = 1 if OPENING <= state <= ANSWERED else 0
             for count in (
                 counters.backends[i64(row["backend"])],
                 counters.services[i64(row["service"])],

@@ -41,7 +41,7 @@ from natlb.core.layout import (
     BUCKETS,
     CURRENT,
     ENDING,
-    FIRST_LIVE,
+    FIRST_FOUND,
     FLAG_BOUND,
     FREE,
     FREE_HEAD,
@@ -146,10 +146,10 @@ def is_key(half_row: Half, key: Key) -> bool:
 
 @kernel
 def holds(flows: FlowTable, found: int, key: Key, protocol: int) -> bool:
-    """Return whether what was found leads to a live row with this very key, now."""
+    """Return whether what was found leads to a row in use with this very key, now."""
     row = flows.rows[row_of(found)]
     return (
-        i64(row["state"]) >= FIRST_LIVE
+        i64(row["state"]) >= FIRST_FOUND
         and i64(row["protocol"]) == protocol
         and is_key(half(row, direction_of(found)), key)
     )

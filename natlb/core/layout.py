@@ -11,7 +11,7 @@ import numpy as np
 
 from natlb.wire.fields import TCP, UDP
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 
 KEY_FIELDS = [
     *((f"source{lane}", np.uint32) for lane in range(4)),
@@ -28,12 +28,12 @@ HALF = np.dtype(
         ("transport_delta", np.uint16),  # and in one over addresses and ports
         ("bytes", np.int64),  # on the wire, from the IP header on
         ("packets", np.int64),  # on the wire: a super-packet counts as its segments
-        ("sequence_end", np.uint32),  # TCP: the highest sequence number seen, plus one
-        ("window_end", np.uint32),  # reserved: the highest the other side allowed
-        ("window_most", np.uint32),  # reserved: the largest window seen
+        ("sequence_end", np.uint32),  # TCP: the highest sequence number sent, plus one
+        ("window_end", np.uint32),  # TCP: the highest the other side allowed, plus one
+        ("window_most", np.uint32),  # TCP: the largest window offered, scaled
         ("sequence_delta", np.uint32),  # reserved: added to sequence numbers
         ("timestamp_delta", np.uint32),  # reserved: added to timestamps
-        ("window_scale", np.uint8),  # reserved
+        ("window_scale", np.uint8),  # TCP: what its windows are shifted by
         ("way", np.uint8),  # where packets of this direction leave
     ],
     align=True,
@@ -52,8 +52,8 @@ ROW = np.dtype(
         ("generation", np.uint32),  # of this row: how often it was given out
         ("created", np.uint32),  # in 32 ms since the table's epoch: wraps after four years
         ("seen", np.uint32),  # in ms since the epoch, modulo 2^32: differences only
-        ("link", np.uint32),  # next free row
-        ("reserved", np.uint32),
+        ("link", np.uint32),  # next free row; of an unconfirmed flow: the next younger one
+        ("back", np.uint32),  # of an unconfirmed flow: the next older one
         ("original", HALF),
         ("reply", HALF),
     ],
@@ -75,24 +75,35 @@ FLAG_BOUND = 1
 FLAG_OFFLOADED = 2
 FLAG_SYNCED = 4
 
-MARK_REPLIED = 1  # a packet in reply direction was seen (TCP: a SYN-ACK)
-MARK_FIN_ORIGINAL = 2
-MARK_FIN_REPLY = 4
+MARK_DOUBTED = 1  # a reset in the window but not exact was seen: the short timer runs
+MARK_DATAGRAMS = 2  # UDP: the backend is chosen anew after some answers
+MARK_UNCONFIRMED = 4  # in the list of flows that may be evicted
 
 # States of a row. MAKING and ENDING exist only between two stores: recovery ends such rows.
+# DIRECT and DETACHED have one key in the index: no flow's, and the reply key alone.
 FREE = 0
 MAKING = 1
 ENDING = 2
-OPENING = 3
-ESTABLISHED = 4
-CLOSING = 5
-UNREPLIED = 6
-REPLIED = 7
-STATES = 8
-FIRST_LIVE = OPENING
+DIRECT = 3  # a conversation with a backend that natlb does not translate: original key only
+DETACHED = 4  # UDP whose client was given another backend: late answers still pass
+OPENING = 5
+ANSWERED = 6
+ESTABLISHED = 7
+HALF_ORIGINAL = 8  # the original direction has sent its FIN
+HALF_REPLY = 9
+CLOSING = 10
+UNREPLIED = 11
+REPLIED = 12
+STATES = 16
+FIRST_FOUND = DIRECT  # what a look-up may find
+FIRST_LIVE = DETACHED  # what is a flow
 STATE_LABELS = {
+    DETACHED: "replied",
     OPENING: "opening",
+    ANSWERED: "opening",
     ESTABLISHED: "established",
+    HALF_ORIGINAL: "established",
+    HALF_REPLY: "established",
     CLOSING: "closing",
     UNREPLIED: "unreplied",
     REPLIED: "replied",
@@ -118,9 +129,17 @@ META = (
     "epoch_ns",  # CLOCK_BOOTTIME at the table's making
     "tick_ms",  # when expiry last ran
     "draws",  # state of the random sequence
+    "oldest",  # of the unconfirmed flows; 0: none
+    "youngest",
+    "unconfirmed",  # how many there are
+    "error_tokens",  # errors and resets that may be sent now, in thousandths
+    "error_ms",  # when that was worked out
+    "identification",  # the last IPv4 identification that natlb gave
+    *(f"reserved{number}" for number in range(10)),
 )
 ROWS, BUCKETS, FREE_HEAD, FRESH, CURRENT, PEAK, OPENED, CLOSED = range(8)
 EXPIRED, EVICTED, SWEEP, KEY0, KEY1, EPOCH, TICK, DRAWS = range(8, 16)
+OLDEST, YOUNGEST, UNCONFIRMED, ERROR_TOKENS, ERROR_MS, IDENTIFICATION = range(16, 22)
 
 MOST_SERVICES = 4096
 MOST_BACKENDS = 65536
@@ -136,7 +155,7 @@ COUNT = np.dtype(
         ("packets_reply", np.int64),
         ("bytes_original", np.int64),
         ("bytes_reply", np.int64),
-        ("reserved", np.int64),
+        ("exhausted_ms", np.int64),  # backends: until when no port is searched for full NAT
     ],
     align=True,
 )
@@ -175,6 +194,10 @@ UNUSED = 0
 VIP = 1  # an address clients call; port and protocol are 0
 BACKEND_ADDRESS = 2  # an address backends answer from; port and protocol are 0
 SERVICE_ENDPOINT = 4
+BACKEND_ENDPOINT = 8  # what a backend listens on
+SOURCE = 16  # an address of full NAT; port and protocol are 0
+HOST = 32  # an address of the host itself; port and protocol are 0
+SHARED = 64  # with VIP: the host keeps what no service listens on
 
 SERVICE = np.dtype(
     [
@@ -182,11 +205,20 @@ SERVICE = np.dtype(
         ("no_backend", np.int32),  # REJECT or SILENCE
         ("ring_start", np.int64),
         ("ring_size", np.int64),
+        ("unknown", np.int32),  # REJECT or SILENCE: TCP without a flow
+        ("nat", np.int32),  # DNAT or FULL
+        ("max_flows", np.int64),  # 0: no limit
+        ("mss", np.int64),  # largest MSS let through; 0: any
+        ("datagrams", np.int64),  # answers after which UDP gets a new choice; 0: never
+        ("access_start", np.int64),  # in `Tables.access`
+        ("access_size", np.int64),  # 0: everybody
     ],
     align=True,
 )
 REJECT = 0
 SILENCE = 1
+DNAT = 0
+FULL = 1
 
 BACKEND = np.dtype(
     [
@@ -195,9 +227,18 @@ BACKEND = np.dtype(
         ("way", np.uint8),
         ("takes", np.uint8),  # 1 iff new flows may be given to it
         ("weight", np.uint32),
+        ("lives", np.uint32),  # 1 iff it is configured and not known to be down
     ],
     align=True,
 )
+
+# A step of an access list: its verdict holds from this address to the next step's
+ACCESS_STEP = np.dtype(
+    [*((f"address{lane}", np.uint32) for lane in range(4)), ("verdict", np.int64)], align=True
+)
+
+# An address that natlb takes for full NAT; those of IPv4 come first
+SOURCE_ADDRESS = np.dtype([(f"address{lane}", np.uint32) for lane in range(4)])
 
 # Where packets leave, and who natlb is there
 WAY = np.dtype(
@@ -220,7 +261,7 @@ COMMAND = np.dtype(
         ("reset", np.int64),  # 1: tell both ends of TCP
         ("service", np.int64),  # ANY or an index
         ("backend", np.int64),
-        ("state", np.int64),
+        ("state", np.int64),  # ANY, or a set of 1 << state
         ("protocol", np.int64),
         *((f"client{lane}", np.uint32) for lane in range(4)),
         ("prefix", np.int64),  # of the client's address: 0 to 128

@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from natlb.core.counters import account_ended
-from natlb.core.flow_table import remove
-from natlb.core.layout import EXPIRED, FIRST_LIVE, FRESH, SWEEP
-from natlb.jit import entry, i64, kernel, rare_kernel
+from natlb.core.flow_table import abandon, remove
+from natlb.core.layout import DIRECT, EXPIRED, FIRST_FOUND, FRESH, MARK_UNCONFIRMED, SWEEP
+from natlb.core.limits import note_flow_ended
+from natlb.core.pressure import leave_unconfirmed
+from natlb.jit import i64, kernel, rare_kernel
 
 if TYPE_CHECKING:
     from natlb.core.state import Core
@@ -50,8 +52,17 @@ def has_expired(core: Core, row: Any, now: int) -> bool:
 
 @kernel
 def end_flow(core: Core, number: int, ending: int) -> None:
-    """End a live flow, counted under `ending` (CLOSED, EXPIRED or EVICTED)."""
+    """End a live flow, counted under `ending` (CLOSED, EXPIRED or EVICTED).
+
+    A direct conversation is forgotten, and was never counted.
+    """
     row = core.flows.rows[number]
+    if i64(row["state"]) == DIRECT:
+        abandon(core.flows, number)
+        return
+    if i64(row["marks"]) & MARK_UNCONFIRMED:
+        leave_unconfirmed(core.flows, row)
+    note_flow_ended(core, row)
     account_ended(core.counters, row, i64(row["state"]))
     remove(core.flows, number, ending)
 
@@ -67,7 +78,7 @@ def sweep_piece(core: Core, now: int) -> None:
         if number < 1 or number > rows_in_use:
             number = 1
         row = core.flows.rows[number]
-        if i64(row["state"]) >= FIRST_LIVE and has_expired(core, row, now):
+        if i64(row["state"]) >= FIRST_FOUND and has_expired(core, row, now):
             if ended == MOST_ENDED:
                 break
             end_flow(core, number, EXPIRED)
@@ -76,10 +87,10 @@ def sweep_piece(core: Core, now: int) -> None:
     meta[SWEEP] = number
 
 
-@entry
+@rare_kernel
 def sweep_all(core: Core, now: int) -> None:
     """End all that has run out, however long it takes: for the engine, not for the loop."""
     for number in range(1, core.flows.meta[FRESH]):
         row = core.flows.rows[number]
-        if i64(row["state"]) >= FIRST_LIVE and has_expired(core, row, now):
+        if i64(row["state"]) >= FIRST_FOUND and has_expired(core, row, now):
             end_flow(core, number, EXPIRED)

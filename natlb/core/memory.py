@@ -14,6 +14,7 @@ from natlb.core.commands import Commands
 from natlb.core.counters import Counters
 from natlb.core.flow_table import FlowTable
 from natlb.core.layout import (
+    ACCESS_STEP,
     BACKEND,
     BUCKET,
     BUCKETS,
@@ -35,6 +36,7 @@ from natlb.core.layout import (
     ROW,
     ROWS,
     SERVICE,
+    SOURCE_ADDRESS,
     STATES,
     SWEEP,
     TOTALS,
@@ -85,6 +87,8 @@ SHAPES: dict[Kind, tuple[Shape, ...]] = {
         Shape("rings", np.dtype(np.int32), (-1,)),
         Shape("timeouts", INT64, (-1, STATES)),
         Shape("ways", WAY, (-1,)),
+        Shape("access", ACCESS_STEP, (-1,)),
+        Shape("sources", SOURCE_ADDRESS, (-1,)),
         Shape("numbers", INT64, (len(TABLE_NUMBERS),)),
     ),
     Kind.COMMANDS: (

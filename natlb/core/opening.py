@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from natlb.core.counters import account_opened
 from natlb.core.flow_table import CONFLICT, NOTHING, abandon, bind, insert
 from natlb.core.hashing import WORD, spread_hash
-from natlb.core.layout import DRAWS
+from natlb.core.layout import DRAWS, MARK_DATAGRAMS
 from natlb.core.lifetime import begin_life
+from natlb.core.limits import judge_new_flow, note_flow_opened
 from natlb.core.policy import NO_BACKEND_INDEX, Pool
+from natlb.core.pressure import join_unconfirmed, make_room
+from natlb.core.source_ports import bind_with_source, needs_source
 from natlb.core.tables import SEED0, SEED1
 from natlb.core.tracking import first_state
 from natlb.jit import i64, kernel
-from natlb.wire.reasons import NO_BACKEND, PORT_EXHAUSTED, TABLE_FULL
+from natlb.wire.fields import UDP
+from natlb.wire.reasons import ACCEPTED, NO_BACKEND, PORT_EXHAUSTED, TABLE_FULL
 from natlb.wire.rewrite import source_lanes
 
 if TYPE_CHECKING:
@@ -39,11 +43,10 @@ def draw_random(core: Core) -> int:
 
 @kernel
 def open_flow(core: Core, i: int, service: int, now: int, pick: Pick) -> int:
-    """Give a packet's conversation a backend; return its row, or the reason refused, negated.
-
-    The same backend's same port may already talk to this client's port through another VIP: then
-    a reply could not be told apart, and another backend is tried.
-    """
+    """Give a packet's conversation a backend; return its row, or the reason refused, negated."""
+    refusal = judge_new_flow(core, i, service)
+    if refusal != ACCEPTED:
+        return -refusal
     tables, counters = core.tables, core.counters
     parsed = core.batch.parsed[i]
     draw = draw_random(core)
@@ -52,22 +55,48 @@ def open_flow(core: Core, i: int, service: int, now: int, pick: Pick) -> int:
     backend = pick(pool, service, spread, draw)
     if backend == NO_BACKEND_INDEX:
         return -NO_BACKEND
-    number = insert(core.flows, parsed, parsed["protocol"], parsed["hash"])
+    number = _insert(core, i, now)
     if number == NOTHING:
         return -TABLE_FULL
-    record = tables.services[service]
     begin_life(core.flows.rows[number], now)
+    bound = _bind(core, i, number, service, backend, draw)
+    if bound <= NOTHING:
+        abandon(core.flows, number)
+        return -PORT_EXHAUSTED if bound == CONFLICT else -TABLE_FULL
+    row = core.flows.rows[number]
+    if tables.services[service]["datagrams"] and parsed["protocol"] == UDP:
+        row["marks"] = MARK_DATAGRAMS
+    join_unconfirmed(core.flows, number)
+    note_flow_opened(core, row)
+    account_opened(counters, row)
+    return number
+
+
+@kernel
+def _insert(core: Core, i: int, now: int) -> int:
+    """Return a row for a packet's key, if need be another's that makes room, or NOTHING."""
+    parsed = core.batch.parsed[i]
+    number = insert(core.flows, parsed, parsed["protocol"], parsed["hash"])
+    if number == NOTHING and make_room(core, now):
+        return insert(core.flows, parsed, parsed["protocol"], parsed["hash"])
+    return number
+
+
+@kernel
+def _bind(core: Core, i: int, number: int, service: int, backend: int, draw: int) -> int:
+    """Bind a row to a backend, and return what `bind()` says of it.
+
+    The same backend's same port may already talk to this client's port, through another VIP or
+    directly: then a reply could not be told apart, and another backend is tried.
+    """
     bound = _bind_backend(core, i, number, service, backend)
+    record = core.tables.services[service]
     for choice in range(OTHER_CHOICES):
         if bound != CONFLICT:
             break
-        backend = i64(tables.rings[record["ring_start"] + (draw + choice) % record["ring_size"]])
-        bound = _bind_backend(core, i, number, service, backend)
-    if bound > NOTHING:
-        account_opened(counters, core.flows.rows[number])
-        return number
-    abandon(core.flows, number)
-    return -PORT_EXHAUSTED if bound == CONFLICT else -TABLE_FULL
+        at = record["ring_start"] + (draw + choice) % record["ring_size"]
+        bound = _bind_backend(core, i, number, service, i64(core.tables.rings[at]))
+    return bound
 
 
 @kernel
@@ -80,6 +109,8 @@ def _bind_backend(core: Core, i: int, number: int, service: int, backend: int) -
     row["backend"] = backend
     row["original"]["way"] = record["way"]
     row["reply"]["way"] = core.batch.frames[i]["way"]
+    if needs_source(core, i, service, backend):
+        return bind_with_source(core, i, number, service, backend)
     _write_reply_key(row["reply"], parsed, record)
     return bind(core.flows, number, first_state(parsed["protocol"]))
 

@@ -11,16 +11,17 @@ Laws
     A packet of a known flow leaves translated or not at all.
     A packet to a VIP is never passed to the host.
     TTL and size are judged before anything is rewritten, so an error quotes what the sender sent.
+    A fragment goes the way of its datagram's first one (`fragments.py`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from natlb.core.arrival import arrive
 from natlb.core.batch import (
     COUNT_IN,
     FOUND_SO_FAR,
+    NOW,
     OUTPUT,
     PARSED_SO_FAR,
     SETTLED,
@@ -28,34 +29,19 @@ from natlb.core.batch import (
     TRACKED_SO_FAR,
 )
 from natlb.core.counters import account_verdict
-from natlb.core.flow_table import (
-    NOTHING,
-    ORIGINAL,
-    FlowTable,
-    candidate,
-    direction_of,
-    first_bucket,
-    hash_key,
-    holds,
-    load_row,
-    lookup,
-    row_of,
-)
-from natlb.core.layout import CLOSED, CLOSING, EXPIRED
-from natlb.core.lifetime import end_flow, has_expired
-from natlb.core.tracking import is_opener
-from natlb.core.translate import translate
+from natlb.core.decision import decide
+from natlb.core.flow_table import NOTHING, candidate, first_bucket, hash_key, load_row
+from natlb.core.fragments import follow_fragment
 from natlb.core.verdict import drop
 from natlb.jit import entry, i64, kernel
 from natlb.wire.parse import parse
-from natlb.wire.parsed import PLAIN
+from natlb.wire.parsed import FRAGMENTED
 from natlb.wire.reasons import ACCEPTED, INTERNAL
 
 if TYPE_CHECKING:
     from natlb.core.opening import Pick
     from natlb.core.state import Core
     from natlb.wire.octets import Octets
-    from natlb.wire.parsed import Parsed
 
 
 @entry
@@ -72,6 +58,7 @@ def process_batch(core: Core, now: int, hops: int, pick: Pick) -> int:
 def turn_batch(core: Core, now: int, hops: int, pick: Pick) -> int:
     """Do `process_batch()` as a part of a larger entry."""
     batch = core.batch
+    batch.numbers[NOW] = now
     _parse_all(core)
     while batch.numbers[TRACKED_SO_FAR] < batch.numbers[COUNT_IN]:
         i = batch.numbers[TRACKED_SO_FAR]
@@ -139,43 +126,9 @@ def _handle(core: Core, i: int, packet: Octets, now: int, hops: int, pick: Pick)
     parsed = core.batch.parsed[i]
     if parsed["refusal"] != ACCEPTED:
         return drop(parsed["refusal"])
-    found = _find_again(core.flows, parsed)
-    if found != NOTHING and not _is_over(core, i, found, now):
-        return translate(core, i, packet, found, now, hops)
-    return arrive(core, i, packet, now, hops, pick)
-
-
-@kernel
-def _find_again(flows: FlowTable, parsed: Parsed) -> int:
-    """Return the flow as of now: the first pass's candidate if it is the one, or what there is."""
-    protocol = i64(parsed["protocol"])
-    if parsed["found"] != NOTHING and holds(flows, parsed["found"], parsed, protocol):
-        return i64(parsed["found"])
-    return lookup(flows, parsed, protocol, parsed["hash"])
-
-
-@kernel
-def _is_over(core: Core, i: int, found: int, now: int) -> bool:
-    """End the flow that a packet belongs to if it has run out, or if the packet begins it anew."""
-    number = row_of(found)
-    row = core.flows.rows[number]
-    if has_expired(core, row, now):
-        end_flow(core, number, EXPIRED)
-        return True
-    if i64(row["state"]) == CLOSING and _begins_anew(core, i, row, found):
-        end_flow(core, number, CLOSED)
-        return True
-    return False
-
-
-@kernel
-def _begins_anew(core: Core, i: int, row: Any, found: int) -> bool:
-    """Return whether a packet is a SYN of the client's, who uses its port again."""
-    parsed = core.batch.parsed[i]
-    is_clients = direction_of(found) == ORIGINAL and core.batch.frames[i]["way"] == i64(
-        row["reply"]["way"]
-    )
-    return bool(is_clients and parsed["kind"] == PLAIN and is_opener(parsed["tcp_flags"]))
+    if parsed["kind"] & FRAGMENTED:
+        return follow_fragment(core, i, packet, now, hops, pick)
+    return decide(core, i, packet, now, hops, pick)
 
 
 @kernel

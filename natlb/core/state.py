@@ -6,18 +6,27 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from natlb.core.batch import Batch
+    from natlb.core.cooling import Cooling
     from natlb.core.counters import Counters
     from natlb.core.flow_table import FlowTable
+    from natlb.core.fragments import Fragments
+    from natlb.core.sources import Sources
     from natlb.core.tables import Tables
 
 
 class Core(NamedTuple):
-    """A worker's whole world: what it reads, what it keeps, and the batch in hand."""
+    """A worker's whole world: what it reads, what it keeps, and the batch in hand.
+
+    Tables, flows and counters outlive the worker; the rest is its own, and may be lost with it.
+    """
 
     tables: Tables
     flows: FlowTable
     counters: Counters
     batch: Batch
+    fragments: Fragments
+    sources: Sources
+    cooling: Cooling
 
 
 # Who takes the hops that a packet pays for passing (`ttl=` of the engine)

@@ -28,11 +28,27 @@ class Tables(NamedTuple):
     rings: NDArray[np.int32]  # each policy's table of backends, one behind the other
     timeouts: NDArray[np.int64]  # [service, state], milliseconds
     ways: NDArray[np.void]  # WAY; PUBLIC and PRIVATE first
+    access: NDArray[np.void]  # ACCESS_STEP, each service's steps one behind the other
+    sources: NDArray[np.void]  # SOURCE_ADDRESS
     numbers: NDArray[np.int64]  # TABLE_NUMBERS
 
 
-TABLE_NUMBERS = ("generation", "seed0", "seed1", "reserved")
-TABLE_GENERATION, SEED0, SEED1 = range(3)
+TABLE_NUMBERS = (
+    "generation",
+    "seed0",
+    "seed1",
+    "error_rate",  # ICMP errors and resets of natlb's own, a second
+    "sources4",  # how many of `sources` are IPv4; the others are IPv6
+    "sources6",
+    "port_first",  # of full NAT
+    "port_last",
+    "most_per_source",  # flows of one client address (IPv6: /64); 0: no limit
+    "fragments",  # datagrams followed at once
+    "fragment_ms",  # how long a datagram's pieces are waited for
+    *(f"reserved{number}" for number in range(5)),
+)
+TABLE_GENERATION, SEED0, SEED1, ERROR_RATE, SOURCES4, SOURCES6, PORT_FIRST, PORT_LAST = range(8)
+MOST_PER_SOURCE, FRAGMENTS, FRAGMENT_MS = range(8, 11)
 
 
 @kernel
@@ -79,6 +95,12 @@ def kind_of_address(tables: Tables, lanes: State) -> int:
     """Return what an address is to natlb: a set of VIP and BACKEND_ADDRESS, or UNUSED."""
     at = find_endpoint(tables, lanes, 0, 0)
     return UNUSED if at < 0 else i64(tables.endpoints[at]["kind"])
+
+
+@kernel
+def has_sources(tables: Tables) -> bool:
+    """Return whether there is any address for full NAT."""
+    return bool(tables.numbers[SOURCES4] + tables.numbers[SOURCES6] > 0)
 
 
 @kernel

@@ -1,7 +1,9 @@
 """What a packet does to its flow's state.
 
-OPENING      SYN seen                      SYN-ACK answered and acknowledged -> ESTABLISHED
-ESTABLISHED                                FIN both ways, or RST             -> CLOSING
+OPENING      SYN seen                      SYN-ACK                           -> ANSWERED
+ANSWERED                                   acknowledged by the client        -> ESTABLISHED
+ESTABLISHED                                FIN of one side                   -> HALF_*
+HALF_*                                     FIN of the other, or RST          -> CLOSING
 CLOSING      late segments still pass      a new SYN begins a new flow
 
 UNREPLIED    UDP, one way                  an answer                         -> REPLIED
@@ -11,13 +13,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from natlb.core.flow_table import ORIGINAL, REPLY
+from natlb.core.flow_table import ORIGINAL, REPLY, half
 from natlb.core.layout import (
+    ANSWERED,
     CLOSING,
     ESTABLISHED,
-    MARK_FIN_ORIGINAL,
-    MARK_FIN_REPLY,
-    MARK_REPLIED,
+    HALF_ORIGINAL,
+    HALF_REPLY,
     OPENING,
     REPLIED,
     UNREPLIED,
@@ -30,8 +32,8 @@ from natlb.wire.octets import Octets, get_u32
 if TYPE_CHECKING:
     from natlb.wire.parsed import Parsed
 
-BOTH_FINS = MARK_FIN_ORIGINAL | MARK_FIN_REPLY
 HALF_RANGE = 1 << 31
+UNSOUND = -1  # the packet goes on, and changes nothing of its flow
 
 
 @kernel
@@ -47,24 +49,35 @@ def is_opener(flags: int) -> bool:
 
 
 @kernel
-def next_state(row: Any, flags: int, protocol: int, direction: int) -> int:
-    """Return the state after a packet, and keep in the row's marks what was seen."""
+def is_confirmed(state: int) -> bool:
+    """Return whether a flow in this state has shown that somebody is at either end."""
+    return state >= ESTABLISHED and state != UNREPLIED
+
+
+@kernel
+def next_datagram_state(state: int, direction: int) -> int:
+    """Return a UDP flow's state after a datagram."""
+    return REPLIED if direction == REPLY and state == UNREPLIED else state
+
+
+@kernel
+def follow_segment(row: Any, packet: Octets, parsed: Parsed, direction: int) -> int:
+    """Return a TCP flow's state after a segment, or UNSOUND, and keep what it says of windows."""
+    flags = i64(parsed["tcp_flags"])
     state = i64(row["state"])
-    if protocol != TCP:
-        return REPLIED if direction == REPLY or state == REPLIED else UNREPLIED
     if flags & RST:
         return CLOSING
-    marks = i64(row["marks"])
-    if direction == REPLY and flags & SYN:
-        marks |= MARK_REPLIED
-    if flags & FIN:
-        marks |= MARK_FIN_ORIGINAL if direction == ORIGINAL else MARK_FIN_REPLY
-    row["marks"] = marks
-    if marks & BOTH_FINS == BOTH_FINS:
+    follow_sequence(half(row, direction), packet, parsed)
+    if state == OPENING and direction == REPLY and flags & SYN:
+        return ANSWERED
+    if state == ANSWERED and direction == ORIGINAL and flags & (SYN | ACK) == ACK:
+        state = ESTABLISHED
+    if flags & FIN == 0:
+        return state
+    if state == (HALF_REPLY if direction == ORIGINAL else HALF_ORIGINAL):
         return CLOSING
-    acknowledges = direction == ORIGINAL and flags & (SYN | ACK) == ACK
-    if state == OPENING and marks & MARK_REPLIED and acknowledges:
-        return ESTABLISHED
+    if state == ESTABLISHED:
+        return HALF_ORIGINAL if direction == ORIGINAL else HALF_REPLY
     return state
 
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from natlb.core.amending import amend
 from natlb.core.batch import emit
 from natlb.core.counters import account_no_longer_opening, account_original, account_reply
+from natlb.core.crossing import cross
+from natlb.core.cutting import send_in_pieces
+from natlb.core.direct import stray
 from natlb.core.flow_table import ORIGINAL, direction_of, half, row_of
-from natlb.core.layout import OPENING
+from natlb.core.layout import ACTION_NAT, ACTION_XLAT, ANSWERED, MARK_UNCONFIRMED
+from natlb.core.pressure import leave_unconfirmed
 from natlb.core.refusal import answer_too_big, answer_ttl_expired
 from natlb.core.state import TTL_DIRECT, TTL_OWN, Core
-from natlb.core.tracking import follow_sequence, next_state
+from natlb.core.tracking import UNSOUND, follow_segment, is_confirmed, next_datagram_state
 from natlb.core.verdict import FORWARD, drop
 from natlb.jit import i64, kernel
-from natlb.wire.fields import RST, TCP
+from natlb.wire.fields import TCP
 from natlb.wire.frame import GSO_NONE, Frame
-from natlb.wire.parsed import PLAIN, Parsed
-from natlb.wire.reasons import MARTIAN, UNSUPPORTED
+from natlb.wire.parsed import UNTRANSLATABLE, Parsed
+from natlb.wire.reasons import UNSUPPORTED
 from natlb.wire.rewrite import decrease_ttl, rewrite
 
 if TYPE_CHECKING:
@@ -37,22 +42,29 @@ def translate(core: Core, i: int, packet: Octets, found: int, now: int, hops: in
     direction = direction_of(found)
     this, other = half(row, direction), half(row, 1 - direction)
     if frame["way"] != i64(other["way"]):
-        return drop(MARTIAN)
-    if parsed["kind"] != PLAIN:
+        return stray(core, i, row, now)
+    if parsed["kind"] & UNTRANSLATABLE:
         return drop(UNSUPPORTED)
     if is_ttl_spent(parsed["ttl"], hops):
         return answer_ttl_expired(core, i, packet)
-    mtu = core.tables.ways[i64(this["way"])]["mtu"]
-    if largest_segment(frame, parsed) > mtu and parsed["dont_fragment"]:
+    actions = i64(row["actions"])
+    if actions & ACTION_XLAT:
+        return cross(core, i, packet, found, now, hops)
+    mtu = i64(core.tables.ways[i64(this["way"])]["mtu"])
+    is_too_big = largest_segment(frame, parsed) > mtu
+    if is_too_big and parsed["dont_fragment"]:
         return answer_too_big(core, i, packet, mtu)
-    _follow(core, row, packet, parsed, direction)
-    _account(core, row, parsed, direction)
-    row["seen"] = now & WORD
+    advance(core, row, packet, parsed, direction, now)
+    account_packet(core, row, parsed, direction)
     deltas = i64(this["address_delta"]), i64(this["transport_delta"])
     rewrite(packet, frame, parsed, other, deltas[0], deltas[1])
     if hops == TTL_OWN:
         decrease_ttl(packet, i64(parsed["version"]))
+    if actions != ACTION_NAT:
+        amend(core, i, packet, row)
     frame["length"] = parsed["end"]
+    if is_too_big:
+        return send_in_pieces(core, i, i64(this["way"]))
     emit(batch, frame, i64(this["way"]))
     return FORWARD
 
@@ -72,22 +84,29 @@ def largest_segment(frame: Frame, parsed: Parsed) -> int:
 
 
 @kernel
-def _follow(core: Core, row: Any, packet: Octets, parsed: Parsed, direction: int) -> None:
-    """Advance the flow's state by this packet."""
-    protocol, flags = i64(parsed["protocol"]), i64(parsed["tcp_flags"])
-    if protocol == TCP and not flags & RST:
-        follow_sequence(half(row, direction), packet, parsed)
+def advance(
+    core: Core, row: Any, packet: Octets, parsed: Parsed, direction: int, now: int
+) -> None:
+    """Advance the flow's state by this packet, and its timer where the packet is a sound one."""
     old = i64(row["state"])
-    new = next_state(row, flags, protocol, direction)
+    if i64(parsed["protocol"]) != TCP:
+        new = next_datagram_state(old, direction)
+    else:
+        new = follow_segment(row, packet, parsed, direction)
+    if new == UNSOUND:
+        return
+    row["seen"] = now & WORD
     if new == old:
         return
     row["state"] = new
-    if old == OPENING:
+    if old <= ANSWERED and new > ANSWERED:
         account_no_longer_opening(core.counters, row)
+    if i64(row["marks"]) & MARK_UNCONFIRMED and is_confirmed(new):
+        leave_unconfirmed(core.flows, row)
 
 
 @kernel
-def _account(core: Core, row: Any, parsed: Parsed, direction: int) -> None:
+def account_packet(core: Core, row: Any, parsed: Parsed, direction: int) -> None:
     """Count the packet for its flow, its backend and its service."""
     this = half(row, direction)
     this["packets"] += parsed["segments"]

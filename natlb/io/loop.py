@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from natlb import jit
+from natlb.core.assembly import assemble
 from natlb.core.batch import COUNT_IN, TRACKED_SO_FAR, make_batch, start_batch
 from natlb.core.commands import Commands, advance_command, is_command_waiting
 from natlb.core.entry import pick_type, prepare_takeover
 from natlb.core.flow_recovery import recover
+from natlb.core.fragments import step_fragments
 from natlb.core.layout import CURRENT, EPOCH, GENERATION, ITERATIONS, TICK
 from natlb.core.lifetime import sweep_piece
 from natlb.core.memory import Kind, flow_items, make, start_flows
 from natlb.core.pipeline import give_up_packet, turn_batch
 from natlb.core.policy import pick
-from natlb.core.state import TTL_ROUTE, Core
+from natlb.core.pressure import relieve
+from natlb.core.state import TTL_ROUTE
 from natlb.core.tables import TABLE_GENERATION
 from natlb.io.shared import attach
 from natlb.io.tun import (
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from natlb.core.opening import Pick
+    from natlb.core.state import Core
 
 clock_gettime = external("clock_gettime", "int32", "int32", "intp")
 
@@ -107,6 +111,10 @@ def _keep_house(core: Core, commands: Commands, queues: Queues, now: int, due: i
         sweep_piece(core, now)
     if due > 0:
         core.flows.meta[TICK] = now
+        relieve(core, now)
+    start_batch(core.batch, 0)
+    step_fragments(core, now, TTL_ROUTE)
+    write_batch(queues, core.batch, core.counters)
     if is_command_waiting(commands):
         start_batch(core.batch, 0)
         advance_command(core, commands)
@@ -162,7 +170,10 @@ class PacketLoop:
         """Forward by these tables from the next batch on, and return their generation."""
         flows, counters = self._attached()
         tables = attach(Kind.TABLES, fd, writable=False)
-        self._core = Core(tables, flows, counters, self._batch)
+        if self._core is None:
+            self._core = assemble(tables, flows, counters, self._batch)
+        else:
+            self._core = self._core._replace(tables=tables)
         generation = int(tables.numbers[TABLE_GENERATION])
         counters.totals[GENERATION] = generation
         return generation
@@ -201,9 +212,10 @@ class PacketLoop:
 
 def sample_core() -> Core:
     """Return a core of the smallest size, of the types that every worker's has."""
-    tables = make(Kind.TABLES, endpoints=16, services=1, backends=1, rings=1, timeouts=1, ways=2)
+    ones = dict.fromkeys(("services", "backends", "rings", "timeouts", "access", "sources"), 1)
+    tables = make(Kind.TABLES, endpoints=16, ways=2, **ones)
     for array in tables:
         array.flags.writeable = False
     flows = make(Kind.FLOWS, **flow_items(1))
     start_flows(flows, 1, bytes(12), 0)
-    return Core(tables, flows, make(Kind.COUNTERS), make_batch(1))
+    return assemble(tables, flows, make(Kind.COUNTERS), make_batch(1))

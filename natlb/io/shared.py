@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MAGIC = 0x4E41544C42000000  # "NATLB" and three octets of nothing
 ALIGNMENT = 64  # a cache line
-MOST_ARRAYS = 8
+MOST_ARRAYS = 16
 
 HEADER = np.dtype(
     [

@@ -16,6 +16,7 @@ from natlb.wire.fields import (
     IP4_FRAGMENT,
     IP4_FRAGMENT_OFFSET,
     IP4_HEADER,
+    IP4_IDENTIFICATION,
     IP4_MORE_FRAGMENTS,
     IP4_PROTOCOL,
     IP4_SOURCE,
@@ -32,7 +33,7 @@ from natlb.wire.fields import (
     ROUTING_TYPE_SOURCE,
 )
 from natlb.wire.octets import get_u8, get_u16, get_u32
-from natlb.wire.parsed import EXTENDED, FRAGMENTED, LATER_FRAGMENT, PLAIN
+from natlb.wire.parsed import EXTENDED, FRAGMENTED, LATER_FRAGMENT, PLAIN, UNTRANSLATABLE
 from natlb.wire.reasons import ACCEPTED, BAD_CHECKSUM, MALFORMED, UNSUPPORTED
 
 if TYPE_CHECKING:
@@ -77,9 +78,10 @@ def _parse_ip4(packet: Octets, parsed: Parsed) -> int:
     parsed["protocol"] = get_u8(packet, IP4_PROTOCOL)
     _read_address4(packet, parsed)
     if header > IP4_HEADER:
-        parsed["kind"] = EXTENDED
+        parsed["kind"] = UNTRANSLATABLE
     fragment = get_u16(packet, IP4_FRAGMENT)
     parsed["dont_fragment"] = 1 if fragment & IP4_DONT_FRAGMENT else 0
+    parsed["identification"] = get_u16(packet, IP4_IDENTIFICATION)
     offset = (fragment & IP4_FRAGMENT_OFFSET) * 8
     return _note_fragment(parsed, offset, fragment & IP4_MORE_FRAGMENTS, total - header)
 
@@ -94,6 +96,8 @@ def _note_fragment(parsed: Parsed, offset: int, more: int, length: int) -> int:
     if offset == 0 and more == 0:
         return ACCEPTED
     parsed["kind"] |= FRAGMENTED
+    parsed["offset"] = offset
+    parsed["more"] = 1 if more else 0
     if offset > 0:
         parsed["kind"] |= LATER_FRAGMENT
     if (more != 0 and (length & 7 or length == 0)) or offset + length > 0xFFFF:
@@ -159,7 +163,7 @@ def _skip_extension_headers(packet: Octets, parsed: Parsed, end: int) -> int:
             return ACCEPTED
         if at + 8 > end:
             return MALFORMED
-        parsed["kind"] |= EXTENDED
+        parsed["kind"] |= UNTRANSLATABLE if following == AUTHENTICATION else EXTENDED
         if following == ROUTING and get_u8(packet, at + 2) == ROUTING_TYPE_SOURCE:
             return UNSUPPORTED
         if following == FRAGMENT:
@@ -203,4 +207,5 @@ def _parse_fragment_header(packet: Octets, parsed: Parsed, at: int, end: int) ->
     parsed["protocol"] = get_u8(packet, at)
     parsed["l4"] = at + 8
     parsed["payload"] = at + 8
+    parsed["identification"] = get_u32(packet, at + 4)
     return _note_fragment(parsed, field & 0xFFF8, field & 1, end - at - 8)

@@ -32,8 +32,12 @@ PARSED = np.dtype(
         ("payload", np.int64),  # where its payload begins
         ("end", np.int64),  # where the packet ends: padding behind it is not part of it
         ("tcp_flags", np.int64),
-        ("kind", np.int64),  # PLAIN, or a set of FRAGMENTED, EXTENDED
+        ("kind", np.int64),  # PLAIN, or a set of the marks below
         ("dont_fragment", np.int64),  # 1 for IPv6
+        # valid iff FRAGMENTED
+        ("identification", np.int64),
+        ("offset", np.int64),  # octets of the datagram before this piece
+        ("more", np.int64),  # 1: not the last piece
         # filled by the core's first pass
         ("hash", np.int64),
         ("found", np.int64),
@@ -43,4 +47,5 @@ PARSED = np.dtype(
 PLAIN = 0
 FRAGMENTED = 1  # a fragment, the first included
 LATER_FRAGMENT = 2  # a fragment without a transport header
-EXTENDED = 4  # IPv4 options or IPv6 extension headers
+EXTENDED = 4  # IPv6 extension headers that translation leaves as they are
+UNTRANSLATABLE = 8  # IPv4 options, or IPv6 extension headers that forbid translation

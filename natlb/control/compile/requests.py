@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from natlb.control.compile.views import STATES, backend_numbers, client_prefix
+from natlb.control.compile.views import STATES, backend_numbers, client_prefix, state_set
 from natlb.core.layout import ANY, COMMAND, FLUSH, PROTOCOLS
 from natlb.errors import UnknownNameError, UsageError
 
@@ -49,7 +49,7 @@ def _flush_command(indices: Indices, wanted: FlowFilter, backend: int, *, reset:
     command["reset"] = int(reset)
     command["backend"] = backend
     command["service"] = ANY if wanted.service is None else indices.services[wanted.service]
-    command["state"] = ANY if wanted.state is None else STATES[wanted.state]
+    command["state"] = ANY if wanted.state is None else state_set(wanted.state)
     command["protocol"] = ANY if wanted.protocol is None else PROTOCOLS[wanted.protocol]
     if wanted.client is not None:
         lanes, command["prefix"] = client_prefix(wanted.client)

@@ -5,13 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
+from natlb.control.compile.access import AccessSteps
 from natlb.control.compile.addresses import Address, lanes_of
 from natlb.control.policy import COMPILERS, Member
 from natlb.core.layout import (
+    ANSWERED,
     BACKEND_ADDRESS,
+    BACKEND_ENDPOINT,
     CLOSING,
+    DETACHED,
+    DIRECT,
+    DNAT,
     DUMMY_ADDRESS4,
     ESTABLISHED,
+    FULL,
+    HALF_ORIGINAL,
+    HALF_REPLY,
+    HOST,
     OPENING,
     PRIVATE,
     PROTOCOLS,
@@ -20,13 +30,29 @@ from natlb.core.layout import (
     REPLIED,
     SERVICE_ENDPOINT,
     SILENCE,
+    SOURCE,
+    STATES,
     UNREPLIED,
     UNUSED,
     VIP,
 )
 from natlb.core.memory import Kind, make
 from natlb.core.policy import POLICY_NAMES
-from natlb.core.tables import SEED0, SEED1, TABLE_GENERATION, Tables, endpoint_slot
+from natlb.core.tables import (
+    ERROR_RATE,
+    FRAGMENT_MS,
+    FRAGMENTS,
+    MOST_PER_SOURCE,
+    PORT_FIRST,
+    PORT_LAST,
+    SEED0,
+    SEED1,
+    SOURCES4,
+    SOURCES6,
+    TABLE_GENERATION,
+    Tables,
+    endpoint_slot,
+)
 from natlb.errors import UsageError
 from natlb.model import BackendStateName, HealthName
 
@@ -39,6 +65,8 @@ if TYPE_CHECKING:
     from natlb.control.config.values import BackendConfig, ServiceConfig, Timeouts
 
 MOST_WEIGHT = 65535
+TCP_OVER_IP4 = 40  # octets of headers without options: what an MSS leaves of an MTU
+DETACHED_SECONDS = 5.0  # that late answers are waited for where UDP was given another backend
 LARGEST_MTU = 65535
 """What a way out takes unless said: every IP packet there can be."""
 
@@ -113,11 +141,15 @@ def addresses_of(config: Config) -> tuple[frozenset[Address], frozenset[Address]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WayOut:
-    """A side's way out: its MTU, and who natlb's own ICMP errors come from there."""
+    """A side's way out: its MTU, and who natlb's own ICMP errors come from there.
+
+    `hosts` are the host's own addresses there, which its own processes call a VIP from.
+    """
 
     mtu: int = LARGEST_MTU
     address4: IPv4Address | None = None
     address6: IPv6Address | None = None
+    hosts: tuple[Address, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +171,9 @@ def compile_tables(
     retired: Retired = NOTHING_RETIRED,
 ) -> Tables:
     """Return the tables of a generation, read-only. `seed` (64 bits) spreads clients by hash."""
-    endpoints = _endpoints(config, indices, retired)
+    endpoints = _endpoints(config, indices, retired, sides)
+    access = AccessSteps(config)
+    sources = sorted(config.datapath.source, key=lambda each: (each.version, int(each)))
     rings = _rings(config, indices, run_time, seed)
     tables: Tables = make(
         Kind.TABLES,
@@ -149,15 +183,20 @@ def compile_tables(
         rings=max(1, sum(ring.size for ring in rings.values())),
         timeouts=_length(indices.services),
         ways=2,
+        access=max(1, len(access.steps)),
+        sources=max(1, len(sources)),
     )
     for endpoint in endpoints.items():
         _store_endpoint(tables.endpoints, endpoint)
     _fill_services(tables, config, indices, rings)
+    _fill_limits(tables, config, indices, sides)
+    access.fill(tables, indices)
+    for at, address in enumerate(sources):
+        tables.sources[at] = lanes_of(address)
     _fill_backends(tables, config, indices, run_time)
     _fill_way(tables.ways[PUBLIC], PUBLIC, sides.public)
     _fill_way(tables.ways[PRIVATE], PRIVATE, sides.private)
-    tables.numbers[TABLE_GENERATION] = generation
-    tables.numbers[SEED0], tables.numbers[SEED1] = seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF
+    _fill_numbers(tables.numbers, config, seed, generation)
     for array in tables:
         array.flags.writeable = False
     return tables
@@ -177,7 +216,7 @@ def _endpoint_slots(count: int) -> int:
 
 
 def _endpoints(
-    config: Config, indices: Indices, retired: Retired
+    config: Config, indices: Indices, retired: Retired, sides: Sides
 ) -> dict[EndpointName, EndpointMeaning]:
     """Return every (address, port, protocol) that means something, as (kind, service)."""
     found: dict[EndpointName, EndpointMeaning] = {}
@@ -193,6 +232,13 @@ def _endpoints(
             found[key] = (SERVICE_ENDPOINT, index)
         for backend in service.backends:
             mark(backend.address, BACKEND_ADDRESS)
+            for listen in service.listen:
+                key = backend.address, backend.port or listen.port, PROTOCOLS[listen.protocol]
+                found.setdefault(key, (BACKEND_ENDPOINT, index))
+    for address in config.datapath.source:
+        mark(address, SOURCE)
+    for address in sides.public.hosts + sides.private.hosts:
+        mark(address, HOST)
     for address in retired.vips:
         mark(address, VIP)
     for address in retired.backends:
@@ -233,7 +279,9 @@ def _fill_services(
         index, ring = indices.services[service.name], rings[service.name]
         no_backend = REJECT if service.no_backend == "reject" else SILENCE
         policy = POLICY_NAMES.index(service.policy.name)
-        tables.services[index] = (policy, no_backend, start, ring.size)
+        record = tables.services[index]
+        record["policy"], record["no_backend"] = policy, no_backend
+        record["ring_start"], record["ring_size"] = start, ring.size
         tables.rings[start : start + ring.size] = ring
         start += ring.size
     tables.timeouts[:] = _milliseconds(config.timeouts)
@@ -241,16 +289,46 @@ def _fill_services(
         tables.timeouts[indices.services[service.name]] = _milliseconds(service.timeouts)
 
 
+def _fill_limits(tables: Tables, config: Config, indices: Indices, sides: Sides) -> None:
+    for service in config.services.values():
+        record = tables.services[indices.services[service.name]]
+        record["unknown"] = REJECT if service.unknown == "reject" else SILENCE
+        record["nat"] = FULL if service.nat == "full" else DNAT
+        record["max_flows"] = service.max_flows or 0
+        record["datagrams"] = service.datagrams
+        smallest = min(sides.public.mtu, sides.private.mtu)
+        clamp = service.mss_clamp
+        record["mss"] = (smallest - TCP_OVER_IP4) if clamp is True else int(clamp)
+
+
+def _fill_numbers(numbers: Any, config: Config, seed: int, generation: int) -> None:
+    datapath = config.datapath
+    numbers[TABLE_GENERATION] = generation
+    numbers[SEED0], numbers[SEED1] = seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF
+    numbers[ERROR_RATE] = datapath.error_rate
+    numbers[SOURCES4] = sum(address.version == 4 for address in datapath.source)
+    numbers[SOURCES6] = len(datapath.source) - numbers[SOURCES4]
+    numbers[PORT_FIRST], numbers[PORT_LAST] = datapath.source_ports
+    numbers[MOST_PER_SOURCE] = datapath.max_flows_per_source or 0
+    numbers[FRAGMENTS] = datapath.fragments
+    numbers[FRAGMENT_MS] = round(1000 * config.timeouts.fragment)
+
+
 def _milliseconds(timeouts: Timeouts) -> list[int]:
     """Return the timeouts by state; a removed service's flows live by the global ones."""
     seconds = {
+        DIRECT: timeouts.tcp_transitory,
+        DETACHED: min(DETACHED_SECONDS, timeouts.udp_unreplied),
         OPENING: timeouts.tcp_opening,
+        ANSWERED: timeouts.tcp_opening,
         ESTABLISHED: timeouts.tcp_established,
+        HALF_ORIGINAL: timeouts.tcp_established,
+        HALF_REPLY: timeouts.tcp_established,
         CLOSING: timeouts.tcp_transitory,
         UNREPLIED: timeouts.udp_unreplied,
         REPLIED: timeouts.udp,
     }
-    return [round(1000 * seconds.get(state, 0)) for state in range(REPLIED + 1)]
+    return [round(1000 * seconds.get(state, 0)) for state in range(STATES)]
 
 
 def _fill_backends(
@@ -270,6 +348,7 @@ def _fill_backends(
                 PRIVATE,
                 int(weight > 0),
                 weight,
+                int(now.health != "down"),
             )
 
 

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from natlb.model import FlowFilter, WorkerStatistics
 
 MOST_AT_ONCE = 65536  # rows copied and judged together
-STATES = {label: state for state, label in STATE_LABELS.items()}
+STATES = frozenset(STATE_LABELS.values())
 GONE = "-"  # the name of a service or backend that nobody remembers
 
 
@@ -140,7 +140,7 @@ class Snapshot:
         if wanted.backend is not None:
             chosen &= np.isin(rows["backend"], backend_numbers(self.indices, wanted))
         if wanted.state is not None:
-            chosen &= rows["state"] == STATES[wanted.state]
+            chosen &= (state_set(wanted.state) >> rows["state"].astype(np.int64) & 1).astype(np.bool_)
         if wanted.protocol is not None:
             chosen &= rows["protocol"] == PROTOCOLS[wanted.protocol]
         if wanted.client is not None:
@@ -245,6 +245,11 @@ def client_prefix(text: str) -> tuple[tuple[int, int, int, int], int]:
         raise UsageError(message, fix="client=198.51.100.0/24") from error
     bits = network.prefixlen + (96 if network.version == 4 else 0)
     return lanes_of(network.network_address), bits
+
+
+def state_set(label: str) -> int:
+    """Return the states that a flow's label covers, each as 1 << state."""
+    return sum(1 << state for state, name in STATE_LABELS.items() if name == label)
 
 
 def _live_rows(table: FlowTable, start: int, end: int) -> NDArray[Any]:

@@ -8,7 +8,7 @@ written in.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal
 
 from natlb.model import ProtocolName  # noqa: TC001 - pydantic asks for the types of `Listen`
@@ -18,6 +18,9 @@ DriverName = Literal["auto", "tun"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 NoBackend = Literal["reject", "drop"]
+Unknown = Literal["reject", "drop"]
+Nat = Literal["dnat", "full"]
+Network = IPv4Network | IPv6Network
 
 API_LISTEN = "unix:/run/natlb/NETNS/natlb.sock"
 """Where the API listens unless told; NETNS stands for the inode number of the namespace."""
@@ -75,21 +78,36 @@ class Timeouts:
     tcp_transitory: float = 240.0
     udp: float = 300.0
     udp_unreplied: float = 120.0
+    fragment: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Which clients may open flows: none that is denied, and where `allow` is not empty those."""
+
+    allow: tuple[Network, ...] = ()
+    deny: tuple[Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceConfig:
-    """What clients call, and the pool that answers; all of it is of one IP version.
+    """What clients call, and the pool that answers.
 
-    `timeouts` are the service's own, and the global ones where it has none.
+    `timeouts` are the service's own, and the global ones where it has none. `mss_clamp` is True
+    for what the ways out take, or a number; `max_flows` None is no limit.
     """
 
     name: str
     listen: tuple[Listen, ...]
     backends: tuple[BackendConfig, ...]
     policy: PolicyConfig = field(default_factory=PolicyConfig)
-    nat: Literal["dnat"] = "dnat"
+    nat: Nat = "dnat"
     no_backend: NoBackend = "reject"
+    unknown: Unknown = "reject"
+    max_flows: int | None = None
+    mss_clamp: bool | int = False
+    datagrams: int = 0
+    access: Access = field(default_factory=Access)
     timeouts: Timeouts = field(default_factory=Timeouts)
 
 
@@ -112,6 +130,11 @@ class DatapathConfig:
     public: Side | None = None
     private: Side | None = None
     max_flows: int = MAX_FLOWS
+    max_flows_per_source: int | None = None
+    fragments: int = 4096
+    error_rate: int = 1000
+    source: tuple[Address, ...] = ()
+    source_ports: tuple[int, int] = (1024, 65535)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +159,7 @@ class Config:
     services: dict[str, ServiceConfig]
     datapath: DatapathConfig = field(default_factory=DatapathConfig)
     timeouts: Timeouts = field(default_factory=Timeouts)
+    access: Access = field(default_factory=Access)
     api: ApiConfig = field(default_factory=ApiConfig)
     state: str = STATE
     log: LogConfig = field(default_factory=LogConfig)

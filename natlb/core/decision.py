@@ -1,0 +1,96 @@
+"""What becomes of one whole packet: its flow's, or a stranger's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from natlb.core.arrival import arrive
+from natlb.core.datagrams import is_answered_enough
+from natlb.core.flow_table import (
+    NOTHING,
+    ORIGINAL,
+    FlowTable,
+    direction_of,
+    holds,
+    lookup,
+    row_of,
+)
+from natlb.core.layout import (
+    ANSWERED,
+    CLOSED,
+    CLOSING,
+    ESTABLISHED,
+    EXPIRED,
+    HALF_REPLY,
+    MARK_DATAGRAMS,
+)
+from natlb.core.lifetime import end_flow, has_expired
+from natlb.core.tracking import is_opener
+from natlb.core.translate import translate
+from natlb.jit import i64, kernel, rare_kernel
+from natlb.wire.fields import TCP
+
+if TYPE_CHECKING:
+    from natlb.core.opening import Pick
+    from natlb.core.state import Core
+    from natlb.wire.octets import Octets
+    from natlb.wire.parsed import Parsed
+
+
+@kernel
+def decide(core: Core, i: int, packet: Octets, now: int, hops: int, pick: Pick) -> int:
+    """Return the outcome of a packet that is no fragment, with what it put out in the batch."""
+    found = _find_again(core.flows, core.batch.parsed[i])
+    if found != NOTHING and not _is_over(core, i, found, now):
+        return translate(core, i, packet, found, now, hops)
+    return arrive(core, i, packet, now, hops, pick)
+
+
+@rare_kernel
+def decide_apart(core: Core, i: int, packet: Octets, now: int, hops: int, pick: Pick) -> int:
+    """Do `decide()` where speed matters less than the size of the code."""
+    return decide(core, i, packet, now, hops, pick)
+
+
+@kernel
+def _find_again(flows: FlowTable, parsed: Parsed) -> int:
+    """Return the flow as of now: the first pass's candidate if it is the one, or what there is."""
+    protocol = i64(parsed["protocol"])
+    if parsed["found"] != NOTHING and holds(flows, parsed["found"], parsed, protocol):
+        return i64(parsed["found"])
+    return lookup(flows, parsed, protocol, parsed["hash"])
+
+
+@kernel
+def _is_over(core: Core, i: int, found: int, now: int) -> bool:
+    """End the flow that a packet belongs to if it has run out, or if the packet begins it anew."""
+    number = row_of(found)
+    row = core.flows.rows[number]
+    if has_expired(core, row, now):
+        end_flow(core, number, EXPIRED)
+        return True
+    state = i64(row["state"])
+    if ESTABLISHED <= state <= HALF_REPLY or direction_of(found) != ORIGINAL:
+        return False
+    if core.batch.frames[i]["way"] == i64(row["reply"]["way"]) and _begins_anew(core, i, row):
+        end_flow(core, number, CLOSED)
+        return True
+    return False
+
+
+@kernel
+def _begins_anew(core: Core, i: int, row: Any) -> bool:
+    """Return whether a client's packet has to be given a backend again.
+
+    A SYN on a closing flow is a client's who uses its port again. One of an unanswered flow, and
+    any datagram, leaves a backend that is down or gone; established TCP never does.
+    """
+    backend = core.tables.backends[i64(row["backend"])]
+    if i64(row["protocol"]) != TCP:
+        if not backend["lives"]:
+            return True
+        return bool(i64(row["marks"]) & MARK_DATAGRAMS) and is_answered_enough(core, row)
+    if not is_opener(core.batch.parsed[i]["tcp_flags"]):
+        return False
+    state = i64(row["state"])
+    return state == CLOSING or (state <= ANSWERED and not backend["lives"])
