@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from natlb.core.amending import amend
 from natlb.core.batch import emit
-from natlb.core.counters import account_no_longer_opening, account_original, account_reply
 from natlb.core.crossing import cross
 from natlb.core.cutting import send_in_pieces
 from natlb.core.direct import stray
-from natlb.core.flow_table import ORIGINAL, direction_of, half, row_of
-from natlb.core.layout import ACTION_NAT, ACTION_XLAT, ANSWERED, MARK_UNCONFIRMED
-from natlb.core.pressure import leave_unconfirmed
+from natlb.core.flow_table import direction_of, half, row_of
+from natlb.core.layout import ACTION_NAT, ACTION_XLAT
+from natlb.core.progress import account_packet, advance
 from natlb.core.refusal import answer_too_big, answer_ttl_expired
 from natlb.core.state import TTL_DIRECT, TTL_OWN, Core
-from natlb.core.tracking import UNSOUND, follow_segment, is_confirmed, next_datagram_state
 from natlb.core.verdict import FORWARD, drop
 from natlb.jit import i64, kernel
-from natlb.wire.fields import TCP
-from natlb.wire.frame import GSO_NONE, Frame
-from natlb.wire.parsed import UNTRANSLATABLE, Parsed
+from natlb.wire.offload import largest_segment
+from natlb.wire.parsed import UNTRANSLATABLE
 from natlb.wire.reasons import UNSUPPORTED
 from natlb.wire.rewrite import decrease_ttl, rewrite
 
 if TYPE_CHECKING:
     from natlb.wire.octets import Octets
-
-WORD = 0xFFFFFFFF
 
 
 @kernel
@@ -73,45 +68,3 @@ def translate(core: Core, i: int, packet: Octets, found: int, now: int, hops: in
 def is_ttl_spent(ttl: int, hops: int) -> bool:
     """Return whether a packet has no hop left to go on: by route the kernel takes one more."""
     return ttl < 1 if hops == TTL_DIRECT else ttl <= 1
-
-
-@kernel
-def largest_segment(frame: Frame, parsed: Parsed) -> int:
-    """Return the largest packet that will be on the wire: of a super-packet, a full segment."""
-    if frame["gso_type"] == GSO_NONE:
-        return i64(parsed["end"])
-    return min(i64(parsed["end"]), i64(parsed["payload"] + frame["gso_size"]))
-
-
-@kernel
-def advance(
-    core: Core, row: Any, packet: Octets, parsed: Parsed, direction: int, now: int
-) -> None:
-    """Advance the flow's state by this packet, and its timer where the packet is a sound one."""
-    old = i64(row["state"])
-    if i64(parsed["protocol"]) != TCP:
-        new = next_datagram_state(old, direction)
-    else:
-        new = follow_segment(row, packet, parsed, direction)
-    if new == UNSOUND:
-        return
-    row["seen"] = now & WORD
-    if new == old:
-        return
-    row["state"] = new
-    if old <= ANSWERED and new > ANSWERED:
-        account_no_longer_opening(core.counters, row)
-    if i64(row["marks"]) & MARK_UNCONFIRMED and is_confirmed(new):
-        leave_unconfirmed(core.flows, row)
-
-
-@kernel
-def account_packet(core: Core, row: Any, parsed: Parsed, direction: int) -> None:
-    """Count the packet for its flow, its backend and its service."""
-    this = half(row, direction)
-    this["packets"] += parsed["segments"]
-    this["bytes"] += parsed["wire_bytes"]
-    if direction == ORIGINAL:
-        account_original(core.counters, row, parsed["segments"], parsed["wire_bytes"])
-    else:
-        account_reply(core.counters, row, parsed["segments"], parsed["wire_bytes"])

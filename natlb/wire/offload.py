@@ -54,3 +54,11 @@ def _fits_gso(frame: Frame, parsed: Parsed) -> bool:
     if parsed["protocol"] == UDP:
         return kind == GSO_UDP_L4
     return kind == (GSO_TCP4 if parsed["version"] == 4 else GSO_TCP6)
+
+
+@kernel
+def largest_segment(frame: Frame, parsed: Parsed) -> int:
+    """Return the largest packet that will be on the wire: of a super-packet, a full segment."""
+    if frame["gso_type"] == GSO_NONE:
+        return i64(parsed["end"])
+    return min(i64(parsed["end"]), i64(parsed["payload"] + frame["gso_size"]))

@@ -208,24 +208,6 @@ def test_a_last_short_segment_is_not_measured_as_a_full_one() -> None:
     assert result.verdict is Verdict.FORWARD
 
 
-def test_traffic_is_counted_for_flow_backend_and_service() -> None:
-    """By direction, octets from the IP header on."""
-    talk = Talk(FROM, WEB)
-    talk.send(talk.reply(flags="SA"))
-    talk.send(talk.original(flags="PA", payload=b"x" * 60) + b"padding")
-    flow = talk.path.flows()[0]
-    backend = next(b for b in talk.path.backends() if b.name == flow.backend)
-    service = talk.path.services()[0]
-
-    assert (flow.packets.original, flow.packets.reply) == (2, 1)
-    assert (flow.bytes.original, flow.bytes.reply) == (140, 40)
-    assert (backend.packets, backend.bytes) == (flow.packets, flow.bytes)
-    assert service.flows.current == 1
-    counts = talk.path._counters.services[0]
-    assert (counts["packets_original"], counts["packets_reply"]) == (2, 1)
-    assert (counts["bytes_original"], counts["bytes_reply"]) == (140, 40)
-
-
 def test_a_damaged_packet_stays_damaged() -> None:
     """Its receiver decides; a checksum that was made right would hide the damage (I1)."""
     talk = Talk(FROM, WEB)
