@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from natlb.core.layout import (
+    ANSWERED,
     BUCKET,
     CLOSED,
     CURRENT,
+    DETACHED,
+    DIRECT,
+    DIRECT_ROWS,
     EVICTED,
     EXPIRED,
+    FIRST_FOUND,
     FIRST_LIVE,
     FREE,
     FREE_HEAD,
@@ -109,12 +114,24 @@ def live_rows(flows: FlowTable) -> list[int]:
     return [int(number) for number in np.flatnonzero(used >= FIRST_LIVE)]
 
 
+def direct_rows(flows: FlowTable) -> list[int]:
+    """Return the numbers of rows that hold a direct conversation."""
+    used = flows.rows["state"][: int(flows.meta[FRESH])]
+    return [int(number) for number in np.flatnonzero(used == DIRECT)]
+
+
+def _indexed_keys(state: int) -> tuple[tuple[int, str], ...]:
+    """Return which of a row's keys the index has in this state."""
+    keys = (0, "original"), (1, "reply")
+    return {DIRECT: keys[:1], DETACHED: keys[1:]}.get(state, keys)
+
+
 def _index_faults(flows: FlowTable) -> Iterator[str]:
     entries = Counter(int(entry) for entry in flows.buckets if entry)
     expected = set()
-    for number in live_rows(flows):
+    for number in live_rows(flows) + direct_rows(flows):
         row = flows.rows[number]
-        for direction, name in enumerate(("original", "reply")):
+        for direction, name in _indexed_keys(int(row["state"])):
             hashed = hash_of(flows, row[name], int(row["protocol"]))
             entry = (hashed & 0x7F) << 25 | direction << 24 | number
             expected.add(entry)
@@ -133,7 +150,7 @@ def _index_faults(flows: FlowTable) -> Iterator[str]:
 def _free_list_faults(flows: FlowTable) -> Iterator[str]:
     fresh, states = int(flows.meta[FRESH]), flows.rows["state"]
     expected = {number for number in range(1, fresh) if states[number] == FREE}
-    halfway = [n for n in range(1, fresh) if FREE < states[n] < FIRST_LIVE]
+    halfway = [n for n in range(1, fresh) if FREE < states[n] < FIRST_FOUND]
     seen: list[int] = []
     number = int(flows.meta[FREE_HEAD])
     while number and len(seen) <= fresh:
@@ -152,6 +169,8 @@ def _count_faults(flows: FlowTable, counters: Counters | None) -> Iterator[str]:
     meta = flows.meta
     if int(meta[CURRENT]) != len(numbers):
         yield f"current is {meta[CURRENT]}, live are {len(numbers)}"
+    if int(meta[DIRECT_ROWS]) != len(direct_rows(flows)):
+        yield f"{meta[DIRECT_ROWS]} direct conversations are counted"
     if meta[PEAK] < meta[CURRENT]:
         yield f"the peak, {meta[PEAK]}, is below current, {meta[CURRENT]}"
     if int(meta[OPENED] - meta[CLOSED] - meta[EXPIRED] - meta[EVICTED]) != len(numbers):
@@ -159,8 +178,9 @@ def _count_faults(flows: FlowTable, counters: Counters | None) -> Iterator[str]:
     if counters is None:
         return
     rows = flows.rows[numbers]
+    opening = rows[(rows["state"] >= OPENING) & (rows["state"] <= ANSWERED)]
     for name, counts in (("backend", counters.backends), ("service", counters.services)):
-        for field, counted in (("current", rows), ("opening", rows[rows["state"] == OPENING])):
+        for field, counted in (("current", rows), ("opening", opening)):
             found = np.bincount(counted[name], minlength=counts.size)
             if (found != counts[field]).any():
                 yield f"{field} flows by {name} are miscounted"

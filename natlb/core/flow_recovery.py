@@ -1,7 +1,8 @@
 """What a worker that was killed between two stores leaves half done, finished by a bounded scan.
 
-The order of stores in flow_table.py leaves at any instant: rows that are MAKING or ENDING, rows on
-no list, a free list that cannot be trusted, and counts that may be off by one. Nothing else.
+The order of stores in flow_table.py leaves at any instant: rows that are MAKING or ENDING, a
+DETACHED row whose original key is in the index, rows on no list, a free list that cannot be
+trusted, and counts that may be off by one. Nothing else.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from natlb.core.layout import (
     ANSWERED,
     CLOSED,
     CURRENT,
+    DETACHED,
+    DIRECT,
+    DIRECT_ROWS,
     ENDING,
     EVICTED,
     EXPIRED,
@@ -26,6 +30,7 @@ from natlb.core.layout import (
     PEAK,
     SWEEP,
 )
+from natlb.core.one_key import erase_original
 from natlb.jit import entry, i64, kernel
 
 if TYPE_CHECKING:
@@ -48,13 +53,15 @@ def recover(flows: FlowTable, counters: Counters) -> int:
 
 @kernel
 def _finish_halves(flows: FlowTable) -> int:
-    """Give back every row that was being made or ended."""
+    """Give back every row that was being made or ended, and how many; detach what was to be."""
     mended = 0
     for number in range(1, flows.meta[FRESH]):
         state = i64(flows.rows[number]["state"])
         if state == MAKING or state == ENDING:
             finish_removal(flows, number)
             mended += 1
+        elif state == DETACHED:
+            erase_original(flows, number)
     return mended
 
 
@@ -79,10 +86,12 @@ def _recount(flows: FlowTable, counters: Counters) -> None:
     for at in range(counters.services.size):
         counters.services[at]["current"] = 0
         counters.services[at]["opening"] = 0
-    current = 0
+    current = direct = 0
     for number in range(1, flows.meta[FRESH]):
         row = flows.rows[number]
         state = i64(row["state"])
+        if state == DIRECT:
+            direct += 1
         if state >= FIRST_LIVE:
             current += 1
             opening = 1 if OPENING <= state <= ANSWERED else 0
@@ -93,6 +102,7 @@ def _recount(flows: FlowTable, counters: Counters) -> None:
                 count["current"] += 1
                 count["opening"] += opening
     flows.meta[CURRENT] = current
+    flows.meta[DIRECT_ROWS] = direct
     flows.meta[PEAK] = max(flows.meta[PEAK], current)
     _balance(flows)
 

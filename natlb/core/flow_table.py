@@ -7,6 +7,9 @@ A flow has two keys, one per direction, and both lead to the same row:
 
 NAT is "rewrite from the other key": a packet of either direction costs one look-up. The keys are
 stored apart: `insert()` keeps the original one, `bind()` the reply's, once the backend is known.
+With full NAT the reply key ends in an address and port of natlb's own instead of the client's.
+
+Two kinds of rows have one key in the index alone, DIRECT and DETACHED ones (`one_key.py`).
 
 The tension: a look-up must be one cache line and bounded, the worker may be killed between any
 two stores, and nothing may be moved while it happens. So the index is an array of buckets of
@@ -24,8 +27,9 @@ Life of a row, and the order of stores that recovery (`flow_recovery.py`) relies
     ENDING    being taken out of the index.
 
 Laws
-    Only this module and flow_recovery.py write `state`, keys, index and free list.
-    A live row's keys are both in the index, once; no entry leads to a FREE row.
+    Only this module, one_key.py and flow_recovery.py write keys, index and free list.
+    A live row's keys are both in the index, once, but a DETACHED row's original key is not; no
+    entry leads to a FREE row.
     insert() either stores its key or changes nothing.  A live row never changes its backend.
 """
 
@@ -40,8 +44,9 @@ from natlb.core.layout import (
     BUCKET,
     BUCKETS,
     CURRENT,
+    DETACHED,
+    DIRECT,
     ENDING,
-    FIRST_FOUND,
     FLAG_BOUND,
     FREE,
     FREE_HEAD,
@@ -148,11 +153,22 @@ def is_key(half_row: Half, key: Key) -> bool:
 def holds(flows: FlowTable, found: int, key: Key, protocol: int) -> bool:
     """Return whether what was found leads to a row in use with this very key, now."""
     row = flows.rows[row_of(found)]
+    direction = direction_of(found)
     return (
-        i64(row["state"]) >= FIRST_FOUND
+        is_found_by(i64(row["state"]), direction)
         and i64(row["protocol"]) == protocol
-        and is_key(half(row, direction_of(found)), key)
+        and is_key(half(row, direction), key)
     )
+
+
+@kernel
+def is_found_by(state: int, direction: int) -> bool:
+    """Return whether a row in this state is found by its key of this direction.
+
+    A DIRECT row has an original key alone, a DETACHED one a reply key, and that is the order in
+    which these two stand.
+    """
+    return state > DETACHED or state == DIRECT + direction
 
 
 @kernel
@@ -223,7 +239,7 @@ def _empty_entry(flows: FlowTable, start: int) -> int:
 
 
 @kernel
-def _free_position(flows: FlowTable, hashed: int) -> int:
+def free_position(flows: FlowTable, hashed: int) -> int:
     """Return where in the index a new key goes, or -1 where both its buckets are full.
 
     The first bucket unless it is crowded, then the emptier one: most look-ups need one line.
@@ -242,7 +258,7 @@ def _free_position(flows: FlowTable, hashed: int) -> int:
 
 
 @kernel
-def _erase(flows: FlowTable, key: Key, protocol: int, direction: int, number: int) -> None:
+def erase_entry(flows: FlowTable, key: Key, protocol: int, direction: int, number: int) -> None:
     """Take the entry of (direction, row) out of the index; nothing happens where there is none."""
     hashed = hash_key(flows, key, protocol)
     entry = make_entry(hashed, direction, number)
@@ -290,7 +306,7 @@ def insert(flows: FlowTable, key: Key, protocol: int, hashed: int) -> int:
         number = flows.meta[FRESH]
         if number > flows.meta[ROWS]:
             return NOTHING
-    at = _free_position(flows, hashed)
+    at = free_position(flows, hashed)
     if at < 0:
         return NOTHING
     row = flows.rows[number]
@@ -299,6 +315,7 @@ def insert(flows: FlowTable, key: Key, protocol: int, hashed: int) -> int:
     else:
         flows.meta[FREE_HEAD] = i64(row["link"])
     row["flags"] = 0
+    row["actions"] = ACTION_NAT
     row["marks"] = 0
     row["protocol"] = protocol
     row["generation"] = (i64(row["generation"]) + 1) & 0xFFFFFFFF
@@ -325,12 +342,11 @@ def bind(flows: FlowTable, number: int, state: int) -> int:
     hashed = hash_key(flows, reply, protocol)
     if lookup(flows, reply, protocol, hashed) != NOTHING:
         return CONFLICT
-    at = _free_position(flows, hashed)
+    at = free_position(flows, hashed)
     if at < 0:
         return NOTHING
     sum_deltas(row["original"], reply)
     row["flags"] = FLAG_BOUND
-    row["actions"] = ACTION_NAT
     release_fence()
     flows.buckets[at] = make_entry(hashed, REPLY, number)
     release_fence()
@@ -364,8 +380,8 @@ def finish_removal(flows: FlowTable, number: int) -> None:
     """Take a MAKING or ENDING row out of the index and put it on the free list."""
     row = flows.rows[number]
     protocol = i64(row["protocol"])
-    _erase(flows, row["original"], protocol, ORIGINAL, number)
-    _erase(flows, row["reply"], protocol, REPLY, number)
+    erase_entry(flows, row["original"], protocol, ORIGINAL, number)
+    erase_entry(flows, row["reply"], protocol, REPLY, number)
     release_fence()
     row["link"] = flows.meta[FREE_HEAD]
     row["state"] = FREE

@@ -28,7 +28,8 @@ HALF = np.dtype(
         ("transport_delta", np.uint16),  # and in one over addresses and ports
         ("bytes", np.int64),  # on the wire, from the IP header on
         ("packets", np.int64),  # on the wire: a super-packet counts as its segments
-        ("sequence_end", np.uint32),  # TCP: the highest sequence number sent, plus one
+        ("sequence_end", np.uint32),  # TCP: the highest sequence number sent, plus one. UDP, of
+        # `reply`: the packets that had come back when the client was given this backend again
         ("window_end", np.uint32),  # TCP: the highest the other side allowed, plus one
         ("window_most", np.uint32),  # TCP: the largest window offered, scaled
         ("sequence_delta", np.uint32),  # reserved: added to sequence numbers
@@ -135,11 +136,13 @@ META = (
     "error_tokens",  # errors and resets that may be sent now, in thousandths
     "error_ms",  # when that was worked out
     "identification",  # the last IPv4 identification that natlb gave
-    *(f"reserved{number}" for number in range(10)),
+    "direct",  # rows in state DIRECT
+    *(f"reserved{number}" for number in range(9)),
 )
 ROWS, BUCKETS, FREE_HEAD, FRESH, CURRENT, PEAK, OPENED, CLOSED = range(8)
 EXPIRED, EVICTED, SWEEP, KEY0, KEY1, EPOCH, TICK, DRAWS = range(8, 16)
 OLDEST, YOUNGEST, UNCONFIRMED, ERROR_TOKENS, ERROR_MS, IDENTIFICATION = range(16, 22)
+DIRECT_ROWS = 22
 
 MOST_SERVICES = 4096
 MOST_BACKENDS = 65536

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 from natlb.core.batch import Batch
+from natlb.core.cooling import Cooling
 from natlb.core.counters import Counters
 from natlb.core.flow_table import FlowTable
+from natlb.core.fragments import Fragments
+from natlb.core.sources import Sources
 from natlb.core.state import TTL_DIRECT, TTL_OWN, TTL_ROUTE, Core
 from natlb.core.tables import Tables
 from tests.datapath import engine
@@ -15,8 +18,10 @@ def test_a_core_is_all_that_a_worker_has() -> None:
     path.set_backend("web/10.9.0.11:8080", weight=2)
     after = path._core
 
-    assert [type(part) for part in after] == [Tables, FlowTable, Counters, Batch]
-    assert Core._fields == ("tables", "flows", "counters", "batch")
+    shared = [Tables, FlowTable, Counters, Batch]
+    assert [type(part) for part in after] == [*shared, Fragments, Sources, Cooling]
+    assert Core._fields[:4] == ("tables", "flows", "counters", "batch")
+    assert Core._fields[4:] == ("fragments", "sources", "cooling")
     assert after.tables is not before.tables
     assert after[1:] == before[1:] or all(
         a is b for a, b in zip(after[1:], before[1:], strict=True)

@@ -81,7 +81,7 @@ def test_every_endpoint_is_found_in_a_table_at_most_half_full() -> None:
     tables = path._core.tables
     used = int((tables.endpoints["kind"] != UNUSED).sum())
 
-    assert used == 300 + 7 + 300
+    assert used == 300 + 7 + 2 * 300  # services, VIPs, and backends by address and by port
     assert 2 * used <= tables.endpoints.size
     for number in range(300):
         found = find_service(tables, lanes(f"203.0.113.{number % 7 + 1}"), 1000 + number, TCP)

@@ -13,7 +13,8 @@ def pool_of(ring: list[int], policy: int = 0) -> Pool:
     """Return a pool whose service 0 has this ring; nothing has been picked yet."""
     counters = make(Kind.COUNTERS)
     services = np.zeros(1, SERVICE)
-    services[0] = (policy, 0, 2, len(ring))
+    services[0]["policy"] = policy
+    services[0]["ring_start"], services[0]["ring_size"] = 2, len(ring)
     rings = np.array([-5, -5, *ring, -5], np.int32)  # others' rings lie around it
     backends = np.zeros(8, BACKEND)
     for array in (services, rings, backends):
