@@ -111,8 +111,9 @@ bench: setup ## natlb beside its peers, in one run; BENCH_FLAGS="tun --quick" fo
 soak: $(TESTING) packages ## the tests that take minutes each, which `make test` leaves out
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -m soak --timeout=3600
 
-conformance: $(TESTING) packages ## the behaviour the RFCs ask of a NAT, each requirement a test
-	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -m conformance
+conformance: $(TESTING) packages ## what RFCs ask of a NAT, each row tested; writes docs/conformance.md
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -m conformance -p tests.conformance.report \
+	  --conformance-report docs/conformance.md
 
 fuzz: $(TESTING) ## the properties, a hundred times as many examples, a new seed each time
 	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/property --timeout=3600
