@@ -35,6 +35,7 @@ __all__ = [
     "Raw",
     "TCPerror",
     "UDPerror",
+    "crossed",
     "dissect",
     "is_sound",
     "rebuilt",
@@ -78,6 +79,32 @@ def rebuilt(packet: bytes, source: str, destination: str, *, hops: int = 0) -> b
         total = total or (0xFFFF if protocol == 17 else 0)
         segment = blank[:field] + struct.pack("!H", total) + blank[field + 2 :]
     return bytes(read / Raw(segment))
+
+
+def crossed(packet: bytes, source: str, destination: str, identification: int = 0) -> bytes:
+    """Return a packet without options built anew in the other IP version, by RFC 7915.
+
+    An IPv4 packet's identification is the translator's to choose.
+    """
+    (from_address, from_port), (to_address, to_port) = map(split_endpoint, (source, destination))
+    read: Any
+    made: Any
+    if packet[0] >> 4 == 4:
+        read, at = IP(packet[:20]), 20
+        made = IPv6(tc=read.tos, hlim=read.ttl, nh=read.proto)
+        protocol, sum_over = read.proto, in6_chksum
+    else:
+        read, at = IPv6(packet[:40]), 40
+        is_large = len(packet) - 20 > 1260
+        made = IP(tos=read.tc, ttl=read.hlim, proto=read.nh, id=identification)
+        made.flags = "DF" if is_large else ""
+        protocol, sum_over = read.nh, in4_chksum
+    made.src, made.dst = str(from_address), str(to_address)
+    field = {6: 16, 17: 6}[protocol]
+    segment = struct.pack("!HH", from_port, to_port) + packet[at + 4 :]
+    blank = segment[:field] + b"\0\0" + segment[field + 2 :]
+    total = sum_over(protocol, made, blank) or (0xFFFF if protocol == 17 else 0)
+    return bytes(made / Raw(blank[:field] + struct.pack("!H", total) + blank[field + 2 :]))
 
 
 def is_sound(packet: bytes) -> bool:

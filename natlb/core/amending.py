@@ -4,13 +4,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from natlb.jit import rare_kernel
+from natlb.core.identification import next_identification
+from natlb.core.layout import ACTION_IPID, ACTION_MSS, ACTION_XLAT
+from natlb.jit import i64, kernel, rare_kernel
+from natlb.wire.fields import IP4_HEADER, IP6_HEADER, SYN
+from natlb.wire.mss import clamp_mss
+from natlb.wire.parsed import FRAGMENTED
+from natlb.wire.rewrite import set_identification
 
 if TYPE_CHECKING:
     from natlb.core.state import Core
     from natlb.wire.octets import Octets
 
+WIDER = IP6_HEADER - IP4_HEADER  # what IPv6 leaves less of an MTU
+
 
 @rare_kernel
 def amend(core: Core, i: int, packet: Octets, row: Any) -> None:
-    """Do what a row's actions say with a packet that was rewritten."""
+    """Do what a row's actions say with a packet that was rewritten.
+
+    Full NAT: where a packet may be fragmented, its identification must not be one that another
+    client behind the same address uses (RFC 7857 section 11). A fragment's is its datagram's.
+    """
+    parsed = core.batch.parsed[i]
+    actions = i64(row["actions"])
+    if actions & ACTION_IPID and not parsed["dont_fragment"] and not parsed["kind"] & FRAGMENTED:
+        set_identification(packet, next_identification(core))
+    if actions & ACTION_MSS and parsed["tcp_flags"] & SYN:
+        lower_mss(core, i, packet, row)
+
+
+@kernel
+def lower_mss(core: Core, i: int, packet: Octets, row: Any) -> None:
+    """Lower a SYN's MSS to what its service lets through.
+
+    A service says so for IPv4. IPv6 has 20 octets less, on either side where one of them is IPv6.
+    """
+    limit = i64(core.tables.services[i64(row["service"])]["mss"])
+    parsed = core.batch.parsed[i]
+    if limit == 0:
+        return
+    if parsed["version"] == 6 or i64(row["actions"]) & ACTION_XLAT:
+        limit -= WIDER
+    clamp_mss(packet, core.batch.frames[i], parsed, limit)

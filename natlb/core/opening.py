@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from natlb.core.counters import account_opened
 from natlb.core.flow_table import CONFLICT, NOTHING, abandon, bind, insert
 from natlb.core.hashing import WORD, spread_hash
-from natlb.core.layout import DRAWS, MARK_DATAGRAMS
+from natlb.core.layout import ACTION_MSS, DRAWS, MARK_DATAGRAMS
 from natlb.core.lifetime import begin_life
 from natlb.core.limits import judge_new_flow, note_flow_opened
 from natlb.core.policy import NO_BACKEND_INDEX, Pool
@@ -17,7 +17,7 @@ from natlb.core.source_ports import bind_with_source, needs_source
 from natlb.core.tables import SEED0, SEED1
 from natlb.core.tracking import first_state
 from natlb.jit import i64, kernel
-from natlb.wire.fields import UDP
+from natlb.wire.fields import TCP, UDP
 from natlb.wire.reasons import ACCEPTED, NO_BACKEND, PORT_EXHAUSTED, TABLE_FULL
 from natlb.wire.rewrite import source_lanes
 
@@ -66,6 +66,8 @@ def open_flow(core: Core, i: int, service: int, now: int, pick: Pick) -> int:
     row = core.flows.rows[number]
     if tables.services[service]["datagrams"] and parsed["protocol"] == UDP:
         row["marks"] = MARK_DATAGRAMS
+    if tables.services[service]["mss"] and parsed["protocol"] == TCP:
+        row["actions"] |= ACTION_MSS
     join_unconfirmed(core.flows, number)
     note_flow_opened(core, row)
     account_opened(counters, row)

@@ -170,7 +170,7 @@ def _skip_extension_headers(packet: Octets, parsed: Parsed, end: int) -> int:
             refusal = _parse_fragment_header(packet, parsed, at, end)
             if refusal != ACCEPTED or parsed["kind"] & LATER_FRAGMENT:
                 return refusal
-        length = _extension_header_length(packet, at, following)
+        length = extension_header_length(packet, at, following)
         if at + length > end:
             return MALFORMED
         following = get_u8(packet, at)
@@ -191,7 +191,7 @@ def is_extension_header(protocol: int) -> bool:
 
 
 @kernel
-def _extension_header_length(packet: Octets, at: int, kind: int) -> int:
+def extension_header_length(packet: Octets, at: int, kind: int) -> int:
     """Return an extension header's length in octets (RFC 8200 section 4; AH counts by RFC 4302)."""
     if kind == FRAGMENT:
         return 8

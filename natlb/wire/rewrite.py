@@ -18,6 +18,7 @@ from natlb.wire.checksum import (
 from natlb.wire.fields import (
     IP4_CHECKSUM,
     IP4_DESTINATION,
+    IP4_IDENTIFICATION,
     IP4_SOURCE,
     IP4_TTL,
     IP6_DESTINATION,
@@ -68,6 +69,18 @@ def rewrite(
     else:
         set_address6(packet, IP6_SOURCE, destination_lanes(key))
         set_address6(packet, IP6_DESTINATION, source_lanes(key))
+    rewrite_transport(packet, frame, parsed, key, address_delta, transport_delta)
+
+
+@kernel
+def rewrite_transport(
+    packet: Octets, frame: Frame, parsed: Parsed, key: Any, address_delta: int, transport_delta: int
+) -> None:
+    """Write the ports that `key` has, and keep the transport sum right under them and addresses.
+
+    Which version the addresses are of does not matter to a sum: what a v4-mapped address has more
+    than an IPv4 address is 0xffff, one's complement zero.
+    """
     l4 = parsed["l4"]
     set_u16(packet, l4 + L4_SOURCE_PORT, i64(key["destination_port"]))
     set_u16(packet, l4 + L4_DESTINATION_PORT, i64(key["source_port"]))
@@ -108,3 +121,12 @@ def decrease_ttl(packet: Octets, version: int) -> None:
     old = get_u16(packet, IP4_TTL)  # TTL and protocol share a checksummed word
     set_u16(packet, IP4_TTL, old - 0x100)
     set_u16(packet, IP4_CHECKSUM, update_checksum(get_u16(packet, IP4_CHECKSUM), old, old - 0x100))
+
+
+@kernel
+def set_identification(packet: Octets, identification: int) -> None:
+    """Write an IPv4 packet's identification, the header's sum kept right."""
+    old = get_u16(packet, IP4_IDENTIFICATION)
+    set_u16(packet, IP4_IDENTIFICATION, identification)
+    header_sum = get_u16(packet, IP4_CHECKSUM)
+    set_u16(packet, IP4_CHECKSUM, update_checksum(header_sum, old, identification))

@@ -8,8 +8,8 @@ import pytest
 from natlb.core.deltas import sum_deltas
 from natlb.core.layout import HALF
 from natlb.testing import packets
-from natlb.wire.rewrite import decrease_ttl, rewrite
-from tests.judge import rebuilt
+from natlb.wire.rewrite import decrease_ttl, rewrite, rewrite_transport, set_identification
+from tests.judge import crossed, rebuilt
 from tests.kernels import frame_of, needs_plain_kernels, octets, parsed_of
 
 needs_plain_kernels()
@@ -84,3 +84,26 @@ def test_a_hop_is_taken_and_the_header_stays_right(ends: tuple[str, str, str]) -
         decrease_ttl(text, packet[0] >> 4)
 
         assert text.tobytes() == rebuilt(packet, ends[0], ends[1], hops=1)
+
+
+@pytest.mark.parametrize("identification", [0, 1, 0x8000, 0xFFFF])
+def test_an_identification_is_written_and_the_header_stays_right(identification: int) -> None:
+    """The header's sum is the only one that covers it."""
+    text = octets(packets.udp(ENDS[0], ENDS[1], b"x"))
+    set_identification(text, identification)
+    header = packets.Header(identification=identification)
+
+    assert text.tobytes() == packets.udp(ENDS[0], ENDS[1], b"x", header=header)
+
+
+@pytest.mark.parametrize("build", [packets.tcp, packets.udp])
+def test_a_transport_sum_may_go_from_one_version_to_the_other(build: Any) -> None:
+    """v4-mapped addresses differ from IPv4's by one's complement zero."""
+    packet = build(ENDS6[0], ENDS6[1], payload=b"hello")
+    original, reply = half_of(*ENDS6[:2]), half_of(ENDS[2], ENDS[0])
+    sum_deltas(original, reply)
+    text = octets(packet)
+    deltas = int(original["address_delta"]), int(original["transport_delta"])
+    rewrite_transport(text, frame_of(packet), parsed_of(packet), reply, *deltas)
+
+    assert text.tobytes()[40:] == crossed(packet, ENDS[0], ENDS[2])[20:]
