@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
+from natlb.control.compile.endpoints import Retired, addresses_of
 from natlb.control.compile.indices import Indices, start_counts
-from natlb.control.compile.tables import (
-    Retired,
-    RunTime,
-    Sides,
-    WayOut,
-    addresses_of,
-    compile_tables,
-)
+from natlb.control.compile.sides import Sides, WayOut
+from natlb.control.compile.tables import RunTime, compile_tables
 from natlb.control.compile.views import Snapshot
 
 __all__ = [

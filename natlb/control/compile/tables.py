@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from natlb.control.compile.access import AccessSteps
-from natlb.control.compile.addresses import Address, lanes_of
+from natlb.control.compile.addresses import lanes_of
+from natlb.control.compile.endpoints import Retired, endpoints_of, slots_for, store_endpoints
 from natlb.control.policy import COMPILERS, Member
 from natlb.core.layout import (
     ANSWERED,
-    BACKEND_ADDRESS,
-    BACKEND_ENDPOINT,
     CLOSING,
     DETACHED,
     DIRECT,
     DNAT,
-    DUMMY_ADDRESS4,
     ESTABLISHED,
     FULL,
     HALF_ORIGINAL,
     HALF_REPLY,
-    HOST,
     OPENING,
     PRIVATE,
-    PROTOCOLS,
-    PUBLIC,
     REJECT,
     REPLIED,
-    SERVICE_ENDPOINT,
     SILENCE,
-    SOURCE,
     STATES,
     UNREPLIED,
-    UNUSED,
-    VIP,
 )
 from natlb.core.memory import Kind, make
 from natlb.core.policy import POLICY_NAMES
@@ -51,24 +42,21 @@ from natlb.core.tables import (
     SOURCES6,
     TABLE_GENERATION,
     Tables,
-    endpoint_slot,
 )
 from natlb.errors import UsageError
 from natlb.model import BackendStateName, HealthName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from ipaddress import IPv4Address, IPv6Address
 
     from natlb.control.compile.indices import Indices
+    from natlb.control.compile.sides import Sides
     from natlb.control.config import Config
     from natlb.control.config.values import BackendConfig, ServiceConfig, Timeouts
 
 MOST_WEIGHT = 65535
-TCP_OVER_IP4 = 40  # octets of headers without options: what an MSS leaves of an MTU
+TCP_OVER_IP4 = 40  # octets of headers without options: an MTU has so much more than its MSS
 DETACHED_SECONDS = 5.0  # that late answers are waited for where UDP was given another backend
-LARGEST_MTU = 65535
-"""What a way out takes unless said: every IP packet there can be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,58 +94,7 @@ class RunTime:
 AS_CONFIGURED = RunTime()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retired:
-    """Addresses that no configuration names any more, while flows still need them.
-
-    They keep their meaning: a retired backend's answers are its flows', and what is sent to a
-    retired VIP is refused. Passed on, it would come back here, where the VIP is routed, for ever.
-    """
-
-    vips: frozenset[Address] = frozenset()
-    backends: frozenset[Address] = frozenset()
-
-    def __bool__(self) -> bool:
-        return bool(self.vips or self.backends)
-
-    def after(self, old: Config, new: Config) -> Retired:
-        """Return what is retired once `new` is in force instead of `old`."""
-        vips, backends = addresses_of(old)
-        new_vips, new_backends = addresses_of(new)
-        return Retired(
-            vips=(self.vips | vips) - new_vips, backends=(self.backends | backends) - new_backends
-        )
-
-
 NOTHING_RETIRED = Retired()
-
-
-def addresses_of(config: Config) -> tuple[frozenset[Address], frozenset[Address]]:
-    """Return the VIPs and the backends' addresses."""
-    services = config.services.values()
-    vips = frozenset(listen.address for service in services for listen in service.listen)
-    return vips, frozenset(each.address for service in services for each in service.backends)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WayOut:
-    """A side's way out: its MTU, and who natlb's own ICMP errors come from there.
-
-    `hosts` are the host's own addresses there, which its own processes call a VIP from.
-    """
-
-    mtu: int = LARGEST_MTU
-    address4: IPv4Address | None = None
-    address6: IPv6Address | None = None
-    hosts: tuple[Address, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sides:
-    """Both ways out."""
-
-    public: WayOut = field(default_factory=WayOut)
-    private: WayOut = field(default_factory=WayOut)
 
 
 def compile_tables(
@@ -171,13 +108,13 @@ def compile_tables(
     retired: Retired = NOTHING_RETIRED,
 ) -> Tables:
     """Return the tables of a generation, read-only. `seed` (64 bits) spreads clients by hash."""
-    endpoints = _endpoints(config, indices, retired, sides)
+    endpoints = endpoints_of(config, indices, retired, sides)
     access = AccessSteps(config)
     sources = sorted(config.datapath.source, key=lambda each: (each.version, int(each)))
     rings = _rings(config, indices, run_time, seed)
     tables: Tables = make(
         Kind.TABLES,
-        endpoints=_endpoint_slots(len(endpoints)),
+        endpoints=slots_for(endpoints),
         services=_length(indices.services),
         backends=_length(indices.backends),
         rings=max(1, sum(ring.size for ring in rings.values())),
@@ -186,73 +123,22 @@ def compile_tables(
         access=max(1, len(access.steps)),
         sources=max(1, len(sources)),
     )
-    for endpoint in endpoints.items():
-        _store_endpoint(tables.endpoints, endpoint)
+    store_endpoints(tables.endpoints, endpoints)
     _fill_services(tables, config, indices, rings)
     _fill_limits(tables, config, indices, sides)
     access.fill(tables, indices)
     for at, address in enumerate(sources):
         tables.sources[at] = lanes_of(address)
     _fill_backends(tables, config, indices, run_time)
-    _fill_way(tables.ways[PUBLIC], PUBLIC, sides.public)
-    _fill_way(tables.ways[PRIVATE], PRIVATE, sides.private)
+    sides.fill(tables.ways)
     _fill_numbers(tables.numbers, config, seed, generation)
     for array in tables:
         array.flags.writeable = False
     return tables
 
 
-EndpointName = tuple[Address, int, int]
-EndpointMeaning = tuple[int, int]
-
-
 def _length(numbers: Mapping[Any, int]) -> int:
     return 1 + max(numbers.values(), default=0)
-
-
-def _endpoint_slots(count: int) -> int:
-    """Return a power of two that `count` entries fill to a half at most."""
-    return 1 << max(4, (2 * count).bit_length())
-
-
-def _endpoints(
-    config: Config, indices: Indices, retired: Retired, sides: Sides
-) -> dict[EndpointName, EndpointMeaning]:
-    """Return every (address, port, protocol) that means something, as (kind, service)."""
-    found: dict[EndpointName, EndpointMeaning] = {}
-
-    def mark(address: Address, kind: int) -> None:
-        found[address, 0, 0] = (found.get((address, 0, 0), (0, 0))[0] | kind, 0)
-
-    for service in config.services.values():
-        index = indices.services[service.name]
-        for listen in service.listen:
-            mark(listen.address, VIP)
-            key = listen.address, listen.port, PROTOCOLS[listen.protocol]
-            found[key] = (SERVICE_ENDPOINT, index)
-        for backend in service.backends:
-            mark(backend.address, BACKEND_ADDRESS)
-            for listen in service.listen:
-                key = backend.address, backend.port or listen.port, PROTOCOLS[listen.protocol]
-                found.setdefault(key, (BACKEND_ENDPOINT, index))
-    for address in config.datapath.source:
-        mark(address, SOURCE)
-    for address in sides.public.hosts + sides.private.hosts:
-        mark(address, HOST)
-    for address in retired.vips:
-        mark(address, VIP)
-    for address in retired.backends:
-        mark(address, BACKEND_ADDRESS)
-    return found
-
-
-def _store_endpoint(slots: Any, endpoint: tuple[EndpointName, EndpointMeaning]) -> None:
-    (address, port, protocol), (kind, service) = endpoint
-    lanes = lanes_of(address)
-    at = endpoint_slot(lanes, port, protocol, slots.size)
-    while slots[at]["kind"] != UNUSED:
-        at = at + 1 & slots.size - 1
-    slots[at] = (*lanes, port, protocol, kind, service)
 
 
 def _rings(
@@ -296,9 +182,8 @@ def _fill_limits(tables: Tables, config: Config, indices: Indices, sides: Sides)
         record["nat"] = FULL if service.nat == "full" else DNAT
         record["max_flows"] = service.max_flows or 0
         record["datagrams"] = service.datagrams
-        smallest = min(sides.public.mtu, sides.private.mtu)
         clamp = service.mss_clamp
-        record["mss"] = (smallest - TCP_OVER_IP4) if clamp is True else int(clamp)
+        record["mss"] = sides.least_mtu - TCP_OVER_IP4 if clamp is True else int(clamp)
 
 
 def _fill_numbers(numbers: Any, config: Config, seed: int, generation: int) -> None:
@@ -350,14 +235,6 @@ def _fill_backends(
                 weight,
                 int(now.health != "down"),
             )
-
-
-def _fill_way(record: Any, side: int, way: WayOut) -> None:
-    record["side"], record["mtu"] = side, way.mtu
-    record["address4"] = int(way.address4) if way.address4 else DUMMY_ADDRESS4
-    if way.address6:
-        for lane, word in enumerate(lanes_of(way.address6)):
-            record[f"address6_{lane}"] = word
 
 
 def takes_new_flows(service: ServiceConfig, run_time: Mapping[tuple[str, str], RunTime]) -> int:

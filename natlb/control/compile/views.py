@@ -140,7 +140,9 @@ class Snapshot:
         if wanted.backend is not None:
             chosen &= np.isin(rows["backend"], backend_numbers(self.indices, wanted))
         if wanted.state is not None:
-            chosen &= (state_set(wanted.state) >> rows["state"].astype(np.int64) & 1).astype(np.bool_)
+            chosen &= (state_set(wanted.state) >> rows["state"].astype(np.int64) & 1).astype(
+                np.bool_
+            )
         if wanted.protocol is not None:
             chosen &= rows["protocol"] == PROTOCOLS[wanted.protocol]
         if wanted.client is not None:
@@ -161,7 +163,7 @@ class Snapshot:
             client=_endpoint_of(original, "source"),
             vip=_endpoint_of(original, "destination"),
             server=_endpoint_of(reply, "source"),
-            source=None,
+            source=_source_of(original, reply),
             state=STATE_LABELS[int(row["state"])],  # type: ignore[arg-type] # the labels are the names
             worker=worker,
             age_seconds=round(max(age << 5, idle) / 1000, 3),
@@ -276,6 +278,12 @@ def _are_in(keys: NDArray[Any], lanes: tuple[int, int, int, int], bits: int) -> 
 def _endpoint_of(key: Any, end: str) -> str:
     lanes = [int(key[f"{end}{lane}"]) for lane in range(4)]
     return endpoint(address_of(lanes), int(key[f"{end}_port"]))
+
+
+def _source_of(original: Any, reply: Any) -> str | None:
+    """Return natlb's own endpoint where backends do not see the client's."""
+    source = _endpoint_of(reply, "destination")
+    return None if source == _endpoint_of(original, "source") else source
 
 
 def _per_direction(row: Any, field: str) -> PerDirection:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from natlb.control.config.values import BackendConfig, Config, ServiceConfig
 from natlb.errors import ConfigError
 
-Named = Mapping[str, ServiceConfig | BackendConfig]
+if TYPE_CHECKING:
+    from natlb.control.config.values import Config
+
+Named = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +67,14 @@ def refuse_restart(found: Difference) -> None:
 
 
 def _named(config: Config) -> Named:
-    """Return services and backends by name, each without what has a name of its own."""
-    named: dict[str, ServiceConfig | BackendConfig] = {}
+    """Return services and backends by name, each without what has a name of its own.
+
+    What holds for every service (`access`, the time for fragments) is a part of each.
+    """
+    named: dict[str, object] = {}
+    everywhere = config.access, config.timeouts.fragment
     for service in config.services.values():
-        named[service.name] = replace(service, backends=())
+        named[service.name] = replace(service, backends=()), everywhere
         for backend in service.backends:
             named[f"{service.name}/{backend.name}"] = replace(backend, written="")
     return named

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from natlb.control.config.kinds import REST
 from natlb.control.config.later import NOT_YET, later_keys
 from natlb.control.config.problems import described, quoted
-from natlb.control.config.shape import REST, FileShape, part_at
+from natlb.control.config.shape import FileShape, part_at
 from natlb.control.config.tree import Fault, Node, Path, fault_at, fault_at_key, follow
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """What a configuration may not say yet: keys and values of natlb that this version has not.
 
-They are refused with the words `not in this version`, and never ignored: who writes `nat: full`
-must not get something else. To open a key, delete its line here and give it a field in
-`shape.py`; a test holds that every key is in exactly one of the two.
+They are refused with the words `not in this version`, and never ignored: who writes
+`no_backend: hold` must not get something else. To open a key, delete its line here and give it
+a field in `shape.py`; a test holds that every key is in exactly one of the two.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from natlb.control.config.tree import Fault, Node, Path
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Brings = Literal["corners", "policies", "operation", "speed", "studies"]
-"""The step of natlb's growth that brings a key: the odd corners of NAT, all policies, running
-it for years, faster drivers, and what is beyond a load balancer of packets."""
+Brings = Literal["policies", "operation", "speed", "studies"]
+"""The step of natlb's growth that brings a key: all policies, running it for years,
+faster drivers, and what is beyond a load balancer of packets."""
 
 NOT_YET = "not in this version"
 
@@ -48,23 +48,13 @@ LATER = (
     Later("datapath.driver", "speed", values="packet|xdp"),
     Later("datapath.output", "speed"),
     Later("datapath.workers", "speed"),
-    Later("datapath.max_flows_per_source", "corners"),
-    Later("datapath.fragments", "corners"),
-    Later("datapath.error_rate", "corners"),
-    Later("datapath.source", "corners"),
-    Later("datapath.source_ports", "corners"),
-    Later("access", "corners"),
     Later("seed", "policies"),
-    Later("timeouts.fragment", "corners"),
-    Later("services.*.listen", "corners", values=r"(?:tcp|udp)://.*:[0-9]+-[0-9]+"),
-    Later("services.*.listen.*", "corners", values=r"(?:tcp|udp)://.*:[0-9]+-[0-9]+"),
     Later("services.*.mode", "studies", values=r"(?!packet$).*"),
     Later("services.*.scale", "studies"),
     Later("services.*.policy", "policies", values=_POLICIES),
     Later("services.*.policy.name", "policies", values=_POLICIES),
     Later("services.*.policy.*", "policies"),
     Later("services.*.shadow", "policies"),
-    Later("services.*.nat", "corners"),
     Later("services.*.backends.from", "studies", takes_holder=True),
     Later("services.*.backends.*.from", "studies", takes_holder=True),
     Later("services.*.backends.*.weight", "policies"),
@@ -74,17 +64,12 @@ LATER = (
     Later("services.*.affinity", "policies"),
     Later("services.*.slow_start", "policies"),
     Later("services.*.panic_threshold", "policies"),
-    Later("services.*.max_flows", "corners"),
     Later("services.*.check", "operation", values=r"(?!none$).*"),
     Later("services.*.passive", "operation"),
     Later("services.*.no_backend", "studies", values="hold"),
-    Later("services.*.unknown", "corners"),
+    Later("services.*.unknown", "operation", values="adopt"),
     Later("services.*.on_down", "operation"),
     Later("services.*.on_remove", "operation"),
-    Later("services.*.mss_clamp", "corners"),
-    Later("services.*.datagrams", "corners"),
-    Later("services.*.access", "corners"),
-    Later("services.*.timeouts.fragment", "corners"),
     Later("api.listen", "operation", values="tcp://.*"),
     Later("api.token_file", "operation"),
 )

@@ -18,10 +18,12 @@ from natlb.control.config.json_text import read_json
 from natlb.control.config.judge import judge
 from natlb.control.config.later import refuse_later
 from natlb.control.config.problems import InvalidConfigError, Problem, Source, described, placeless
+from natlb.control.config.scalars import parse_ports
 from natlb.control.config.toml_text import read_toml
 from natlb.control.config.tree import FatalFaultError, Fault, Node, tree_of
 from natlb.control.config.values import (
     API_LISTEN,
+    Access,
     ApiConfig,
     BackendConfig,
     Config,
@@ -37,7 +39,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from natlb.control.config.shape import FileShape, ServiceShape, TimeoutsShape
+    from natlb.control.config.shape import (
+        AccessShape,
+        DatapathShape,
+        FileShape,
+        ServiceShape,
+        TimeoutsShape,
+    )
 
 MAX_OCTETS = 16 << 20
 """Twice the largest configuration that the limits on services and backends allow."""
@@ -144,20 +152,37 @@ def _config_of(
 def _meaning(shape: FileShape) -> Config:
     """Return a checked configuration with every name resolved."""
     timeouts = _timeouts(shape.timeouts, Timeouts())
-    datapath, api, log = shape.datapath, shape.api, shape.log
+    api, log = shape.api, shape.log
     return Config(
         services={name: _service(name, each, timeouts) for name, each in shape.services.items()},
-        datapath=DatapathConfig(
-            driver=datapath.driver,
-            public=datapath.public,
-            private=datapath.private,
-            max_flows=datapath.max_flows,
-        ),
+        datapath=_datapath(shape.datapath),
         timeouts=timeouts,
+        access=_access(shape.access),
         api=ApiConfig(listen=None if api.listen == API_LISTEN else api.listen),
         state=shape.state,
         log=LogConfig(level=log.level, format=log.format),
     )
+
+
+def _datapath(shape: DatapathShape) -> DatapathConfig:
+    """Return where packets come in, with the addresses of full NAT in order."""
+    sources = {address for each in shape.source for address in each}
+    return DatapathConfig(
+        driver=shape.driver,
+        public=shape.public,
+        private=shape.private,
+        max_flows=shape.max_flows,
+        max_flows_per_source=shape.max_flows_per_source,
+        fragments=shape.fragments,
+        error_rate=shape.error_rate,
+        source=tuple(sorted(sources, key=lambda each: (each.version, int(each)))),
+        source_ports=parse_ports(shape.source_ports),
+    )
+
+
+def _access(shape: AccessShape) -> Access:
+    """Return the clients that may call."""
+    return Access(allow=tuple(shape.allow), deny=tuple(shape.deny))
 
 
 def _timeouts(shape: TimeoutsShape, otherwise: Timeouts) -> Timeouts:
@@ -180,6 +205,12 @@ def _service(name: str, shape: ServiceShape, timeouts: Timeouts) -> ServiceConfi
             )
             for backend in shape.backends
         ),
+        nat=shape.nat,
+        max_flows=shape.max_flows,
+        access=_access(shape.access),
         no_backend=shape.no_backend,
+        unknown=shape.unknown,
+        mss_clamp=shape.mss_clamp,
+        datagrams=shape.datagrams,
         timeouts=_timeouts(shape.timeouts, timeouts),
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from natlb.control.config.later import LATER
-from natlb.control.config.shape import PARTS, PolicyShape, TimeoutsShape
+from natlb.control.config.shape import PARTS, AccessShape, PolicyShape, TimeoutsShape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,8 +39,8 @@ def later_list() -> str:
 def _rows() -> Iterator[tuple[str, str, str]]:
     """Yield path, default and meaning of each key; a mapping stands by the rows of its keys."""
     for steps, part in PARTS.items():
-        if part is PolicyShape or (part is TimeoutsShape and "services" in steps):
-            continue  # said in the row of `policy`; said of the global timeouts
+        if part is PolicyShape or (part in {TimeoutsShape, AccessShape} and "services" in steps):
+            continue  # said in the row of `policy`; said of the global ones
         for key, field in part.model_fields.items():
             if (key,) not in PARTS or steps:
                 yield f"`{_shown([*steps, key])}`", _default(field), field.description or ""
@@ -53,8 +53,12 @@ def _default(field: FieldInfo) -> str:
     value = field.default
     if isinstance(value, PolicyShape):
         value = value.name
+    if value in (None, []) and "`none`" in (field.description or ""):
+        return "`none`"
     if value is None or isinstance(value, BaseModel):
         return ""
+    if isinstance(value, bool):
+        return f"`{value}`".lower()
     return f"`{int(value)}`" if isinstance(value, float) else f"`{value}`"
 
 
@@ -64,7 +68,6 @@ def _shown(steps: list[str]) -> str:
     for pattern, shown in (
         ("services.*", "services.NAME"),
         ("backends.*", "backends[]"),
-        ("listen.*", "listen"),
         ("policy.*", "policy.PARAMETER"),
     ):
         path = path.replace(pattern, shown)
@@ -80,7 +83,6 @@ def _which(values: str | None) -> str:
 
 
 _VALUES = {
-    r"(?:tcp|udp)://.*:[0-9]+-[0-9]+": "a range of ports",
     r"(?!packet$).*": "anything but `packet`",
     r"(?!none$).*": "anything but `none`",
     "tcp://.*": "`tcp://ADDRESS:PORT`",

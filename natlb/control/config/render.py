@@ -8,12 +8,16 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import fields
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from natlb.control.config.values import (
     API_LISTEN,
+    Access,
+    Address,
     BackendConfig,
     Config,
+    DatapathConfig,
     NetnsSide,
     ServiceConfig,
     Side,
@@ -37,12 +41,11 @@ def render_config(config: Config, netns: int | None = None) -> str:
 def _lines(config: Config, netns: int | None) -> Iterator[str]:
     """Yield all lines."""
     yield "datapath:"
-    yield f"  driver: {config.datapath.driver}"
-    yield _side("public", config.datapath.public)
-    yield _side("private", config.datapath.private)
-    yield f"  max_flows: {config.datapath.max_flows}"
+    yield from _datapath(config.datapath)
     yield "timeouts:"
     yield from _timeouts(config.timeouts, "  ")
+    yield "access:"
+    yield from _access(config.access, "  ")
     yield "services:"
     for service in config.services.values():
         yield from _service(service)
@@ -52,6 +55,43 @@ def _lines(config: Config, netns: int | None) -> Iterator[str]:
     yield "log:"
     yield f"  level: {config.log.level}"
     yield f"  format: {config.log.format}"
+
+
+def _datapath(datapath: DatapathConfig) -> Iterator[str]:
+    """Yield the lines of the datapath."""
+    yield f"  driver: {datapath.driver}"
+    yield _side("public", datapath.public)
+    yield _side("private", datapath.private)
+    yield f"  max_flows: {datapath.max_flows}"
+    yield f"  max_flows_per_source: {_limit(datapath.max_flows_per_source)}"
+    yield f"  fragments: {datapath.fragments}"
+    yield f"  error_rate: {datapath.error_rate}"
+    ranges = [_text(each) for each in _ranges(datapath.source)]
+    yield f"  source: [{', '.join(ranges)}]" if ranges else "  source: none"
+    yield "  source_ports: {}-{}".format(*datapath.source_ports)
+
+
+def _ranges(addresses: tuple[Address, ...]) -> Iterator[str]:
+    """Yield addresses that are in order, neighbours as a range."""
+    if not addresses:
+        return
+    first = addresses[0]
+    for address, following in pairwise([*addresses, None]):
+        assert address is not None
+        if following is None or int(following) != int(address) + 1:
+            yield str(first) if first == address else f"{first}-{address}"
+            first = following or first
+
+
+def _limit(flows: int | None) -> str:
+    """Return a limit; there may be none."""
+    return "none" if flows is None else str(flows)
+
+
+def _access(access: Access, indent: str) -> Iterator[str]:
+    """Yield the two lists of prefixes."""
+    for name, prefixes in (("allow", access.allow), ("deny", access.deny)):
+        yield f"{indent}{name}: [{', '.join(_text(str(prefix)) for prefix in prefixes)}]"
 
 
 def api_listen(config: Config, netns: int | None) -> str:
@@ -81,8 +121,15 @@ def _service(service: ServiceConfig) -> Iterator[str]:
     yield f"    policy: {service.policy.name}"
     yield "    backends:" if service.backends else "    backends: []"
     yield from (f"      - {_backend(backend)}" for backend in service.backends)
+    yield f"    nat: {service.nat}"
+    yield f"    max_flows: {_limit(service.max_flows)}"
+    yield "    access:"
+    yield from _access(service.access, "      ")
     yield "    check: none"
     yield f"    no_backend: {service.no_backend}"
+    yield f"    unknown: {service.unknown}"
+    yield f"    mss_clamp: {str(service.mss_clamp).lower()}"
+    yield f"    datagrams: {service.datagrams}"
     yield "    timeouts:"
     yield from _timeouts(service.timeouts, "      ")
 

@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from natlb.control.config.problems import described, quoted
-from natlb.control.config.values import Address, Listen, NetnsSide, Side, endpoint
+from natlb.control.config.values import Address, Listen, NetnsSide, Network, Side, endpoint
 
 if TYPE_CHECKING:
     from natlb.model import ProtocolName
@@ -24,12 +24,17 @@ MAX_SOCKET_PATH = 107
 """Linux: sockaddr_un.sun_path holds 108 octets, the last of them zero."""
 MAX_PATH = 4095
 """Linux: PATH_MAX without the zero."""
+MAX_SOURCES = 1024
+"""Each takes a neighbour entry or a route on the host, and 64512 flows to each backend's port."""
+LEAST_MSS, MOST_MSS = 88, 65495
+"""Linux: TCP_MIN_MSS; and the largest IPv4 packet less 40 octets of headers."""
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)(ms|s|m|h|d)")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LISTEN = re.compile(r"(?:([A-Za-z0-9+.-]*)://)?(.*)", re.DOTALL)
 _ENDPOINT = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::(.*))?", re.DOTALL)
+_PORTS = re.compile(r"([0-9]+)-([0-9]+)")
 _INTERFACE = re.compile(r"[!-.0-9;-~]{1,15}")  # printable ASCII without ':' and '/'
 _NETNS = re.compile(r"[!-.0-~]{1,255}")
 
@@ -51,6 +56,7 @@ _NOWHERE: tuple[tuple[IPv4Network | IPv6Network, str], ...] = tuple(
     )
 )
 """Addresses that the core drops as martians (RFC 6890), and those that no router forwards."""
+_MAPPED = IPv6Network("::ffff:0:0/96")
 
 
 def parse_duration(value: object) -> float:
@@ -82,12 +88,15 @@ def _seconds(value: object) -> int | float:
 
 
 def parse_listen(value: object) -> Listen:
-    """Return what `tcp://ADDRESS:PORT` or `udp://ADDRESS:PORT` means."""
+    """Return what `tcp://ADDRESS:PORT` or `udp://ADDRESS:FIRST-LAST` means."""
     if not isinstance(value, str):
         raise ValueError(f"must be like tcp://203.0.113.10:80, not {described(value)}")  # noqa: TRY004 - one kind of error: bad input
     found = _LISTEN.fullmatch(value)
     assert found is not None
-    address, port = parse_endpoint(found[2])
+    head, colon, ports = found[2].rpartition(":")
+    is_range = bool(colon) and _PORTS.fullmatch(ports) is not None
+    first, last = parse_ports(ports) if is_range else (0, 0)
+    address, port = parse_endpoint(f"{head}:{first}" if is_range else found[2])
     if port is None:
         raise ValueError(
             f"{quoted(value)} has no port; write it like {_example(address, found[1])}"
@@ -96,7 +105,7 @@ def parse_listen(value: object) -> Listen:
         hint = " or ".join(f"{p}://{endpoint(address, port)}" for p in ("tcp", "udp"))
         raise ValueError(f"{quoted(value)} has no protocol that natlb carries; write {hint}")
     protocol: ProtocolName = "tcp" if found[1] == "tcp" else "udp"
-    return Listen(protocol, address, port)
+    return Listen(protocol, address, port, last - first + 1)
 
 
 def _example(address: Address, protocol: str | None) -> str:
@@ -117,8 +126,24 @@ def parse_endpoint(text: str) -> tuple[Address, int | None]:
     return address, None if found[3] is None else _parse_port(found[3])
 
 
+def parse_ports(value: object) -> tuple[int, int]:
+    """Return the first and the last port of `FIRST-LAST`."""
+    found = _PORTS.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(f"must be two ports like 1024-65535, not {described(value)}")
+    first, last = _parse_port(found[1]), _parse_port(found[2])
+    if first > last:
+        raise ValueError(f"{quoted(found[0])} ends before it begins; write {last}-{first}")
+    return first, last
+
+
 def _parse_port(text: str) -> int:
     """Return a port number."""
+    if _PORTS.fullmatch(text):
+        raise ValueError(
+            f"{quoted(text)} is a range, which only `listen` takes; a backend without a port"
+            " keeps the one that was called"
+        )
     if not re.fullmatch(r"[0-9]+", text):
         raise ValueError(f"port {quoted(text)} is not a number")
     if len(text) > 5 or not 1 <= int(text) <= 65535:
@@ -138,6 +163,78 @@ def _parse_address(text: str) -> Address:
         if address in network:
             raise ValueError(f"{address} is {kind}")
     return address
+
+
+def parse_source(value: object) -> tuple[Address, ...]:
+    """Return the addresses that `ADDRESS`, `FIRST-LAST` or a prefix means, in order."""
+    if not isinstance(value, str):
+        raise ValueError(  # noqa: TRY004 - one kind of error: bad input
+            "must be an address, a range like 10.77.0.100-10.77.0.110 or a prefix,"
+            f" not {described(value)}"
+        )
+    if "/" in value:
+        network = _parse_network(value)
+        first, last = network[0], network[-1]
+    else:
+        begin, dash, end = value.partition("-")
+        first = _parse_address(begin)
+        last = _parse_address(end) if dash else first
+    count = _count(value, first, last)
+    return tuple(_parse_address(str(first + step)) for step in range(count))
+
+
+def _count(text: str, first: Address, last: Address) -> int:
+    """Return how many addresses a range has."""
+    if first.version != last.version:
+        raise ValueError(f"{quoted(text)}: both ends must be of one IP version")
+    count = int(last) - int(first) + 1
+    if count < 1:
+        raise ValueError(f"{quoted(text)} ends before it begins; write {last}-{first}")
+    if count > MAX_SOURCES:
+        raise ValueError(f"{quoted(text)} is {count} addresses, more than {MAX_SOURCES}")
+    return count
+
+
+def parse_prefix(value: object) -> Network:
+    """Return the clients that a prefix or a single address means."""
+    if not isinstance(value, str):
+        raise ValueError(  # noqa: TRY004 - one kind of error: bad input
+            f"must be a prefix like 198.51.100.0/24 or an address, not {described(value)}"
+        )
+    network = _parse_network(value)
+    if network.version == 6 and network.subnet_of(_MAPPED):
+        raise ValueError(f"{network} is of IPv4-mapped addresses; write it as IPv4")
+    return network
+
+
+def _parse_network(text: str) -> Network:
+    """Return a prefix, which has no bit set behind its length."""
+    try:
+        loose = ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"{quoted(text)} is no prefix and no IP address") from None
+    address = text.partition("/")[0]
+    if "%" in text:
+        raise ValueError(f"{quoted(text)} has a zone; natlb takes none")
+    if ip_address(address) != loose.network_address:
+        raise ValueError(
+            f"{quoted(text)} has bits set behind its length; write {loose}, or {address} for"
+            " that one address"
+        )
+    return loose
+
+
+def parse_mss_clamp(value: object) -> bool | int:
+    """Return whether the MSS is bounded, or by which number."""
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, int):
+        raise ValueError(  # noqa: TRY004 - one kind of error: bad input
+            f"must be false, true or a number of octets, not {described(value)}"
+        )
+    if not LEAST_MSS <= value <= MOST_MSS:
+        raise ValueError(f"{described(value)} is not in {LEAST_MSS}..{MOST_MSS}")
+    return value
 
 
 def parse_name(value: object) -> str:

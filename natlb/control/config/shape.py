@@ -7,94 +7,48 @@ and the table in docs/configuration.md are made of.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    PlainValidator,
-    ValidationInfo,
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from natlb.control.config.kinds import (
+    ApiListen,
+    Count,
+    Duration,
+    EndpointValue,
+    GivenName,
+    Limit,
+    Listens,
+    MssClamp,
+    Name,
+    PathValue,
+    PortRange,
+    Prefixes,
+    SideValue,
+    Sources,
+    Within,
 )
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
-
-from natlb.control.config import scalars
-from natlb.control.config.problems import described
 from natlb.control.config.values import (
     API_LISTEN,
+    ERROR_RATE,
+    FRAGMENTS,
     MAX_FLOWS,
     STATE,
-    Address,
     DriverName,
-    Listen,
     LogFormat,
     LogLevel,
+    Nat,
     NoBackend,
-    Side,
     Timeouts,
+    Unknown,
 )
-
-if TYPE_CHECKING:
-    from pydantic.json_schema import JsonSchemaValue
 
 PolicyName = Literal["round-robin", "source-hash"]
 DEFAULTS = Timeouts()
 
-LARGEST_TABLE = (1 << 24) - 1
-"""The index of the flow table keeps row numbers in 24 bits, and one value for "none"."""
-
-
-@dataclass(frozen=True, slots=True)
-class Within:
-    """Annotates a whole number with its range, and says both ends when it is left."""
-
-    low: int
-    high: int
-
-    def __get_pydantic_core_schema__(
-        self, source: type[int], handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        """Check the range after the type."""
-        return core_schema.no_info_after_validator_function(self._check, handler(source))
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        """Say the range in JSON schema's words."""
-        return {**handler(schema), "minimum": self.low, "maximum": self.high}
-
-    def _check(self, value: int) -> int:
-        if not self.low <= value <= self.high:
-            shown = described(value)
-            raise ValueError(f"{shown} is not in {self.low}..{self.high}")
-        return value
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A backend's address, and how it was written."""
-
-    address: Address
-    port: int | None
-    written: str
-
-
-def _endpoint(value: object) -> Endpoint:
-    """Return what `ADDRESS[:PORT]` means."""
-    if not isinstance(value, str):
-        hint = "; an IPv6 address in brackets needs quotes" if isinstance(value, list) else ""
-        raise ValueError(f"must be ADDRESS or ADDRESS:PORT, not {described(value)}{hint}")  # noqa: TRY004 - bad input is one kind of error
-    return Endpoint(*scalars.parse_endpoint(value), value)
-
-
-def _as_list(value: object) -> object:
-    """Return one value as a list of one."""
-    return value if isinstance(value, list) else [value]
+MOST_FRAGMENTS = 1 << 16
+MOST_ERRORS = 1_000_000
+MOST_DATAGRAMS = 65_535
 
 
 def _as_policy(value: object) -> object:
@@ -105,31 +59,6 @@ def _as_policy(value: object) -> object:
 def _as_backend(value: object) -> object:
     """Return an address as the backend that has nothing else."""
     return value if isinstance(value, dict) else {"address": value}
-
-
-def _not_empty(value: list[Listen], info: ValidationInfo) -> list[Listen]:
-    """Refuse an empty list, unless what is looked at is the rest of a service that is wrong."""
-    if not value and info.context != REST:
-        raise PydanticCustomError("too_short", "is empty")
-    return value
-
-
-REST = "rest"
-"""The context in which a service without anything to listen on is looked at all the same."""
-_SOME = Annotated[list[str], Field(min_length=1)]
-_SIDE_SCHEMA = list[str] | dict[Literal["netns"], str]
-Duration = Annotated[
-    float, PlainValidator(scalars.parse_duration, json_schema_input_type=float | str)
-]
-Name = Annotated[str, PlainValidator(scalars.parse_name, json_schema_input_type=str)]
-GivenName = Annotated[str | None, PlainValidator(scalars.parse_name, json_schema_input_type=str)]
-SideValue = Annotated[
-    Side | None, PlainValidator(scalars.parse_side, json_schema_input_type=_SIDE_SCHEMA)
-]
-ListenValue = Annotated[Listen, PlainValidator(scalars.parse_listen, json_schema_input_type=str)]
-EndpointValue = Annotated[Endpoint, PlainValidator(_endpoint, json_schema_input_type=str)]
-PathValue = Annotated[str, PlainValidator(scalars.parse_path, json_schema_input_type=str)]
-ApiListen = Annotated[str, PlainValidator(scalars.parse_api_listen, json_schema_input_type=str)]
 
 
 class _Shape(BaseModel):
@@ -155,8 +84,42 @@ class DatapathShape(_Shape):
         description="the backends' side, written as `public`; by default the interfaces that"
         " route to the backends",
     )
-    max_flows: Annotated[int, Within(1, LARGEST_TABLE)] = Field(
+    max_flows: Count = Field(
         default=MAX_FLOWS, description="flows that are tracked at once, 1 to 16777215"
+    )
+    max_flows_per_source: Limit = Field(
+        default=None,
+        description="flows that one client address (IPv6: one /64) may have at once, or `none`: no"
+        " limit",
+    )
+    fragments: Annotated[int, Within(1, MOST_FRAGMENTS)] = Field(
+        default=FRAGMENTS,
+        description="fragmented datagrams that are followed at once, 1 to 65536",
+    )
+    error_rate: Annotated[int, Within(0, MOST_ERRORS)] = Field(
+        default=ERROR_RATE,
+        description="ICMP errors and resets of natlb's own, a second, 0 to 1000000",
+    )
+    source: Sources = Field(
+        default=[],
+        description="addresses that natlb takes on the backends' side for full NAT, at most 1024:"
+        " a list of `ADDRESS`, `FIRST-LAST` or prefixes, or `none`; no addresses of the host, VIPs"
+        " or backends",
+    )
+    source_ports: PortRange = Field(
+        default="1024-65535", description="the ports of `source` that full NAT uses, `FIRST-LAST`"
+    )
+
+
+class AccessShape(_Shape):
+    """`access`: an address that is in neither list may call if `allow` is empty."""
+
+    allow: Prefixes = Field(
+        default=[],
+        description="clients that may open flows, a list of prefixes or addresses; all if empty",
+    )
+    deny: Prefixes = Field(
+        default=[], description="clients that may not, though `allow` names them"
     )
 
 
@@ -175,6 +138,9 @@ class TimeoutsShape(_Shape):
     udp: Duration = Field(default=DEFAULTS.udp, description="UDP that was answered")
     udp_unreplied: Duration = Field(
         default=DEFAULTS.udp_unreplied, description="UDP that was not answered yet"
+    )
+    fragment: Duration = Field(
+        default=DEFAULTS.fragment, description="a datagram of which fragments are missing"
     )
 
 
@@ -211,30 +177,53 @@ Backend = Annotated[
 class ServiceShape(_Shape):
     """A service."""
 
-    listen: Annotated[
-        list[ListenValue],
-        BeforeValidator(_as_list, json_schema_input_type=str | _SOME),
-        AfterValidator(_not_empty),
-        Field(
-            description="what clients call: `tcp://ADDRESS:PORT` or `udp://ADDRESS:PORT`, IPv6 in"
-            " brackets, or a list of them",
-        ),
-    ]
+    listen: Listens = Field(
+        description="what clients call: `tcp://ADDRESS:PORT` or `udp://ADDRESS:PORT`, IPv6 in"
+        " brackets, for many ports `FIRST-LAST`; or a list of them"
+    )
     mode: Literal["packet"] = Field(default="packet", description="`packet`")
     policy: Policy = Field(
         default=PolicyShape(name="round-robin"),
         description="how a new flow gets its backend: `round-robin` or `source-hash`, or"
         " `{name: POLICY}`",
     )
+    nat: Nat = Field(
+        default="dnat",
+        description="`dnat`: backends see the client's address, and answer through natlb; `full`:"
+        " they see one of `datapath.source`",
+    )
     backends: list[Backend] = Field(
-        description="the pool: a list of `ADDRESS`, `ADDRESS:PORT` or mappings; all of the IP"
-        " version of `listen`"
+        description="the pool: a list of `ADDRESS`, `ADDRESS:PORT` or mappings; one of another IP"
+        " version than the client is called from `datapath.source`"
+    )
+    max_flows: Limit = Field(
+        default=None, description="flows that the service may have at once, or `none`: no limit"
+    )
+    access: AccessShape = Field(
+        default=AccessShape(),
+        description="`allow` and `deny` for this service; the global ones hold as well",
     )
     check: Literal["none"] = Field(default="none", description="`none`: no health checks")
     no_backend: NoBackend = Field(
         default="reject",
         description="what a client hears when no backend takes new flows: `reject` (a reset, or"
         " ICMP unreachable) or `drop` (silence)",
+    )
+    unknown: Unknown = Field(
+        default="reject",
+        description="what the sender of a TCP packet hears that begins no flow and is of none:"
+        " `reject` (a reset) or `drop` (silence)",
+    )
+    mss_clamp: MssClamp = Field(
+        default=False,
+        description="the largest segment (MSS) that both ends of TCP may ask for: `false` (as they"
+        " like), `true` (what both ways out take whole) or a number, 88 to"
+        " 65495; IPv6 gets 20 less",
+    )
+    datagrams: Annotated[int, Within(0, MOST_DATAGRAMS)] = Field(
+        default=0,
+        description="UDP: answers after which a flow's next datagram gets a new choice of backend,"
+        " 0 (never) to 65535",
     )
     timeouts: TimeoutsShape = Field(
         default=TimeoutsShape(), description="any of `timeouts`, for this service alone"
@@ -268,6 +257,9 @@ class FileShape(_Shape):
     timeouts: TimeoutsShape = Field(
         default=TimeoutsShape(), description="how long a flow without packets lives"
     )
+    access: AccessShape = Field(
+        default=AccessShape(), description="which clients may open flows, with any service"
+    )
     api: ApiShape = Field(default=ApiShape(), description="where commands reach natlb")
     state: PathValue = Field(
         default=STATE,
@@ -280,10 +272,12 @@ PARTS: dict[tuple[str, ...], type[_Shape]] = {
     (): FileShape,
     ("datapath",): DatapathShape,
     ("timeouts",): TimeoutsShape,
+    ("access",): AccessShape,
     ("services", "*"): ServiceShape,
     ("services", "*", "policy"): PolicyShape,
     ("services", "*", "backends", "*"): BackendShape,
     ("services", "*", "timeouts"): TimeoutsShape,
+    ("services", "*", "access"): AccessShape,
     ("api",): ApiShape,
     ("log",): LogShape,
 }

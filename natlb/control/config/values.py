@@ -25,6 +25,8 @@ Network = IPv4Network | IPv6Network
 API_LISTEN = "unix:/run/natlb/NETNS/natlb.sock"
 """Where the API listens unless told; NETNS stands for the inode number of the namespace."""
 MAX_FLOWS = 1 << 20
+FRAGMENTS = 4096
+ERROR_RATE = 1000
 STATE = "/var/lib/natlb"
 
 
@@ -37,14 +39,21 @@ def endpoint(address: Address, port: int | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """A protocol, VIP and port that clients call."""
+    """A protocol, VIP and port that clients call, or so many `ports` from this one on."""
 
     protocol: ProtocolName
     address: Address
     port: int
+    ports: int = 1
+
+    @property
+    def last(self) -> int:
+        """The last port."""
+        return self.port + self.ports - 1
 
     def __str__(self) -> str:
-        return f"{self.protocol}://{endpoint(self.address, self.port)}"
+        end = f"-{self.last}" if self.ports > 1 else ""
+        return f"{self.protocol}://{endpoint(self.address, self.port)}{end}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +92,10 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """Which clients may open flows: none that is denied, and where `allow` is not empty those."""
+    """Which clients may open flows: none that is denied, and where `allow` is not empty those.
+
+    A prefix is of its own IP version: `::/0` is no IPv4 client.
+    """
 
     allow: tuple[Network, ...] = ()
     deny: tuple[Network, ...] = ()
@@ -124,15 +136,18 @@ Side = tuple[str, ...] | NetnsSide
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatapathConfig:
-    """Where packets come in; a side that is None is found from addresses and routes."""
+    """Where packets come in, and how much is kept; a side that is None is found from routes.
+
+    `source` is in order, IPv4 first; no `max_flows_per_source` is no limit.
+    """
 
     driver: DriverName = "auto"
     public: Side | None = None
     private: Side | None = None
     max_flows: int = MAX_FLOWS
     max_flows_per_source: int | None = None
-    fragments: int = 4096
-    error_rate: int = 1000
+    fragments: int = FRAGMENTS
+    error_rate: int = ERROR_RATE
     source: tuple[Address, ...] = ()
     source_ports: tuple[int, int] = (1024, 65535)
 

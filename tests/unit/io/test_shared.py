@@ -28,6 +28,8 @@ ITEMS: dict[Kind, dict[str, int]] = {
         "rings": 4,
         "timeouts": 2,
         "ways": 2,
+        "access": 3,
+        "sources": 2,
     },
     Kind.COMMANDS: {},
 }

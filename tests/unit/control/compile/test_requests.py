@@ -4,7 +4,7 @@ import pytest
 
 from natlb.control.compile import Indices
 from natlb.control.compile.requests import check_filter, flush_commands
-from natlb.core.layout import ANY, COMMAND, ESTABLISHED, FLUSH
+from natlb.core.layout import ANY, COMMAND, ESTABLISHED, FLUSH, HALF_ORIGINAL, HALF_REPLY
 from natlb.errors import UnknownNameError, UsageError
 from natlb.model import FlowFilter
 
@@ -38,7 +38,8 @@ def test_names_become_numbers() -> None:
     (command,) = flush_commands(INDICES, wanted, reset=False)
 
     assert (command["service"], command["backend"], command["reset"]) == (3, 6, 0)
-    assert (command["state"], command["protocol"]) == (ESTABLISHED, 17)
+    states = ESTABLISHED, HALF_ORIGINAL, HALF_REPLY
+    assert (command["state"], command["protocol"]) == (sum(1 << each for each in states), 17)
     assert command["prefix"] == 96 + 24
     lanes = [int(command[f"client{lane}"]) for lane in range(4)]
     assert lanes == [0, 0, 0xFFFF, 0xC6336400]

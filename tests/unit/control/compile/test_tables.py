@@ -1,34 +1,48 @@
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 import pytest
 
-from natlb.control.compile import Indices, Retired, RunTime, Sides, WayOut, compile_tables
-from natlb.control.compile.tables import addresses_of, takes_new_flows
+from natlb.control.compile import Indices, RunTime, Sides, WayOut, compile_tables
+from natlb.control.compile.addresses import address_of
+from natlb.control.compile.tables import takes_new_flows
 from natlb.control.config import Config, config_from_mapping
 from natlb.core.layout import (
-    BACKEND_ADDRESS,
+    ANSWERED,
     CLOSING,
-    DUMMY_ADDRESS4,
+    DETACHED,
+    DIRECT,
+    DNAT,
     ESTABLISHED,
+    FIRST_FOUND,
+    FULL,
+    HALF_ORIGINAL,
+    HALF_REPLY,
     OPENING,
-    PRIVATE,
-    PUBLIC,
     REJECT,
     REPLIED,
-    SERVICE_ENDPOINT,
     SILENCE,
+    STATE_LABELS,
     UNREPLIED,
-    VIP,
 )
 from natlb.core.policy import POLICY_NAMES
-from natlb.core.tables import SEED0, SEED1, TABLE_GENERATION, Tables
+from natlb.core.tables import (
+    ERROR_RATE,
+    FRAGMENT_MS,
+    FRAGMENTS,
+    MOST_PER_SOURCE,
+    PORT_FIRST,
+    PORT_LAST,
+    SEED0,
+    SEED1,
+    SOURCES4,
+    SOURCES6,
+    TABLE_GENERATION,
+    Tables,
+)
 from natlb.errors import UsageError
-from natlb.wire.fields import TCP, UDP
 from tests.datapath import B1, B2, SERVICES, config
-from tests.datapath import VIP as VIP4
 
 CONFIG = config_from_mapping(
     config(
@@ -52,59 +66,6 @@ def compiled(given: Config = CONFIG, indices: Indices = INDICES, **changes: Any)
     """Return the tables of a generation."""
     arguments: dict[str, Any] = {"run_time": {}, "sides": Sides(), "seed": 1, "generation": 1}
     return compile_tables(given, indices=indices, **(arguments | changes))
-
-
-def endpoints(tables: Tables) -> dict[tuple[Any, ...], tuple[int, int]]:
-    """Return (last lane, port, protocol) -> (kind, service) of all that is stored."""
-    used = tables.endpoints[tables.endpoints["kind"] != 0]
-    return {
-        (int(each["address3"]), int(each["port"]), int(each["protocol"])): (
-            int(each["kind"]),
-            int(each["service"]),
-        )
-        for each in used
-    }
-
-
-def test_endpoints_are_vips_backends_and_services() -> None:
-    """Each address once, whatever it is to how many."""
-    found = endpoints(compiled())
-    vip, backend = int(IPv4Address(VIP4)), int(IPv4Address(B1))
-
-    assert found[vip, 0, 0] == (VIP, 0)
-    assert found[backend, 0, 0] == (BACKEND_ADDRESS, 0)
-    assert found[vip, 80, TCP] == (SERVICE_ENDPOINT, INDICES.services["web"])
-    assert found[vip, 53, UDP] == (SERVICE_ENDPOINT, INDICES.services["dns"])
-    assert len(found) == 2 + 4 + 4
-
-
-def test_retired_addresses_keep_their_meaning() -> None:
-    """Flows still need them; what is both keeps both."""
-    retired = Retired(
-        vips=frozenset({ip_address("203.0.113.99"), ip_address(B1)}),
-        backends=frozenset({ip_address("10.9.0.99")}),
-    )
-    found = endpoints(compiled(retired=retired))
-
-    assert found[int(IPv4Address("203.0.113.99")), 0, 0] == (VIP, 0)
-    assert found[int(IPv4Address("10.9.0.99")), 0, 0] == (BACKEND_ADDRESS, 0)
-    assert found[int(IPv4Address(B1)), 0, 0] == (VIP | BACKEND_ADDRESS, 0)
-
-
-def test_an_address_retires_when_it_leaves_and_returns_when_it_comes_back() -> None:
-    """One generation after the other."""
-    other = config_from_mapping(config({"dns": {**SERVICES["dns"], "backends": ["10.9.0.99:53"]}}))
-    vips, backends = addresses_of(CONFIG)
-    retired = Retired().after(CONFIG, other)
-
-    assert not Retired()
-    assert retired
-    assert retired.vips == vips - {ip_address(VIP4)}
-    assert retired.backends == backends
-    assert not Retired(vips=vips, backends=backends).after(other, CONFIG).vips
-    back = retired.after(other, CONFIG)
-    assert not back.vips
-    assert back.backends == {ip_address("10.9.0.99")}
 
 
 def test_services_have_policy_ring_and_word_for_no_backend() -> None:
@@ -155,22 +116,78 @@ def test_timeouts_are_milliseconds_by_state() -> None:
     assert len(tables.timeouts) == len(tables.services) == 10
 
 
-def test_ways_out_have_their_mtu_and_addresses() -> None:
-    """The dummy of RFC 7600 where there is no IPv4 address, and none where there is no IPv6 one."""
-    sides = Sides(
-        public=WayOut(mtu=1400),
-        private=WayOut(
-            mtu=9000, address4=IPv4Address("10.9.0.1"), address6=IPv6Address("fd00:9::1")
-        ),
-    )
-    tables = compiled(sides=sides)
-    public, private = tables.ways[PUBLIC], tables.ways[PRIVATE]
+def test_every_state_that_may_be_found_has_its_time() -> None:
+    """One without would end with its first packet."""
+    milliseconds = {state: int(ms) for state, ms in enumerate(compiled().timeouts[0])}
 
-    assert (public["side"], public["mtu"], public["address4"]) == (PUBLIC, 1400, DUMMY_ADDRESS4)
-    assert not any(public[f"address6_{lane}"] for lane in range(4))
-    assert (private["side"], private["mtu"]) == (PRIVATE, 9000)
-    assert private["address4"] == int(IPv4Address("10.9.0.1"))
-    assert [int(private[f"address6_{lane}"]) for lane in range(4)] == [0xFD000009, 0, 0, 1]
+    assert {state for state, ms in milliseconds.items() if ms} == {DIRECT, *STATE_LABELS}
+    assert min(STATE_LABELS) > FIRST_FOUND
+    assert milliseconds[ANSWERED] == milliseconds[OPENING]
+    assert milliseconds[HALF_ORIGINAL] == milliseconds[HALF_REPLY] == milliseconds[ESTABLISHED]
+
+
+@pytest.mark.parametrize(("unreplied", "milliseconds"), [("2s", 2000), ("2h", 5000)])
+def test_late_answers_are_waited_for_a_few_seconds(unreplied: str, milliseconds: int) -> None:
+    """No longer than a first answer would be."""
+    given = config_from_mapping(config(timeouts={"udp_unreplied": unreplied}))
+
+    assert compiled(given).timeouts[0][DETACHED] == milliseconds
+
+
+def test_a_service_says_what_it_lets_through_and_how() -> None:
+    """By default nothing is limited and only the destination is translated."""
+    limits = {
+        "nat": "full",
+        "unknown": "drop",
+        "max_flows": 7,
+        "mss_clamp": 1400,
+        "datagrams": 3,
+    }
+    services = {**SERVICES, "dns": {**SERVICES["dns"], **limits}}
+    given = config_from_mapping({"services": services, "datapath": {"source": ["10.77.0.1"]}})
+    web, dns = (compiled(given).services[INDICES.services[name]] for name in ("web", "dns"))
+
+    names = ("unknown", "nat", "max_flows", "mss", "datagrams")
+    assert [int(web[name]) for name in names] == [REJECT, DNAT, 0, 0, 0]
+    assert [int(dns[name]) for name in names] == [SILENCE, FULL, 7, 1400, 3]
+
+
+def test_a_clamp_that_names_no_number_is_what_both_ways_out_take() -> None:
+    """40 octets less than the smaller MTU (RFC 6691)."""
+    given = config_from_mapping(config({"web": {**SERVICES["web"], "mss_clamp": True}}))
+    sides = Sides(public=WayOut(mtu=1500), private=WayOut(mtu=1300))
+
+    assert compiled(given, sides=sides).services[INDICES.services["web"]]["mss"] == 1260
+
+
+@pytest.mark.parametrize(("health", "lives"), [("up", 1), ("unknown", 1), ("down", 0)])
+@pytest.mark.parametrize("state", ["ready", "draining", "maint"])
+def test_a_backend_lives_until_it_is_known_to_be_down(state: Any, health: Any, lives: int) -> None:
+    """What an operator wants of it says nothing about that."""
+    tables = compiled(run_time={WEB1: RunTime(state=state, health=health)})
+
+    assert tables.backends[INDICES.backends[WEB1]]["lives"] == lives
+
+
+def test_a_removed_backend_lives_no_more_and_keeps_its_place() -> None:
+    """Rows still hold its number: it must be inside the table, whoever else is gone."""
+    indices = Indices(services=INDICES.services, backends={**INDICES.backends, ("web", "gone"): 40})
+    tables = compiled(indices=indices)
+
+    assert len(tables.backends) == 41
+    assert not any(tables.backends[40])
+
+
+def test_sources_lie_by_version_and_are_counted() -> None:
+    """IPv4 first: full NAT looks among those of the backend's version."""
+    datapath = {"source": ["fd77::2", "10.77.0.3-10.77.0.4", "10.77.0.1", "fd77::1"]}
+    given = config_from_mapping({"services": SERVICES, "datapath": datapath})
+    tables = compiled(given)
+
+    assert [str(address_of(list(each))) for each in tables.sources] == [
+        *("10.77.0.1", "10.77.0.3", "10.77.0.4", "fd77::1", "fd77::2"),
+    ]
+    assert (tables.numbers[SOURCES4], tables.numbers[SOURCES6]) == (3, 2)
 
 
 def test_numbers_of_a_generation() -> None:
@@ -179,6 +196,23 @@ def test_numbers_of_a_generation() -> None:
 
     assert tables.numbers[TABLE_GENERATION] == 77
     assert (tables.numbers[SEED0], tables.numbers[SEED1]) == (0x90ABCDEF, 0x12345678)
+
+
+def test_numbers_of_the_datapath() -> None:
+    """No limit is 0."""
+    datapath = {
+        "max_flows_per_source": 9,
+        "fragments": 11,
+        "error_rate": 0,
+        "source_ports": "2000-2999",
+    }
+    given = {"services": SERVICES, "datapath": datapath, "timeouts": {"fragment": "1.5s"}}
+    asked, unasked = compiled(config_from_mapping(given)).numbers, compiled().numbers
+    places = [MOST_PER_SOURCE, FRAGMENTS, ERROR_RATE, PORT_FIRST, PORT_LAST, FRAGMENT_MS]
+
+    assert asked[places].tolist() == [9, 11, 0, 2000, 2999, 1500]
+    assert unasked[places].tolist() == [0, 4096, 1000, 1024, 65535, 30_000]
+    assert unasked[SOURCES4] == unasked[SOURCES6] == 0
 
 
 def test_tables_cannot_be_changed() -> None:

@@ -45,21 +45,126 @@ def test_protocols_and_ports_of_a_vip_may_be_of_several_services() -> None:
 
 
 @pytest.mark.parametrize(
-    ("listen", "backends", "where"),
+    ("first", "second", "said_of_it"),
     [
-        (VIP, ["10.0.0.1", "fd00::1"], "services.a.backends[1]: fd00::1"),
-        (VIP, [{"address": "[fd00::1]:80"}], "services.a.backends[0].address: fd00::1"),
-        ([VIP, "tcp://[2001:db8::1]:80"], ["10.0.0.1"], "services.a.listen[1]: 2001:db8::1"),
-        ("tcp://[2001:db8::1]:80", ["10.0.0.1"], "services.a.backends[0]: 10.0.0.1"),
+        ("8000-8009", "8005", "tcp://203.0.113.10:8005 overlaps tcp://203.0.113.10:8000-8009"),
+        ("8005", "8000-8009", "tcp://203.0.113.10:8000-8009 overlaps tcp://203.0.113.10:8005"),
+        ("1-10", "10-20", "tcp://203.0.113.10:10-20 overlaps tcp://203.0.113.10:1-10"),
+        ("1-10", "1-10", "tcp://203.0.113.10:1-10 is already taken by"),
+        ("7", "7-7", "tcp://203.0.113.10:7 is already taken by"),
     ],
 )
-def test_ip_versions_are_not_mixed_in_this_version(
-    listen: object, backends: list[object], where: str
+def test_a_range_takes_each_of_its_ports(first: str, second: str, said_of_it: str) -> None:
+    """Whichever comes first in the file has it."""
+    (only,) = said(service(f"tcp://203.0.113.10:{first}"), service(f"tcp://203.0.113.10:{second}"))
+
+    assert only.startswith(f"services.b.listen: {said_of_it}")
+    assert only.endswith("service 'a'")
+
+
+def test_ranges_beside_each_other_are_no_clash() -> None:
+    """Up to the last port; another protocol or address has ports of its own."""
+    at = "tcp://203.0.113.10"
+    listens = [f"{at}:10-19", f"{at}:30-65535", f"{at}:20-29", f"{at}:1-9", "udp://203.0.113.10:15"]
+
+    assert not said(service(listens), service("tcp://203.0.113.11:1-65535"))
+
+
+def test_what_overlaps_takes_nothing_itself() -> None:
+    """One mistake is one complaint."""
+    listens = [f"{VIP[:-3]}:{ports}" for ports in ("10-20", "15-100", "50")]
+
+    assert len(said(service(listens))) == 1
+
+
+SOURCE = {"source": ["10.77.0.100-10.77.0.110", "fd00:77::100"]}
+
+
+@pytest.mark.parametrize(
+    ("listen", "backends", "sentence"),
+    [
+        (VIP, ["10.0.0.1", "fd00::1", "fd00::2"], "backends[1]: IPv4 clients need an IPv6"),
+        (VIP, [{"address": "[fd00::1]:80"}], "backends[0].address: IPv4 clients need an IPv6"),
+        ([VIP, "tcp://[2001:db8::1]:80"], ["10.0.0.1"], "backends[0]: IPv6 clients need an IPv4"),
+        ("tcp://[2001:db8::1]:80", ["10.0.0.1"], "backends[0]: IPv6 clients need an IPv4"),
+    ],
+)
+def test_the_other_ip_version_is_reached_from_an_address_of_natlb(
+    listen: object, backends: list[object], sentence: str
 ) -> None:
-    """Translating between them is promised, so the words are those of a promise."""
-    assert said(service(listen, *backends)) == [
-        f"{where}: IPv4 and IPv6 mixed in one service is not in this version"
+    """Of the backend's version, and said once for each version of a service."""
+    (only,) = said(service(listen, *backends))
+
+    assert only.startswith(f"services.a.{sentence} address in datapath.source to reach ")
+    assert not said(service(listen, *backends), datapath=SOURCE)
+
+
+def test_sources_are_needed_of_the_version_that_is_called_from_them() -> None:
+    """One of the client's version is no help."""
+    (only,) = said(service(VIP, "fd00::1"), datapath={"source": "10.77.0.100"})
+
+    assert "an IPv6 address in datapath.source" in only
+    assert not said(service(VIP, "fd00::1"), datapath={"source": "fd00:77::100"})
+
+
+@pytest.mark.parametrize(
+    ("listen", "backends", "versions"),
+    [
+        (VIP, ["10.0.0.1"], [4]),
+        (VIP, ["10.0.0.1", "fd00::1"], [4, 6]),
+        ("tcp://[2001:db8::1]:80", [], [6]),
+    ],
+)
+def test_full_nat_needs_a_source_of_each_version_of_the_pool(
+    listen: str, backends: list[object], versions: list[int]
+) -> None:
+    """A pool that is empty yet will be called from one of the listen's version."""
+    full = {**service(listen, *backends), "nat": "full"}
+
+    assert said(full) == [
+        f"services.a.nat: full NAT needs an IPv{version} address in datapath.source"
+        for version in versions
     ]
+    assert not said(full, datapath=SOURCE)
+
+
+@pytest.mark.parametrize("datapath", [{"source": ["10.77.0.300"]}, {"source": 5}, 5])
+def test_a_source_that_is_wrong_is_not_said_to_be_missing(datapath: object) -> None:
+    """One mistake is one complaint."""
+    (only,) = said({**service(VIP, "10.0.0.1"), "nat": "full"}, datapath=datapath)
+
+    assert only.startswith("datapath")
+
+
+def test_a_source_is_natlb_alone() -> None:
+    """An answer to it could be meant for another."""
+    sources = ["10.0.0.1-10.0.0.3", "203.0.113.10", "10.0.0.2/31", "10.9.0.0/30"]
+    pool = [{"name": "b", "address": "10.0.0.1:1"}]
+
+    assert said(service(VIP, *pool), datapath={"source": sources}) == [
+        "datapath.source[0]: 10.0.0.1 is the address of backend 'a/b'",
+        "datapath.source[1]: 203.0.113.10 is a VIP of service 'a'",
+        "datapath.source[2]: 10.0.0.2 is already here",
+        "datapath.source[2]: 10.0.0.3 is already here",
+    ]
+
+
+def test_sources_are_bounded_in_all() -> None:
+    """Each is something the host must answer for."""
+    sources = {"source": ["10.1.0.0/22", "10.2.0.1"]}
+
+    assert said(service(VIP, "10.0.0.1"), datapath=sources) == [
+        "datapath.source: 1025 addresses in all are more than 1024"
+    ]
+
+
+def test_a_choice_for_each_datagram_is_of_udp() -> None:
+    """On TCP alone it could mean nothing; beside UDP it means the UDP."""
+    assert said({**service(VIP, "10.0.0.1"), "datagrams": 1}) == [
+        "services.a.datagrams: is for UDP, and this service listens on TCP alone"
+    ]
+    assert not said({**service([VIP, "udp://203.0.113.10:80"], "10.0.0.1"), "datagrams": 1})
+    assert not said({**service(VIP, "10.0.0.1"), "datagrams": 0})
 
 
 def test_services_of_both_ip_versions_stand_side_by_side() -> None:
@@ -90,6 +195,23 @@ def test_a_server_is_one_backend(second: object) -> None:
     (only,) = said(service(VIP, "10.0.0.1:80", second))
 
     assert "10.0.0.1:80' as well" in only
+
+
+@pytest.mark.parametrize(
+    ("pool", "clashes"),
+    [
+        (["10.0.0.1", "10.0.0.1:8005"], True),
+        (["10.0.0.1:8005", "10.0.0.1:9", {"name": "x", "address": "10.0.0.1"}], True),
+        (["10.0.0.1", "10.0.0.1:8010", "10.0.0.1:80"], False),
+    ],
+)
+def test_a_backend_without_a_port_is_a_server_at_each_port_of_a_range(
+    pool: list[object], clashes: bool
+) -> None:
+    """Its replies come from any of them."""
+    found = said(service("tcp://203.0.113.10:8000-8009", *pool))
+
+    assert [each.endswith("as well") for each in found] == ([True] if clashes else [])
 
 
 def test_ports_of_one_host_may_be_several_backends() -> None:
@@ -150,12 +272,25 @@ def test_more_backends_than_indexes_are_refused(monkeypatch: pytest.MonkeyPatch)
     ]
 
 
+def test_more_ports_than_the_table_is_made_for_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A range is an entry for each port, and again for each backend without one."""
+    monkeypatch.setattr(checks, "MAX_ENDPOINTS", 20)
+    listen = "tcp://203.0.113.10:8000-8009"
+
+    assert not said(service(listen, "10.0.0.1"))
+    assert said(service(listen, "10.0.0.1", "10.0.0.2:80")) == [
+        "services: ports listened on and of backends are 21 in all, more than 20"
+    ]
+
+
 def test_what_does_not_fit_hides_no_contradiction() -> None:
     """All problems at once, of either kind, in one service too."""
     pool = ["10.0.0.1:99999", "10.0.0.2", "10.0.0.2", "fd00::1"]
     found = said(service(VIP, *pool), service(VIP), service(5, *pool[1:]), log={"level": "x"})
 
-    assert len(found) == 7
+    assert len(found) == 7  # 4 of the pool, the second VIP, what is no listen, the log
 
 
 def test_a_service_that_lacks_a_list_is_looked_at_as_well() -> None:

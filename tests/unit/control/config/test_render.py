@@ -21,12 +21,21 @@ datapath:
   # public: found from addresses and routes
   # private: found from addresses and routes
   max_flows: 1048576
+  max_flows_per_source: none
+  fragments: 4096
+  error_rate: 1000
+  source: none
+  source_ports: 1024-65535
 timeouts:
   tcp_established: 7440
   tcp_opening: 240
   tcp_transitory: 240
   udp: 300
   udp_unreplied: 120
+  fragment: 30
+access:
+  allow: []
+  deny: []
 services:
   web:
     listen: tcp://203.0.113.10:80
@@ -34,14 +43,23 @@ services:
     policy: round-robin
     backends:
       - 10.77.0.11:8080
+    nat: dnat
+    max_flows: none
+    access:
+      allow: []
+      deny: []
     check: none
     no_backend: reject
+    unknown: reject
+    mss_clamp: false
+    datagrams: 0
     timeouts:
       tcp_established: 7440
       tcp_opening: 240
       tcp_transitory: 240
       udp: 300
       udp_unreplied: 120
+      fragment: 30
 api:
   listen: unix:/run/natlb/NETNS/natlb.sock
 state: /var/lib/natlb
@@ -97,7 +115,7 @@ SECONDS = st.one_of(
     st.sampled_from(["500ms", "1.5m", "2h", "24d"]),
 )
 TIMEOUTS = st.fixed_dictionaries(
-    {}, optional=dict.fromkeys(["tcp_established", "tcp_opening", "udp"], SECONDS)
+    {}, optional=dict.fromkeys(["tcp_established", "tcp_opening", "udp", "fragment"], SECONDS)
 )
 PORTS = st.integers(1, 65535)
 PATHS = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=20).map("/{}".format)
@@ -112,10 +130,33 @@ def endpoints(version: int) -> st.SearchStrategy[str]:
     return st.one_of(hosts, hosts.map(str.upper), st.builds("[{}]:{}".format, hosts, PORTS))
 
 
+RANGES = st.tuples(PORTS, PORTS).map(lambda pair: "{}-{}".format(*sorted(pair)))
+LIMITS = st.one_of(st.just("none"), st.integers(1, 1 << 23))
+PREFIXES = st.one_of(
+    st.builds("{}.0.0.0/{}".format, st.integers(0, 255), st.integers(8, 32)),
+    st.builds("{:x}00::/{}".format, st.integers(0, 255), st.integers(8, 128)),
+    st.sampled_from(["198.51.100.7", "2001:DB8::7", "0.0.0.0/0", "::/0"]),
+)
+ACCESS = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(["allow", "deny"], st.one_of(PREFIXES, st.lists(PREFIXES, max_size=3))),
+)
+SOURCES = st.lists(
+    st.one_of(
+        st.builds("10.77.{}.{}".format, st.integers(0, 255), st.integers(0, 255)),
+        st.builds("10.77.3.7-10.77.3.{}".format, st.integers(7, 255)),
+        st.sampled_from(["10.78.0.0/27", "fd77::100-fd77::1ff", "fd78::/120", "fd79::1"]),
+    ),
+    max_size=4,
+)
+
+
 def services(version: int) -> st.SearchStrategy[dict[str, Any]]:
     """Return services of one IP version."""
     vip = "203.0.113.10" if version == 4 else "[2001:db8::10]"
-    listens = st.builds(f"{{}}://{vip}:{{}}".format, st.sampled_from(["tcp", "udp"]), PORTS)
+    listens = st.builds(
+        f"{{}}://{vip}:{{}}".format, st.sampled_from(["tcp", "udp"]), st.one_of(PORTS, RANGES)
+    )
     backends = st.one_of(
         endpoints(version),
         st.fixed_dictionaries({"name": NAMES, "address": endpoints(version)}),
@@ -129,6 +170,12 @@ def services(version: int) -> st.SearchStrategy[dict[str, Any]]:
             "policy": st.sampled_from(["round-robin", "source-hash", {"name": "source-hash"}]),
             "no_backend": st.sampled_from(["reject", "drop"]),
             "timeouts": TIMEOUTS,
+            "nat": st.sampled_from(["dnat", "full"]),
+            "unknown": st.sampled_from(["reject", "drop"]),
+            "max_flows": LIMITS,
+            "mss_clamp": st.one_of(st.booleans(), st.integers(88, 65495)),
+            "datagrams": st.integers(0, 65535),
+            "access": ACCESS,
         },
     )
 
@@ -146,9 +193,20 @@ CONFIGS = st.fixed_dictionaries(
     },
     optional={
         "datapath": st.fixed_dictionaries(
-            {}, optional={"public": SIDES, "private": SIDES, "max_flows": st.integers(1, 1 << 23)}
+            {},
+            optional={
+                "public": SIDES,
+                "private": SIDES,
+                "max_flows": st.integers(1, 1 << 23),
+                "max_flows_per_source": LIMITS,
+                "fragments": st.integers(1, 65536),
+                "error_rate": st.integers(0, 1_000_000),
+                "source": st.one_of(SOURCES, st.just("none"), st.just("10.76.0.1-10.76.0.4")),
+                "source_ports": RANGES,
+            },
         ),
         "timeouts": TIMEOUTS,
+        "access": ACCESS,
         "api": st.fixed_dictionaries({"listen": PATHS.map("unix:{}".format)}),
         "state": PATHS,
         "log": st.fixed_dictionaries({"level": st.sampled_from(["debug", "error"])}),

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from natlb.control.config.kinds import LARGEST_TABLE
 from natlb.control.config.shape import (
-    LARGEST_TABLE,
     PARTS,
     BackendShape,
     DatapathShape,
