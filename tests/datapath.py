@@ -77,7 +77,7 @@ def backend_of(path: Engine, source: str, now: float = 0.0) -> str:
 def established(path: Engine, source: str, now: float = 0.0) -> str:
     """Open a flow all the way; return its backend."""
     server = backend_of(path, source, now)
-    path.process(packets.tcp(server, source, "SA", sequence=1), now)
+    path.process(packets.tcp(server, source, "SA"), now)
     path.process(packets.tcp(source, f"{VIP}:80", "A"), now)
     return server
 

@@ -58,7 +58,7 @@ def _built(
     flags = plain.pop(0) if kind == "tcp" and plain and plain[0].isupper() else ""
     payload = "".join(plain).encode() + bytes(numbers.pop("zeros", 0))
     if kind == "tcp":
-        sequence, acknowledgement = numbers.pop("seq", 1000), numbers.pop("ack", 0)
+        sequence, acknowledgement = numbers.pop("seq", None), numbers.pop("ack", None)
         return packets.tcp(
             *ends,
             flags,

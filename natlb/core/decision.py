@@ -29,6 +29,7 @@ from natlb.core.tracking import is_opener
 from natlb.core.translate import translate
 from natlb.jit import i64, kernel, rare_kernel
 from natlb.wire.fields import TCP
+from natlb.wire.parsed import UNTRANSLATABLE
 
 if TYPE_CHECKING:
     from natlb.core.opening import Pick
@@ -72,10 +73,18 @@ def _is_over(core: Core, i: int, found: int, now: int) -> bool:
     state = i64(row["state"])
     if ESTABLISHED <= state <= HALF_REPLY or direction_of(found) != ORIGINAL:
         return False
-    if core.batch.frames[i]["way"] == i64(row["reply"]["way"]) and _begins_anew(core, i, row):
+    if _may_begin(core, i, row) and _begins_anew(core, i, row):
         end_flow(core, number, CLOSED)
         return True
     return False
+
+
+@kernel
+def _may_begin(core: Core, i: int, row: Any) -> bool:
+    """Return whether a client's packet comes by its own side, and is one that can be translated."""
+    if core.batch.parsed[i]["kind"] & UNTRANSLATABLE:
+        return False
+    return bool(core.batch.frames[i]["way"] == i64(row["reply"]["way"]))
 
 
 @kernel

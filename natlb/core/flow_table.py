@@ -290,7 +290,7 @@ def _clear_half(target: Half) -> None:
     target["bytes"] = 0
     target["packets"] = 0
     target["sequence_end"] = 0
-    target["window_end"] = 0
+    target["acknowledged"] = 0
     target["window_most"] = 0
     target["sequence_delta"] = 0
     target["timestamp_delta"] = 0

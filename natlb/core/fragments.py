@@ -30,9 +30,7 @@ def make_fragments(datagrams: int) -> Fragments:
 
 
 @rare_kernel
-def follow_fragment(
-    core: Core, i: int, packet: Octets, now: int, hops: int, pick: Pick
-) -> int:
+def follow_fragment(core: Core, i: int, packet: Octets, now: int, hops: int, pick: Pick) -> int:
     """Return the outcome of a piece of a datagram."""
     return drop(UNSUPPORTED)
 

@@ -30,7 +30,7 @@ HALF = np.dtype(
         ("packets", np.int64),  # on the wire: a super-packet counts as its segments
         ("sequence_end", np.uint32),  # TCP: the highest sequence number sent, plus one. UDP, of
         # `reply`: the packets that had come back when the client was given this backend again
-        ("window_end", np.uint32),  # TCP: the highest the other side allowed, plus one
+        ("acknowledged", np.uint32),  # TCP: the highest of them the other side acknowledged
         ("window_most", np.uint32),  # TCP: the largest window offered, scaled
         ("sequence_delta", np.uint32),  # reserved: added to sequence numbers
         ("timestamp_delta", np.uint32),  # reserved: added to timestamps
@@ -79,6 +79,7 @@ FLAG_SYNCED = 4
 MARK_DOUBTED = 1  # a reset in the window but not exact was seen: the short timer runs
 MARK_DATAGRAMS = 2  # UDP: the backend is chosen anew after some answers
 MARK_UNCONFIRMED = 4  # in the list of flows that may be evicted
+MARK_STRAYED = 8  # TCP: the client sends what is out of reach; shifted by 1, the backend does
 
 # States of a row. MAKING and ENDING exist only between two stores: recovery ends such rows.
 # DIRECT and DETACHED have one key in the index: no flow's, and the reply key alone.

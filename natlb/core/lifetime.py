@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from natlb.core.counters import account_ended
 from natlb.core.flow_table import abandon, remove
-from natlb.core.layout import DIRECT, EXPIRED, FIRST_FOUND, FRESH, MARK_UNCONFIRMED, SWEEP
+from natlb.core.layout import (
+    CLOSING,
+    DIRECT,
+    EXPIRED,
+    FIRST_FOUND,
+    FRESH,
+    MARK_DOUBTED,
+    MARK_UNCONFIRMED,
+    SWEEP,
+)
 from natlb.core.limits import note_flow_ended
 from natlb.core.pressure import leave_unconfirmed
 from natlb.jit import i64, kernel, rare_kernel
@@ -45,8 +54,9 @@ def idle_time(row: Any, now: int) -> int:
 
 @kernel
 def has_expired(core: Core, row: Any, now: int) -> bool:
-    """Return whether a live row's timer has run out."""
-    timeout = core.tables.timeouts[i64(row["service"]), i64(row["state"])]
+    """Return whether a live row's timer has run out; one in doubt has that of a closing flow."""
+    state = CLOSING if i64(row["marks"]) & MARK_DOUBTED else i64(row["state"])
+    timeout = core.tables.timeouts[i64(row["service"]), state]
     return bool(idle_time(row, now) >= timeout)
 
 

@@ -35,6 +35,7 @@ class Header:
 
 
 PLAIN = Header()
+FIRST_SEQUENCE = 1000  # of a connection, unless the test says otherwise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,14 +127,22 @@ def tcp(
     destination: str,
     flags: str = "S",
     *,
-    sequence: int = 1000,
-    acknowledgement: int = 0,
+    sequence: int | None = None,
+    acknowledgement: int | None = None,
     payload: bytes = b"",
     options: bytes = b"",
     window: int = 65535,
     header: Header = PLAIN,
 ) -> bytes:
-    """Return a TCP segment; `flags` are letters as in `SA`."""
+    """Return a TCP segment; `flags` are letters as in `SA`.
+
+    Numbers that are left out are those of a connection that has carried no data yet, of two ends
+    that both began with 1000.
+    """
+    if sequence is None:
+        sequence = FIRST_SEQUENCE if "S" in flags else FIRST_SEQUENCE + 1
+    if acknowledgement is None:
+        acknowledgement = FIRST_SEQUENCE + 1 if "A" in flags else 0
     (from_address, from_port), (to_address, to_port) = map(split_endpoint, (source, destination))
     options += bytes(-len(options) % 4)
     bits = sum(1 << TCP_FLAGS.index(letter) for letter in flags)

@@ -18,11 +18,13 @@ from natlb.core.layout import (
     BYTES_FORWARDED,
     BYTES_RECEIVED,
     CLOSED,
+    CLOSING,
     CURRENT,
     EVICTED,
     EXPIRED,
     FIRST_LIVE,
     FRESH,
+    MARK_DOUBTED,
     OPENED,
     PEAK,
     PROTOCOLS,
@@ -154,7 +156,8 @@ class Snapshot:
         service, backend = names.of(int(row["service"]), int(row["backend"]))
         idle = (now_ms - int(row["seen"])) & 0xFFFFFFFF
         idle = idle if idle < 1 << 31 else 0
-        timeout = int(self.tables.timeouts[int(row["service"]), int(row["state"])])
+        timer = CLOSING if int(row["marks"]) & MARK_DOUBTED else int(row["state"])
+        timeout = int(self.tables.timeouts[int(row["service"]), timer])
         age = ((now_ms >> 5) - int(row["created"])) & 0xFFFFFFFF
         return Flow(
             service=service,

@@ -8,7 +8,7 @@ from natlb.control.compile.requests import flush_commands
 from natlb.core import commands
 from natlb.core.batch import OUTPUT, SPARE_SLOTS, start_batch
 from natlb.core.commands import GIVEN, ROWS_A_STEP, TAKEN, is_command_waiting, step_command
-from natlb.core.layout import COMMANDS_DONE, OPENING
+from natlb.core.layout import ANSWERED, COMMANDS_DONE, OPENING
 from natlb.model import FlowFilter
 from natlb.testing import packets
 from tests import judge
@@ -225,7 +225,7 @@ def test_a_flush_of_a_state_names_it_by_number() -> None:
     path = engine()
     (command,) = flush_commands(path._indices, FlowFilter(state="opening"), reset=False)
 
-    assert command["state"] == OPENING
+    assert command["state"] == 1 << OPENING | 1 << ANSWERED
 
 
 @pytest.mark.usefixtures("one_by_one")

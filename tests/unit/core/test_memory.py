@@ -48,7 +48,7 @@ def test_the_row_is_whole() -> None:
     assert set(HALF.names or ()) >= {
         *(f"{end}{lane}" for end in ("source", "destination") for lane in range(4)),
         *("source_port", "destination_port", "address_delta", "transport_delta"),
-        *("bytes", "packets", "sequence_end", "window_end", "window_most", "window_scale"),
+        *("bytes", "packets", "sequence_end", "acknowledged", "window_most", "window_scale"),
         *("sequence_delta", "timestamp_delta", "way"),
     }
     actions = [layout.ACTION_NAT, layout.ACTION_XLAT, layout.ACTION_MSS]
