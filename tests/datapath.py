@@ -11,6 +11,7 @@ from natlb.core.layout import (
     ANSWERED,
     BUCKET,
     CLOSED,
+    CLOSING,
     CURRENT,
     DETACHED,
     DIRECT,
@@ -22,9 +23,14 @@ from natlb.core.layout import (
     FREE,
     FREE_HEAD,
     FRESH,
+    MARK_UNCONFIRMED,
+    OLDEST,
     OPENED,
     OPENING,
     PEAK,
+    UNCONFIRMED,
+    UNREPLIED,
+    YOUNGEST,
 )
 from natlb.engine import Engine
 from natlb.testing import packets
@@ -49,6 +55,7 @@ SERVICES: dict[str, Any] = {
     "dns6": {"listen": f"udp://[{VIP6}]:53", "backends": [f"[{B1_6}]:5353", f"[{B2_6}]:5353"]},
 }
 MAX_FLOWS = 1000
+UNCONFIRMED_STATES = (OPENING, ANSWERED, UNREPLIED)
 
 
 def config(
@@ -104,8 +111,12 @@ def assert_counts_agree(stats: Statistics) -> None:
 
 
 def broken_laws(flows: FlowTable, counters: Counters | None = None) -> list[str]:
-    """Return which of the flow table's laws do not hold; the slow way, row by row."""
-    return [*_index_faults(flows), *_free_list_faults(flows), *_count_faults(flows, counters)]
+    """Return which of the flow table's laws do not hold; the slow way, row by row.
+
+    With `counters` it is an engine's: then they and the list of unconfirmed flows are held too.
+    """
+    faults = [*_index_faults(flows), *_free_list_faults(flows), *_count_faults(flows, counters)]
+    return faults if counters is None else [*faults, *_unconfirmed_faults(flows)]
 
 
 def live_rows(flows: FlowTable) -> list[int]:
@@ -162,6 +173,34 @@ def _free_list_faults(flows: FlowTable) -> Iterator[str]:
         yield f"rows are half made or half ended: {halfway}"
     if (states[fresh:] != FREE).any():
         yield "a row that was never used is not free"
+
+
+def unconfirmed_rows(flows: FlowTable) -> list[int]:
+    """Return the rows in the list of unconfirmed flows, the oldest first."""
+    seen: list[int] = []
+    number = int(flows.meta[OLDEST])
+    while number and len(seen) < flows.rows.size:
+        seen.append(number)
+        number = int(flows.rows[number]["link"])
+    return seen
+
+
+def _unconfirmed_faults(flows: FlowTable) -> Iterator[str]:
+    seen, rows = unconfirmed_rows(flows), flows.rows
+    live = live_rows(flows)
+    marked = [number for number in live if rows["marks"][number] & MARK_UNCONFIRMED]
+    if sorted(seen) != marked:
+        yield f"the unconfirmed are {marked}, in the list are {seen}"
+    if int(flows.meta[UNCONFIRMED]) != len(seen):
+        yield f"the list counts {flows.meta[UNCONFIRMED]} and has {len(seen)}"
+    if int(flows.meta[YOUNGEST]) != ([0, *seen])[-1]:
+        yield f"the youngest is {flows.meta[YOUNGEST]}, the list ends {seen[-1:]}"
+    if [int(back) for back in rows["back"][seen]] != [0, *seen][: len(seen)]:
+        yield f"back through the list {seen} lead {rows['back'][seen]}"
+    must = [n for n in live if rows["state"][n] in UNCONFIRMED_STATES]
+    may = [n for n in live if rows["state"][n] in (*UNCONFIRMED_STATES, CLOSING, DETACHED)]
+    if not set(must) <= set(marked) <= set(may):
+        yield f"marked as unconfirmed are {marked}, which are {must}, and some of {may}"
 
 
 def _count_faults(flows: FlowTable, counters: Counters | None) -> Iterator[str]:

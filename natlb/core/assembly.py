@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from natlb.core.cooling import make_cooling
 from natlb.core.fragments import make_fragments
 from natlb.core.layout import ROWS
-from natlb.core.sources import make_sources
+from natlb.core.sources import count_all_sources, make_sources
 from natlb.core.state import Core
 from natlb.core.tables import FRAGMENTS, MOST_PER_SOURCE, SOURCES4, SOURCES6
 
@@ -21,18 +21,23 @@ if TYPE_CHECKING:
 def assemble(tables: Tables, flows: FlowTable, counters: Counters, batch: Batch) -> Core:
     """Return a core with memory of its own as large as its tables ask for.
 
+    The flows that are in the table already are counted for their clients.
+
     Another generation of tables is taken with `core._replace(tables=...)`: what the size of this
     memory depends on changes with a restart alone.
     """
     numbers = tables.numbers
     rows = int(flows.meta[ROWS])
     is_full_nat_possible = numbers[SOURCES4] + numbers[SOURCES6] > 0
+    sources = make_sources(rows if numbers[MOST_PER_SOURCE] else 0)
+    if numbers[MOST_PER_SOURCE]:
+        count_all_sources(sources, flows)
     return Core(
         tables=tables,
         flows=flows,
         counters=counters,
         batch=batch,
         fragments=make_fragments(int(numbers[FRAGMENTS])),
-        sources=make_sources(rows if numbers[MOST_PER_SOURCE] else 0),
+        sources=sources,
         cooling=make_cooling(rows if is_full_nat_possible else 0),
     )

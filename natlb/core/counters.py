@@ -70,7 +70,7 @@ def account_verdict(counters: Counters, parsed: Parsed, outcome: int, put_out: i
 @kernel
 def account_opened(counters: Counters, row: Any) -> None:
     """Count a flow that was made."""
-    opening = 1 if i64(row["state"]) == OPENING else 0
+    opening = 1 if OPENING <= i64(row["state"]) <= ANSWERED else 0
     for count in _counts_of(counters, row):
         count["current"] += 1
         count["total"] += 1

@@ -14,6 +14,7 @@ from natlb.core.housekeeping import keep_house
 from natlb.core.intake import take_in
 from natlb.core.pipeline import give_up_packet, process_batch
 from natlb.core.policy import Pool, pick
+from natlb.core.sources import count_all_sources
 from natlb.core.state import TTL_ROUTE, Core
 from natlb.jit import COMPILED, compile_for, function_type
 
@@ -42,4 +43,5 @@ def prepare_engine(core: Core, commands: Commands) -> None:
 def prepare_takeover(core: Core) -> None:
     """Compile, or load from the cache, what a worker calls before its loop."""
     compile_for(recover, core.flows, core.counters)
+    compile_for(count_all_sources, core.sources, core.flows)
     compile_for(give_up_packet, core)

@@ -1,8 +1,8 @@
 """What a worker that was killed between two stores leaves half done, finished by a bounded scan.
 
 The order of stores in flow_table.py leaves at any instant: rows that are MAKING or ENDING, a
-DETACHED row whose original key is in the index, rows on no list, a free list that cannot be
-trusted, and counts that may be off by one. Nothing else.
+DETACHED row whose original key is in the index, rows on no list, a free list and a list of
+unconfirmed flows that cannot be trusted, and counts that may be off by one. Nothing else.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from natlb.core.layout import (
     SWEEP,
 )
 from natlb.core.one_key import erase_original
+from natlb.core.pressure import rebuild_unconfirmed
 from natlb.jit import entry, i64, kernel
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def recover(flows: FlowTable, counters: Counters) -> int:
     """
     mended = _finish_halves(flows)
     _rebuild_free_list(flows)
+    rebuild_unconfirmed(flows)
     _recount(flows, counters)
     flows.meta[SWEEP] = 1
     return mended

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from natlb.core.fragments import step_fragments
 from natlb.core.lifetime import sweep_all
-from natlb.core.pressure import relieve
+from natlb.core.relief import relieve
 from natlb.jit import entry
 
 if TYPE_CHECKING:
@@ -17,5 +17,6 @@ if TYPE_CHECKING:
 def keep_house(core: Core, now: int, hops: int) -> None:
     """End what has run out, however long it takes, and let held fragments go."""
     sweep_all(core, now)
-    relieve(core, now)
+    while relieve(core, now) > 0:
+        pass
     step_fragments(core, now, hops)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from natlb.core.counters import account_ended
-from natlb.core.flow_table import abandon, remove
+from natlb.core.flow_table import remove
 from natlb.core.layout import (
     CLOSING,
+    CREATED_SHIFT,
     DIRECT,
     EXPIRED,
     FIRST_FOUND,
@@ -21,6 +22,7 @@ from natlb.core.layout import (
     SWEEP,
 )
 from natlb.core.limits import note_flow_ended
+from natlb.core.one_key import forget_direct
 from natlb.core.pressure import leave_unconfirmed
 from natlb.jit import i64, kernel, rare_kernel
 
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
 WORD = 0xFFFFFFFF
 HALF_RANGE = 1 << 31
-CREATED_SHIFT = 5  # `created` counts 32 ms
 
 # The sweep's pace: a piece is a 1024th of the rows in use and 16 rows more, and one is due every
 # 2 ms, so the whole table is looked at in about two seconds (nat-behaviour: gone in T to T + 2 s).
@@ -53,6 +54,13 @@ def idle_time(row: Any, now: int) -> int:
 
 
 @kernel
+def age(row: Any, now: int) -> int:
+    """Return how many milliseconds ago a flow was made, in steps of 32; 0 where ahead of `now`."""
+    steps = ((now >> CREATED_SHIFT) - i64(row["created"])) & WORD
+    return steps << CREATED_SHIFT if steps < HALF_RANGE else 0
+
+
+@kernel
 def has_expired(core: Core, row: Any, now: int) -> bool:
     """Return whether a live row's timer has run out; one in doubt has that of a closing flow."""
     state = CLOSING if i64(row["marks"]) & MARK_DOUBTED else i64(row["state"])
@@ -68,7 +76,7 @@ def end_flow(core: Core, number: int, ending: int) -> None:
     """
     row = core.flows.rows[number]
     if i64(row["state"]) == DIRECT:
-        abandon(core.flows, number)
+        forget_direct(core.flows, number)
         return
     if i64(row["marks"]) & MARK_UNCONFIRMED:
         leave_unconfirmed(core.flows, row)
@@ -80,11 +88,17 @@ def end_flow(core: Core, number: int, ending: int) -> None:
 @rare_kernel
 def sweep_piece(core: Core, now: int) -> None:
     """End what has run out in the table's next piece: 1/1024 of the rows in use, and 16 more."""
+    sweep_rows(core, now, (core.flows.meta[FRESH] - 1) // PIECES + PIECE_EXTRA)
+
+
+@rare_kernel
+def sweep_rows(core: Core, now: int, count: int) -> None:
+    """End what has run out among the next `count` rows, each at most once."""
     meta = core.flows.meta
     rows_in_use = meta[FRESH] - 1
     number = meta[SWEEP]
     ended = 0
-    for _ in range(min(rows_in_use, rows_in_use // PIECES + PIECE_EXTRA)):
+    for _ in range(min(rows_in_use, count)):
         if number < 1 or number > rows_in_use:
             number = 1
         row = core.flows.rows[number]

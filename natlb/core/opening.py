@@ -12,7 +12,8 @@ from natlb.core.layout import ACTION_MSS, DRAWS, MARK_DATAGRAMS
 from natlb.core.lifetime import begin_life
 from natlb.core.limits import judge_new_flow, note_flow_opened
 from natlb.core.policy import NO_BACKEND_INDEX, Pool
-from natlb.core.pressure import join_unconfirmed, make_room
+from natlb.core.pressure import join_unconfirmed
+from natlb.core.relief import make_room
 from natlb.core.source_ports import bind_with_source, needs_source
 from natlb.core.tables import SEED0, SEED1
 from natlb.core.tracking import first_state

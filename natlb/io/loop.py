@@ -24,7 +24,7 @@ from natlb.core.lifetime import sweep_piece
 from natlb.core.memory import Kind, flow_items, make, start_flows
 from natlb.core.pipeline import give_up_packet, turn_batch
 from natlb.core.policy import pick
-from natlb.core.pressure import relieve
+from natlb.core.relief import relieve
 from natlb.core.state import TTL_ROUTE
 from natlb.core.tables import TABLE_GENERATION
 from natlb.io.shared import attach

@@ -15,7 +15,11 @@ MAPPED = 0xFFFF
 
 def lanes_of(address: Address) -> Lanes:
     """Return an address's lanes, the highest first."""
-    number = int(address) | (MAPPED << 32 if address.version == 4 else 0)
+    return lanes_of_number(int(address) | (MAPPED << 32 if address.version == 4 else 0))
+
+
+def lanes_of_number(number: int) -> Lanes:
+    """Return the lanes of an address as one number of 128 bits."""
     return (
         number >> 96 & 0xFFFFFFFF,
         number >> 64 & 0xFFFFFFFF,

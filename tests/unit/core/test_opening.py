@@ -19,6 +19,7 @@ from tests.datapath import (
     assert_counts_agree,
     broken_laws,
     engine,
+    established,
     one_service,
 )
 
@@ -133,7 +134,7 @@ def test_a_full_table_drops_new_flows_and_keeps_the_old(size: int) -> None:
     path = engine(max_flows=size)
     ports = range(40000, 40000 + size)
     for port in ports:
-        backend_of(path, f"{CLIENT}:{port}")
+        established(path, f"{CLIENT}:{port}")
     result = path.process(packets.tcp(FROM.replace("40000", "39999"), WEB), 0.0)
 
     assert (result.verdict, result.reason) == (Verdict.DROP, DropReason.TABLE_FULL)
