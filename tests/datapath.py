@@ -47,6 +47,7 @@ CLIENT, CLIENT6 = "198.51.100.2", "2001:db8:c::2"
 VIP, VIP6 = "203.0.113.10", "2001:db8:f::10"
 B1, B2, B3 = "10.9.0.11", "10.9.0.12", "10.9.0.13"
 B1_6, B2_6 = "fd00:9::11", "fd00:9::12"
+SOURCE, SOURCE6 = "10.9.0.200", "fd00:9::200"
 
 SERVICES: dict[str, Any] = {
     "web": {"listen": f"tcp://{VIP}:80", "backends": [f"{B1}:8080", f"{B2}:8080"]},
@@ -63,6 +64,20 @@ def config(
 ) -> dict[str, Any]:
     """Return a configuration of these services, or of web and dns over both IP versions."""
     return {"datapath": {"max_flows": max_flows}, "services": services or SERVICES, **rest}
+
+
+def full_nat(
+    services: dict[str, Any] | None = None,
+    *,
+    source: tuple[str, ...] = (SOURCE, SOURCE6),
+    ports: str = "1024-65535",
+    max_flows: int = MAX_FLOWS,
+    **options: Any,
+) -> Engine:
+    """Return an engine that has addresses of its own for full NAT; its services are as given."""
+    datapath = {"max_flows": max_flows, "source": list(source), "source_ports": ports}
+    given = {key: options.pop(key) for key in ("seed", "ttl", "mtu") if key in options}
+    return Engine({"datapath": datapath, "services": services or SERVICES, **options}, **given)
 
 
 def one_service(**changes: Any) -> dict[str, Any]:

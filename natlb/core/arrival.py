@@ -59,7 +59,7 @@ def arrive(core: Core, i: int, packet: Octets, now: int, hops: int, pick: Pick) 
         return _call_vip(core, i, packet, now, hops, pick)
     if destination & SOURCE:
         return _call_source(core, i, packet)
-    return pass_on(core, i, packet, now)
+    return pass_on(core, i, now)
 
 
 @kernel

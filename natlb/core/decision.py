@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from natlb.core.arrival import arrive
-from natlb.core.datagrams import is_answered_enough
+from natlb.core.datagrams import let_go
 from natlb.core.flow_table import (
     NOTHING,
     ORIGINAL,
@@ -73,10 +73,12 @@ def _is_over(core: Core, i: int, found: int, now: int) -> bool:
     state = i64(row["state"])
     if ESTABLISHED <= state <= HALF_REPLY or direction_of(found) != ORIGINAL:
         return False
-    if _may_begin(core, i, row) and _begins_anew(core, i, row):
+    if not _may_begin(core, i, row):
+        return False
+    if _begins_anew(core, i, row):
         end_flow(core, number, CLOSED)
         return True
-    return False
+    return bool(i64(row["marks"]) & MARK_DATAGRAMS) and let_go(core, number)
 
 
 @kernel
@@ -96,9 +98,7 @@ def _begins_anew(core: Core, i: int, row: Any) -> bool:
     """
     backend = core.tables.backends[i64(row["backend"])]
     if i64(row["protocol"]) != TCP:
-        if not backend["lives"]:
-            return True
-        return bool(i64(row["marks"]) & MARK_DATAGRAMS) and is_answered_enough(core, row)
+        return not backend["lives"]
     if not is_opener(core.batch.parsed[i]["tcp_flags"]):
         return False
     state = i64(row["state"])

@@ -97,6 +97,20 @@ def spread_hash(key0: int, key1: int, lanes: State) -> int:
 
 
 @kernel
+def draw_hash(key0: int, key1: int, lanes: State, first: int, second: int) -> int:
+    """Return 32 bits drawn by a secret for an address and two words.
+
+    Who sees some of them, but not the secret, cannot tell others (RFC 6056 section 3.3.3). The
+    length keeps it apart from an index hash under the same secret, which ends in a protocol.
+    """
+    state = _begin(key0, key1)
+    for lane in lanes:
+        state = _absorb(state, lane)
+    state = _absorb(state, first & WORD)
+    return _finish(_absorb(state, second & WORD), 24)
+
+
+@kernel
 def second_hash(first: int) -> int:
     """Return another 32-bit hash made from the first alone: two rounds of xor-shift and multiply.
 

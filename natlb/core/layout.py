@@ -81,6 +81,7 @@ MARK_DATAGRAMS = 2  # UDP: the backend is chosen anew after some answers
 MARK_UNCONFIRMED = 4  # in the list of flows that may be evicted
 MARK_STRAYED = 8  # TCP: the client sends what is out of reach; shifted by 1, the backend does
 MARK_COUNTED = 32  # counted for its client address
+MARK_ENDED = 256  # of a direct conversation: the backend has sent a FIN or RST
 CREATED_SHIFT = 5  # `created` counts 32 ms
 
 # States of a row. MAKING and ENDING exist only between two stores: recovery ends such rows.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from natlb.core.batch import NOW
+from natlb.core.cooling import cool_down
 from natlb.core.counters import account_ended
 from natlb.core.flow_table import remove
 from natlb.core.layout import (
@@ -81,6 +83,7 @@ def end_flow(core: Core, number: int, ending: int) -> None:
     if i64(row["marks"]) & MARK_UNCONFIRMED:
         leave_unconfirmed(core.flows, row)
     note_flow_ended(core, row)
+    cool_down(core, row)
     account_ended(core.counters, row, i64(row["state"]))
     remove(core.flows, number, ending)
 
@@ -94,6 +97,7 @@ def sweep_piece(core: Core, now: int) -> None:
 @rare_kernel
 def sweep_rows(core: Core, now: int, count: int) -> None:
     """End what has run out among the next `count` rows, each at most once."""
+    core.batch.numbers[NOW] = now
     meta = core.flows.meta
     rows_in_use = meta[FRESH] - 1
     number = meta[SWEEP]
@@ -114,6 +118,7 @@ def sweep_rows(core: Core, now: int, count: int) -> None:
 @rare_kernel
 def sweep_all(core: Core, now: int) -> None:
     """End all that has run out, however long it takes: for the engine, not for the loop."""
+    core.batch.numbers[NOW] = now
     for number in range(1, core.flows.meta[FRESH]):
         row = core.flows.rows[number]
         if i64(row["state"]) >= FIRST_FOUND and has_expired(core, row, now):

@@ -6,16 +6,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from natlb.core.counters import account_opened
+from natlb.core.datagrams import find_waiting, take_back
 from natlb.core.flow_table import CONFLICT, NOTHING, abandon, bind, insert
 from natlb.core.hashing import WORD, spread_hash
-from natlb.core.layout import ACTION_MSS, DRAWS, MARK_DATAGRAMS
+from natlb.core.layout import ACTION_MSS, ACTION_NAT, DRAWS, MARK_DATAGRAMS
 from natlb.core.lifetime import begin_life
 from natlb.core.limits import judge_new_flow, note_flow_opened
 from natlb.core.policy import NO_BACKEND_INDEX, Pool
 from natlb.core.pressure import join_unconfirmed
 from natlb.core.relief import make_room
 from natlb.core.source_ports import bind_with_source, needs_source
-from natlb.core.tables import SEED0, SEED1
+from natlb.core.tables import SEED0, SEED1, has_sources
 from natlb.core.tracking import first_state
 from natlb.jit import i64, kernel
 from natlb.wire.fields import TCP, UDP
@@ -61,9 +62,9 @@ def open_flow(core: Core, i: int, service: int, now: int, pick: Pick) -> int:
         return -TABLE_FULL
     begin_life(core.flows.rows[number], now)
     bound = _bind(core, i, number, service, backend, draw)
-    if bound <= NOTHING:
+    if bound != number:
         abandon(core.flows, number)
-        return -PORT_EXHAUSTED if bound == CONFLICT else -TABLE_FULL
+        return _settle_otherwise(core, bound)
     row = core.flows.rows[number]
     if tables.services[service]["datagrams"] and parsed["protocol"] == UDP:
         row["marks"] = MARK_DATAGRAMS
@@ -86,36 +87,58 @@ def _insert(core: Core, i: int, now: int) -> int:
 
 
 @kernel
+def _settle_otherwise(core: Core, bound: int) -> int:
+    """Return the row that a datagram goes by again, or the reason why it has none, negated."""
+    if bound == CONFLICT:
+        return -PORT_EXHAUSTED
+    if bound == NOTHING:
+        return -TABLE_FULL
+    return take_back(core, bound)
+
+
+@kernel
 def _bind(core: Core, i: int, number: int, service: int, backend: int, draw: int) -> int:
     """Bind a row to a backend, and return what `bind()` says of it.
 
     The same backend's same port may already talk to this client's port, through another VIP or
-    directly: then a reply could not be told apart, and another backend is tried.
+    directly: then a reply could not be told apart, and another backend is tried, and at last a
+    source of natlb's own. Where it was this client that was taken from that backend a moment ago,
+    the row that waits for late answers there is returned.
     """
     bound = _bind_backend(core, i, number, service, backend)
     record = core.tables.services[service]
     for choice in range(OTHER_CHOICES):
         if bound != CONFLICT:
-            break
+            return bound
         at = record["ring_start"] + (draw + choice) % record["ring_size"]
         bound = _bind_backend(core, i, number, service, i64(core.tables.rings[at]))
+    if bound == CONFLICT and has_sources(core.tables):
+        _write_backend(core, i, number, service, backend)
+        return bind_with_source(core, i, number, backend)
     return bound
 
 
 @kernel
 def _bind_backend(core: Core, i: int, number: int, service: int, backend: int) -> int:
-    """Write the reply key that a backend makes, and return what `bind()` says of it."""
+    """Bind a row to this backend, and return what `bind()` says of it, or a row that waits."""
+    _write_backend(core, i, number, service, backend)
+    if needs_source(core, i, service, backend):
+        return bind_with_source(core, i, number, backend)
+    bound = bind(core.flows, number, first_state(core.batch.parsed[i]["protocol"]))
+    return find_waiting(core.flows, number) if bound == CONFLICT else bound
+
+
+@kernel
+def _write_backend(core: Core, i: int, number: int, service: int, backend: int) -> None:
+    """Write what a backend makes of a row: whose it is, its ways, its reply key."""
     row = core.flows.rows[number]
-    parsed = core.batch.parsed[i]
     record = core.tables.backends[backend]
     row["service"] = service
     row["backend"] = backend
+    row["actions"] = ACTION_NAT
     row["original"]["way"] = record["way"]
     row["reply"]["way"] = core.batch.frames[i]["way"]
-    if needs_source(core, i, service, backend):
-        return bind_with_source(core, i, number, service, backend)
-    _write_reply_key(row["reply"], parsed, record)
-    return bind(core.flows, number, first_state(parsed["protocol"]))
+    _write_reply_key(row["reply"], core.batch.parsed[i], record)
 
 
 @kernel

@@ -173,6 +173,7 @@ def _fill_services(
     tables.timeouts[:] = _milliseconds(config.timeouts)
     for service in config.services.values():
         tables.timeouts[indices.services[service.name]] = _milliseconds(service.timeouts)
+    tables.timeouts[:, DIRECT] = round(1000 * config.timeouts.tcp_established)  # of no service
 
 
 def _fill_limits(tables: Tables, config: Config, indices: Indices, sides: Sides) -> None:
@@ -202,7 +203,6 @@ def _fill_numbers(numbers: Any, config: Config, seed: int, generation: int) -> N
 def _milliseconds(timeouts: Timeouts) -> list[int]:
     """Return the timeouts by state; a removed service's flows live by the global ones."""
     seconds = {
-        DIRECT: timeouts.tcp_transitory,
         DETACHED: min(DETACHED_SECONDS, timeouts.udp_unreplied),
         OPENING: timeouts.tcp_opening,
         ANSWERED: timeouts.tcp_opening,
