@@ -58,10 +58,12 @@ def _limits(shape: FileShape) -> Iterator[Finding]:
     backends = sum(len(service.backends) for service in shape.services.values())
     if backends > MAX_BACKENDS:
         yield ("services",), f"{backends} backends in all are more than {MAX_BACKENDS}"
-    endpoints = sum(map(_endpoints_of, shape.services.values()))
-    if endpoints > MAX_ENDPOINTS:
-        all_of_them = "ports listened on and of backends"
-        yield ("services",), f"{all_of_them} are {endpoints} in all, more than {MAX_ENDPOINTS}"
+    endpoints = {name: _endpoints_of(service) for name, service in shape.services.items()}
+    if (total := sum(endpoints.values())) > MAX_ENDPOINTS:
+        message = (
+            f"{total} ports in all, listened on and of backends, are more than {MAX_ENDPOINTS}"
+        )
+        yield ("services", max(endpoints, key=lambda name: endpoints[name])), message
 
 
 def _endpoints_of(service: ServiceShape) -> int:

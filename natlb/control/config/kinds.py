@@ -74,10 +74,12 @@ def _endpoint(value: object) -> Endpoint:
 
 
 def _or_none(value: object) -> object:
-    """Return `none` as what it is; an empty value is not it."""
-    if value is None:
-        raise ValueError("has no value")
-    return None if value == "none" else value
+    """Return `none` as what it is, and a number as it is."""
+    if value == "none":
+        return None
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"must be a whole number or none, not {described(value)}")  # noqa: TRY004 - bad input is one kind of error
+    return value
 
 
 def _source_list(value: object) -> object:

@@ -93,19 +93,28 @@ def parse_listen(value: object) -> Listen:
         raise ValueError(f"must be like tcp://203.0.113.10:80, not {described(value)}")  # noqa: TRY004 - one kind of error: bad input
     found = _LISTEN.fullmatch(value)
     assert found is not None
-    head, colon, ports = found[2].rpartition(":")
-    is_range = bool(colon) and _PORTS.fullmatch(ports) is not None
-    first, last = parse_ports(ports) if is_range else (0, 0)
-    address, port = parse_endpoint(f"{head}:{first}" if is_range else found[2])
+    first, ports = _split_range(found[2])
+    address, port = parse_endpoint(first)
     if port is None:
         raise ValueError(
             f"{quoted(value)} has no port; write it like {_example(address, found[1])}"
         )
     if found[1] not in {"tcp", "udp"}:
-        hint = " or ".join(f"{p}://{endpoint(address, port)}" for p in ("tcp", "udp"))
+        hint = f"{Listen('tcp', address, port, ports)} or {Listen('udp', address, port, ports)}"
         raise ValueError(f"{quoted(value)} has no protocol that natlb carries; write {hint}")
     protocol: ProtocolName = "tcp" if found[1] == "tcp" else "udp"
-    return Listen(protocol, address, port, last - first + 1)
+    return Listen(protocol, address, port, ports)
+
+
+def _split_range(text: str) -> tuple[str, int]:
+    """Return `ADDRESS:FIRST` of `ADDRESS:FIRST-LAST` and how many ports that is, 1 if no range."""
+    address, _, ports = text.rpartition(":")
+    if not address or "-" not in ports:
+        return text, 1
+    first, last = parse_ports(ports)
+    if ":" in address and not address.startswith("["):
+        raise ValueError(f"write [{address}]:{ports}: an IPv6 address before a port has brackets")
+    return f"{address}:{first}", last - first + 1
 
 
 def _example(address: Address, protocol: str | None) -> str:
@@ -130,7 +139,7 @@ def parse_ports(value: object) -> tuple[int, int]:
     """Return the first and the last port of `FIRST-LAST`."""
     found = _PORTS.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        raise ValueError(f"must be two ports like 1024-65535, not {described(value)}")
+        raise ValueError(f"must be a range of ports like 1024-65535, not {described(value)}")
     first, last = _parse_port(found[1]), _parse_port(found[2])
     if first > last:
         raise ValueError(f"{quoted(found[0])} ends before it begins; write {last}-{first}")
@@ -177,6 +186,8 @@ def parse_source(value: object) -> tuple[Address, ...]:
         first, last = network[0], network[-1]
     else:
         begin, dash, end = value.partition("-")
+        if dash and end.isdecimal():
+            raise ValueError(f"{quoted(value)}: both ends must be whole addresses")
         first = _parse_address(begin)
         last = _parse_address(end) if dash else first
     count = _count(value, first, last)

@@ -1,15 +1,31 @@
 from __future__ import annotations
 
-from typing import Any
+from ipaddress import ip_address
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from natlb.control.compile import Snapshot
-from natlb.control.compile.views import GONE, _live_rows, client_prefix
-from natlb.core.layout import ENDING, MAKING
+from natlb.control.compile.addresses import lanes_of
+from natlb.control.compile.views import GONE, STATES, _live_rows, client_prefix, state_set
+from natlb.core.layout import (
+    ANSWERED,
+    CLOSING,
+    DETACHED,
+    ENDING,
+    ESTABLISHED,
+    HALF_ORIGINAL,
+    HALF_REPLY,
+    MAKING,
+    OPENING,
+    REPLIED,
+    STATE_LABELS,
+    UNREPLIED,
+)
+from natlb.engine import Engine
 from natlb.errors import UsageError
-from natlb.model import FlowFilter, WorkerStatistics, to_json
+from natlb.model import FlowFilter, FlowStateName, WorkerStatistics, to_json
 from natlb.testing import packets
 from tests.datapath import (
     B1,
@@ -95,6 +111,60 @@ def test_a_flow_is_told_as_it_is() -> None:
     assert third["client"] == "[2001:db8::2]:40000"
     assert third["vip"] == f"[{VIP6}]:80"
     assert third["server"].startswith("[fd00:9::1")
+
+
+@pytest.mark.parametrize(
+    ("state", "label", "expires"),
+    [
+        (DETACHED, "replied", 5.0),
+        (OPENING, "opening", 240.0),
+        (ANSWERED, "opening", 240.0),
+        (ESTABLISHED, "established", 7440.0),
+        (HALF_ORIGINAL, "established", 7440.0),
+        (HALF_REPLY, "established", 7440.0),
+        (CLOSING, "closing", 240.0),
+        (UNREPLIED, "unreplied", 120.0),
+        (REPLIED, "replied", 300.0),
+    ],
+)
+def test_every_state_has_a_label_and_a_time_left(state: int, label: Any, expires: float) -> None:
+    """One that had none would stop the list; a filter by the label finds it."""
+    path = lively()
+    path._flows.rows["state"][1] = state
+    whole = snapshot(path)
+    flow = whole.list_flows(FlowFilter(), 1, 2000)[0]
+
+    assert (flow.state, flow.idle_seconds, flow.expires_seconds) == (label, 1.0, expires - 1)
+    assert flow in whole.list_flows(FlowFilter(state=label), None, 2000)
+    for other in STATES - {label}:
+        assert flow not in whole.list_flows(FlowFilter(state=other), None, 2000)
+
+
+def test_a_label_is_a_set_of_states() -> None:
+    """No state is of two labels, and none is of none."""
+    assert sum(state_set(label) for label in STATES) == sum(1 << state for state in STATE_LABELS)
+    assert frozenset(get_args(FlowStateName)) == STATES
+
+
+@pytest.mark.parametrize(
+    ("source", "port", "shown"),
+    [
+        ("10.77.0.100", 5000, "10.77.0.100:5000"),
+        ("fd77::100", 40000, "[fd77::100]:40000"),
+        (CLIENT, 5000, f"{CLIENT}:5000"),
+        (CLIENT, 40000, None),
+    ],
+)
+def test_the_source_is_natlbs_own_endpoint(source: str, port: int, shown: str | None) -> None:
+    """What a backend sees in place of the client, whichever IP version it speaks."""
+    path = lively()
+    reply = path._flows.rows[1]["reply"]
+    for lane, word in enumerate(lanes_of(ip_address(source))):
+        reply[f"destination{lane}"] = word
+    reply["destination_port"] = port
+    flow = path.flows()[0]
+
+    assert (flow.client, flow.source) == (f"{CLIENT}:40000", shown)
 
 
 def test_backends_and_services_are_told_as_they_are() -> None:
@@ -209,6 +279,16 @@ def test_a_backends_port_is_the_services_where_it_has_none() -> None:
 
     assert [backend.address for backend in path.backends()] == [f"{B1}:80", f"{B2}:8080"]
     assert [backend.name for backend in path.backends()] == [B1, f"{B2}:8080"]
+
+
+def test_a_service_shows_its_ranges_and_its_nat() -> None:
+    """As they are written; a backend that keeps the port, at the first of them."""
+    web = {**one_service(listen=f"tcp://{VIP}:80-89", backends=[B1])["web"], "nat": "full"}
+    path = Engine({"services": {"web": web}, "datapath": {"source": ["10.77.0.1"]}})
+    (service,), (backend,) = path.services(), path.backends()
+
+    assert (service.listen, service.nat) == ([f"tcp://{VIP}:80-89"], "full")
+    assert backend.address == f"{B1}:80"
 
 
 def test_backends_of_one_service_can_be_asked_for() -> None:

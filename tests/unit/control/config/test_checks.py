@@ -281,7 +281,7 @@ def test_more_ports_than_the_table_is_made_for_are_refused(
 
     assert not said(service(listen, "10.0.0.1"))
     assert said(service(listen, "10.0.0.1", "10.0.0.2:80")) == [
-        "services: ports listened on and of backends are 21 in all, more than 20"
+        "services.a: 21 ports in all, listened on and of backends, are more than 20"
     ]
 
 

@@ -65,6 +65,36 @@ def test_a_service_is_changed_by_its_own_keys_and_by_global_timeouts() -> None:
     assert difference(OLD, new) == Difference(changed=("web", "dns"))
 
 
+@pytest.mark.parametrize(
+    "everywhere", [{"access": {"deny": ["10.0.0.0/8"]}}, {"timeouts": {"fragment": 5}}]
+)
+def test_what_holds_for_every_service_changes_each(everywhere: dict[str, Any]) -> None:
+    """Though they have lists and times of their own: nothing may be left as it was."""
+    services = {
+        name: {
+            "listen": f"tcp://203.0.113.10:{port}",
+            "backends": ["10.0.0.1"],
+            "access": {"allow": ["192.0.2.0/24"]},
+            "timeouts": {"fragment": 1},
+        }
+        for name, port in (("web", 80), ("dns", 53))
+    }
+    old = config_from_mapping({"services": services})
+    new = config_from_mapping({"services": services, **everywhere})
+
+    assert difference(old, new) == Difference(changed=("web", "dns"))
+
+
+def test_the_order_of_sources_is_no_difference() -> None:
+    """They are a set."""
+    one, other = (
+        config({"web": []}, datapath={"source": source})
+        for source in (["10.77.0.1-10.77.0.2"], ["10.77.0.2", "10.77.0.1"])
+    )
+
+    assert not difference(one, other)
+
+
 def test_the_order_of_services_is_no_difference() -> None:
     """They do not share a port."""
     new = config({"dns": ["10.0.0.3"], "web": ["10.0.0.1", "10.0.0.2"]})
@@ -86,6 +116,8 @@ def test_a_change_of_the_log_needs_no_restart() -> None:
     ("key", "value"),
     [
         ("datapath", {"max_flows": 5}),
+        ("datapath", {"source": "10.77.0.1"}),
+        ("datapath", {"error_rate": 5}),
         ("api", {"listen": "unix:/x"}),
         ("state", "/x"),
     ],

@@ -12,9 +12,13 @@ from natlb.control.config.scalars import (
     parse_duration,
     parse_endpoint,
     parse_listen,
+    parse_mss_clamp,
     parse_name,
     parse_path,
+    parse_ports,
+    parse_prefix,
     parse_side,
+    parse_source,
 )
 from natlb.control.config.values import Listen, NetnsSide, endpoint
 
@@ -73,6 +77,20 @@ def test_a_listen_is_a_protocol_an_address_and_a_port() -> None:
     assert str(parse_listen("udp://[2001:DB8::0:1]:53")) == "udp://[2001:db8::1]:53"
 
 
+@pytest.mark.parametrize("text", ["tcp://203.0.113.10:8000-8009", "udp://[2001:db8::1]:1-65535"])
+def test_a_listen_may_be_a_range_of_ports(text: str) -> None:
+    """And prints as it is written, too."""
+    assert str(parse_listen(text)) == text
+
+
+def test_a_range_of_one_port_is_that_port() -> None:
+    """Two that mean the same are equal."""
+    one = parse_listen("tcp://203.0.113.10:80")
+
+    assert parse_listen("tcp://203.0.113.10:80-80") == one
+    assert parse_listen("tcp://203.0.113.10:80-81").ports == 2
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [
@@ -97,6 +115,14 @@ def test_a_listen_is_a_protocol_an_address_and_a_port() -> None:
         ("tcp://[2001:db8::1:80", "is not ADDRESS or ADDRESS:PORT"),
         ("tcp:// 203.0.113.10:80", "is not an IP address"),
         ("tcp://203.0.113.10:80\n", "is not a number"),
+        ("tcp://203.0.113.10:9-8", "'9-8' ends before it begins; write 8-9"),
+        ("tcp://203.0.113.10:0-8", r"port 0 is not in 1\.\.65535"),
+        ("tcp://203.0.113.10:8-65536", r"port 65536 is not in 1\.\.65535"),
+        ("tcp://203.0.113.10:8-", "must be a range of ports like 1024-65535, not '8-'"),
+        ("tcp://203.0.113.10:8 - 9", "must be a range of ports like 1024-65535"),
+        ("tcp://2001:db8::1:8-9", r"write \[2001:db8::1\]:8-9: an IPv6 address"),
+        ("203.0.113.10:8-9", "write tcp://203.0.113.10:8-9 or udp://203.0.113.10:8-9"),
+        ("tcp://8-9", "'8-9' is not an IP address"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -233,3 +259,133 @@ def test_what_is_no_absolute_path_is_refused(value: object) -> None:
     """A daemon has no directory to be relative to."""
     with pytest.raises(ValueError, match="path"):
         parse_path(value)
+
+
+def test_a_backend_has_no_range_of_ports() -> None:
+    """Without a port it has all that are called."""
+    with pytest.raises(ValueError, match="'80-90' is a range, which only `listen` takes"):
+        parse_endpoint("10.0.0.1:80-90")
+
+
+def test_a_range_of_ports_is_its_ends() -> None:
+    """Both are in it."""
+    assert parse_ports("1024-65535") == (1024, 65535)
+    assert parse_ports("7-7") == (7, 7)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (1024, "must be a range of ports like 1024-65535, not 1024"),
+        ("1024", "must be a range of ports like 1024-65535, not '1024'"),
+        ("0-1", "port 0 is not in"),
+        ("2-1", "ends before it begins; write 1-2"),
+    ],
+)
+def test_what_is_no_range_of_ports_is_refused(value: object, message: str) -> None:
+    """With one that is."""
+    with pytest.raises(ValueError, match=message):
+        parse_ports(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "last", "count"),
+    [
+        ("10.77.0.100", "10.77.0.100", "10.77.0.100", 1),
+        ("10.77.0.254-10.77.1.1", "10.77.0.254", "10.77.1.1", 4),
+        ("10.77.0.96/28", "10.77.0.96", "10.77.0.111", 16),
+        ("10.77.0.0/22", "10.77.0.0", "10.77.3.255", 1024),
+        ("fd00:77::fffe-fd00:77::1:1", "fd00:77::fffe", "fd00:77::1:1", 4),
+        ("fd00:77::/126", "fd00:77::", "fd00:77::3", 4),
+    ],
+)
+def test_a_source_is_addresses_in_order(text: str, first: str, last: str, count: int) -> None:
+    """The ends included, and of a prefix every address."""
+    addresses = parse_source(text)
+
+    assert (str(addresses[0]), str(addresses[-1]), len(addresses)) == (first, last, count)
+    assert sorted(set(addresses), key=int) == list(addresses)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (5, "must be an address, a range like 10.77.0.100-10.77.0.110 or a prefix, not 5"),
+        ("", "'' is not an IP address"),
+        ("10.77.0.1-", "'' is not an IP address"),
+        ("10.77.0.1-10", "'10.77.0.1-10': both ends must be whole addresses"),
+        ("10.77.0.1 - 10.77.0.2", "is not an IP address"),
+        ("10.77.0.2-10.77.0.1", "ends before it begins; write 10.77.0.1-10.77.0.2"),
+        ("10.77.0.1-fd00::1", "both ends must be of one IP version"),
+        ("10.77.0.0/21", "is 2048 addresses, more than 1024"),
+        ("fd00::/64", "is 18446744073709551616 addresses, more than 1024"),
+        ("10.77.0.1/28", "has bits set behind its length; write 10.77.0.0/28, or 10.77.0.1"),
+        ("10.77.0.0/33", "is no prefix and no IP address"),
+        ("127.0.0.1", "127.0.0.1 is a loopback address"),
+        ("223.255.255.255-224.0.0.1", "is a multicast address"),
+        ("127.0.0.0/30", "is a loopback address"),
+        ("fe80::1%eth0", "has a zone"),
+    ],
+)
+def test_what_is_no_source_is_refused(value: object, message: str) -> None:
+    """Nothing can answer to it."""
+    with pytest.raises(ValueError, match=message):
+        parse_source(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("198.51.100.0/24", "198.51.100.0/24"),
+        ("198.51.100.7", "198.51.100.7/32"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("127.0.0.0/8", "127.0.0.0/8"),
+        ("2001:DB8::/32", "2001:db8::/32"),
+        ("2001:db8::7", "2001:db8::7/128"),
+        ("::/0", "::/0"),
+    ],
+)
+def test_a_prefix_is_clients_or_one_client(text: str, shown: str) -> None:
+    """Any: who may never call may be denied, too."""
+    assert str(parse_prefix(text)) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (10, "must be a prefix like 198.51.100.0/24 or an address, not 10"),
+        ("10.0.0.1/8", "write 10.0.0.0/8, or 10.0.0.1 for that one address"),
+        ("2001:db8::1/64", "write 2001:db8::/64, or 2001:db8::1 for"),
+        ("10.0.0.0/8/8", "is no prefix and no IP address"),
+        ("10.0.0.0-10.0.0.9", "is no prefix and no IP address"),
+        ("example.com", "is no prefix and no IP address"),
+        ("::ffff:10.0.0.0/104", "is of IPv4-mapped addresses; write it as IPv4"),
+        ("fe80::1%eth0", "has a zone"),
+    ],
+)
+def test_what_is_no_prefix_is_refused(value: object, message: str) -> None:
+    """What has bits set behind its length could mean either of two things."""
+    with pytest.raises(ValueError, match=message):
+        parse_prefix(value)
+
+
+@pytest.mark.parametrize("value", [True, False, 88, 1460, 65495])
+def test_a_clamp_is_a_word_or_a_number(value: object) -> None:
+    """Both ends of the range are in it."""
+    assert parse_mss_clamp(value) is value
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("yes", "must be false, true or a number of octets, not 'yes'"),
+        (1460.0, "must be false, true or a number of octets, not 1460.0"),
+        (87, r"87 is not in 88\.\.65495"),
+        (65496, r"65496 is not in 88\.\.65495"),
+        (0, "0 is not in"),
+    ],
+)
+def test_what_is_no_clamp_is_refused(value: object, message: str) -> None:
+    """0 and 1 are no words for false and true."""
+    with pytest.raises(ValueError, match=message):
+        parse_mss_clamp(value)

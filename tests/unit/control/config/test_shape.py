@@ -14,7 +14,7 @@ from natlb.control.config.shape import (
     TimeoutsShape,
     part_at,
 )
-from natlb.control.config.values import Timeouts
+from natlb.control.config.values import DatapathConfig, ServiceConfig, Timeouts
 
 WEB = {"listen": "tcp://203.0.113.10:80", "backends": ["10.77.0.11:8080"]}
 
@@ -43,17 +43,46 @@ def test_an_empty_pool_is_a_pool() -> None:
     assert ServiceShape.model_validate({**WEB, "backends": []}).backends == []
 
 
-@pytest.mark.parametrize("value", [0, -1, LARGEST_TABLE + 1, 1.0, True, "5", None])
-def test_max_flows_is_a_whole_number_that_the_index_can_hold(value: object) -> None:
-    """A row's number has 24 bits in the index."""
-    with pytest.raises(ValidationError):
-        DatapathShape.model_validate({"max_flows": value})
+def test_the_defaults_are_those_of_the_values() -> None:
+    """They stand in both: what is shown is what is used."""
+    shape, values = ServiceShape.model_validate(WEB), ServiceConfig(name="", listen=(), backends=())
+    for name in ("nat", "no_backend", "unknown", "max_flows", "mss_clamp", "datagrams"):
+        assert getattr(shape, name) == getattr(values, name)
+    datapath, defaults = DatapathShape(), DatapathConfig()
+    for name in ("max_flows", "max_flows_per_source", "fragments", "error_rate"):
+        assert getattr(datapath, name) == getattr(defaults, name)
+    assert datapath.source_ports == "{}-{}".format(*defaults.source_ports)
 
 
-@pytest.mark.parametrize("value", [1, LARGEST_TABLE])
-def test_both_ends_of_the_range_of_max_flows_are_in_it(value: int) -> None:
-    """A range says both of its ends."""
-    assert DatapathShape.model_validate({"max_flows": value}).max_flows == value
+@pytest.mark.parametrize(
+    ("key", "low", "high"),
+    [
+        ("max_flows", 1, LARGEST_TABLE),
+        ("max_flows_per_source", 1, LARGEST_TABLE),
+        ("fragments", 1, 65536),
+        ("error_rate", 0, 1_000_000),
+    ],
+)
+def test_numbers_of_the_datapath_have_both_ends(key: str, low: int, high: int) -> None:
+    """And nothing beyond."""
+    for value in (low, high):
+        assert getattr(DatapathShape.model_validate({key: value}), key) == value
+    for value in (low - 1, high + 1):
+        with pytest.raises(ValidationError, match=f"{value} is not in {low}..{high}"):
+            DatapathShape.model_validate({key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "low", "high"),
+    [("max_flows", 1, LARGEST_TABLE), ("datagrams", 0, 65535), ("mss_clamp", 88, 65495)],
+)
+def test_numbers_of_a_service_have_both_ends(key: str, low: int, high: int) -> None:
+    """And nothing beyond."""
+    for value in (low, high):
+        assert getattr(ServiceShape.model_validate({**WEB, key: value}), key) == value
+    for value in (low - 1, high + 1):
+        with pytest.raises(ValidationError, match=f"{value} is not in {low}..{high}"):
+            ServiceShape.model_validate({**WEB, key: value})
 
 
 def test_the_defaults_of_timeouts_are_those_of_the_rfcs() -> None:

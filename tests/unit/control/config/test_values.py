@@ -29,6 +29,15 @@ def test_a_listen_is_written_as_in_a_file() -> None:
     assert str(Listen("udp", ip_address("2001:db8::1"), 53)) == "udp://[2001:db8::1]:53"
 
 
+@pytest.mark.parametrize(("ports", "last", "text"), [(1, 80, "80"), (10, 89, "80-89")])
+def test_a_listen_has_one_port_or_many(ports: int, last: int, text: str) -> None:
+    """A range of one is a port."""
+    listen = Listen("tcp", ip_address("203.0.113.10"), 80, ports)
+
+    assert listen.last == last
+    assert str(listen) == f"tcp://203.0.113.10:{text}"
+
+
 def test_a_configuration_does_not_change() -> None:
     """Readers in other threads hold it."""
     with pytest.raises(FrozenInstanceError):
