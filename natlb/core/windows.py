@@ -8,8 +8,8 @@ A half of a flow keeps, of the end that sends in its direction,
 
 and a segment of that end is sound iff, with A', S' and W' of the other end,
 
-    it has an octet in   A - W' .. A + W'   what the other end took or may take (RFC 9293, 3.10.7.4)
-    it acknowledges      A' - W .. S'       what was sent, and not long ago (RFC 5961, section 5.2)
+    it begins or ends in   A - W' .. A + W' + 1   what the other end took, or may take, or a probe
+    it acknowledges        A' - W .. S'           what was sent, not long ago (RFC 5961, 5.2)
 
 No end allows more than it has acknowledged and the largest window it ever offered, so what honest
 ends send in order is always sound: keep-alives, probes of a closed window, windows that shrink,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 HALF_RANGE = 1 << 31
 MOST_SCALE = 14  # RFC 7323 section 2.3: a larger one counts as this
 NO_SCALE = 255  # the SYN had no such option
+PROBE = 1  # octets that may be sent into a closed window (RFC 9293 section 3.8.6.1)
 
 
 @kernel
@@ -71,10 +72,10 @@ def follow_windows(this: Half, other: Half, packet: Octets, parsed: Parsed) -> b
 
 @kernel
 def is_within_reach(this: Half, other: Half, sequence: int, length: int) -> bool:
-    """Return whether the other end may take an octet of these, or took one of them of late."""
+    """Return whether the other end may take what begins here, or took what ends here of late."""
     most = i64(other["window_most"])
-    below_top = (i64(this["acknowledged"]) + most - sequence) & WORD
-    return below_top <= 2 * most + length
+    below_top = (i64(this["acknowledged"]) + most + PROBE - sequence) & WORD
+    return below_top <= 2 * most + PROBE + length
 
 
 @kernel

@@ -55,14 +55,14 @@ def halves(at: int) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("at", BEGINNINGS)
 def test_reach_goes_a_window_either_way_from_what_was_acknowledged(at: int) -> None:
-    """Of the other's window; what begins below it counts where its end does not."""
+    """Of the other's window, and one octet to probe it; what begins below it may end inside."""
     this, other = halves(at)
-    expected = {-501: False, -500: True, 0: True, 500: True, 501: False, 1 << 31: False}
+    expected = {-501: False, -500: True, 0: True, 500: True, 501: True, 502: False, 1 << 31: False}
     for off, inside in expected.items():
         assert is_within_reach(this, other, (at + off) & WORD, 0) is inside
     assert is_within_reach(this, other, (at - 501) & WORD, 1)
-    assert is_within_reach(this, other, (at + 500) & WORD, 65535)
-    assert not is_within_reach(this, other, (at + 501) & WORD, 65535)
+    assert is_within_reach(this, other, (at + 501) & WORD, 65535)
+    assert not is_within_reach(this, other, (at + 502) & WORD, 65535)
 
 
 @pytest.mark.parametrize("at", BEGINNINGS)
