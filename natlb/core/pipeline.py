@@ -16,7 +16,7 @@ Laws
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from natlb.core.batch import (
     COUNT_IN,

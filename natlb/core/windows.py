@@ -28,9 +28,15 @@ from typing import TYPE_CHECKING
 
 from natlb.jit import i64, kernel, rare_kernel
 from natlb.wire.answers import WORD, sequence_length
-from natlb.wire.fields import TCP_ACKNOWLEDGEMENT, TCP_SEQUENCE, TCP_WINDOW
+from natlb.wire.fields import (
+    TCP_ACKNOWLEDGEMENT,
+    TCP_OPTION_SCALE,
+    TCP_SCALE_LENGTH,
+    TCP_SEQUENCE,
+    TCP_WINDOW,
+)
 from natlb.wire.octets import Octets, get_u8, get_u16, get_u32
-from natlb.wire.tcp_options import OPTION_WINDOW_SCALE, find_option
+from natlb.wire.tcp_options import find_option
 
 if TYPE_CHECKING:
     from natlb.core.flow_table import Half
@@ -190,5 +196,5 @@ def _agree_on_scale(this: Half, other: Half, scale: int) -> None:
 @kernel
 def _offered_scale(packet: Octets, parsed: Parsed) -> int:
     """Return what a SYN says its sender's windows will be shifted by, or NO_SCALE."""
-    at = find_option(packet, parsed, OPTION_WINDOW_SCALE, 3)
+    at = find_option(packet, parsed, TCP_OPTION_SCALE, TCP_SCALE_LENGTH)
     return NO_SCALE if at == 0 else min(MOST_SCALE, get_u8(packet, at + 2))

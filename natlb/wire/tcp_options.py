@@ -5,16 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from natlb.jit import i64, kernel, rare_kernel
-from natlb.wire.fields import TCP_HEADER
+from natlb.wire.fields import TCP_HEADER, TCP_OPTION_END, TCP_OPTION_NOTHING
 from natlb.wire.octets import Octets, get_u8, get_u32
 
 if TYPE_CHECKING:
     from natlb.wire.parsed import Parsed
 
-OPTION_END = 0
-OPTION_NOTHING = 1
-OPTION_MSS = 2
-OPTION_WINDOW_SCALE = 3
 SMALLEST_OPTION = 2  # kind and length
 ALIGNED_TIMESTAMP = 0x0101080A  # how nearly all segments begin theirs (RFC 7323 appendix A)
 TIMESTAMP_HEADER = TCP_HEADER + 12
@@ -28,7 +24,7 @@ def find_option(packet: Octets, parsed: Parsed, kind: int, length: int) -> int:
     while at < end:
         found = get_u8(packet, at)
         size = option_size(packet, at, end)
-        if found == OPTION_END or size == 0:
+        if found == TCP_OPTION_END or size == 0:
             return 0
         if found == kind and size == length:
             return at
@@ -39,7 +35,7 @@ def find_option(packet: Octets, parsed: Parsed, kind: int, length: int) -> int:
 @kernel
 def option_size(packet: Octets, at: int, end: int) -> int:
     """Return how many octets an option takes; 0 where its length cannot be."""
-    if get_u8(packet, at) <= OPTION_NOTHING:
+    if get_u8(packet, at) <= TCP_OPTION_NOTHING:
         return 1
     if at + SMALLEST_OPTION > end:
         return 0
@@ -65,7 +61,7 @@ def _walk_options(packet: Octets, l4: int, payload: int) -> bool:
         size = option_size(packet, at, payload)
         if size == 0:
             return False
-        if get_u8(packet, at) == OPTION_END:
+        if get_u8(packet, at) == TCP_OPTION_END:
             return True
         at += size
     return True

@@ -27,6 +27,7 @@ from natlb.wire.fields import (
 from natlb.wire.octets import get_u8, get_u16
 from natlb.wire.parsed import FRAGMENTED
 from natlb.wire.reasons import ACCEPTED, BAD_CHECKSUM, MALFORMED
+from natlb.wire.tcp_options import are_options_whole
 
 if TYPE_CHECKING:
     from natlb.wire.frame import Frame
@@ -50,7 +51,7 @@ def parse_transport(packet: Octets, parsed: Parsed) -> int:
 
 @kernel
 def _parse_tcp(packet: Octets, parsed: Parsed) -> int:
-    """Return the verdict on a TCP header: its length, its ports, flags that exclude each other."""
+    """Return the verdict on a TCP header: lengths, ports, flags that exclude each other."""
     l4 = parsed["l4"]
     if parsed["end"] - l4 < TCP_HEADER:
         return MALFORMED
@@ -59,6 +60,8 @@ def _parse_tcp(packet: Octets, parsed: Parsed) -> int:
     parsed["payload"] = l4 + header
     parsed["tcp_flags"] = flags
     if header < TCP_HEADER or l4 + header > parsed["end"] or _are_flags_illegal(flags):
+        return MALFORMED
+    if not are_options_whole(packet, l4, l4 + header):
         return MALFORMED
     return _parse_ports(packet, parsed)
 

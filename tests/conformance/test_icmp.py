@@ -399,7 +399,7 @@ def test_no_room_is_prohibited(version: Version, why: str) -> None:
             "backends": 1,
         },
         "service": {"service": {"max_flows": 1}},
-        "access": {"service": {"access": {"allow": [f"198.51.100.2/32", "2001:db8:c::2/128"]}}},
+        "access": {"service": {"access": {"allow": ["198.51.100.2/32", "2001:db8:c::2/128"]}}},
     }[why]
     site = Site(version, **words)
     first = site.send(site.udp()).packets[0]
@@ -426,7 +426,7 @@ def test_what_must_elicit_no_error(version: Version) -> None:
     closed = bytearray(packets.udp(site.at("client", 5), site.at("vip", 9), b"x"))
     closed[-1] ^= 1
     silent.append(bytes(closed))
-    nobody = ["224.0.0.1", "255.255.255.255", "0.0.0.0", "127.0.0.1", "240.0.0.1"]  # noqa: S104
+    nobody = ["224.0.0.1", "255.255.255.255", "0.0.0.0", "127.0.0.1", "240.0.0.1"]
     nobody = nobody if version == 4 else ["ff02::1", "::", "::1", "fe80::1"]
     for address in nobody:
         silent.append(packets.udp(site.at(address, 5), site.at("vip", 9), b"x"))
@@ -500,7 +500,7 @@ def test_other_icmp_is_not_forwarded_and_not_answered(version: Version) -> None:
 @pytest.mark.conformance("C20")
 @pytest.mark.parametrize("mtu", [0, 68, 552, 1279, 1280])
 def test_forged_path_mtus_change_nothing(version: Version, mtu: int) -> None:
-    """natlb keeps none; IPv6 under 1280 is not even forwarded, the rest is the endpoint's."""
+    """Natlb keeps none; IPv6 under 1280 is not even forwarded, the rest is the endpoint's."""
     talk = Talk(version, "tcp")
     before = talk.site.engine.flows()
     result = talk.from_client("too big", rest=mtu)

@@ -543,7 +543,7 @@ def test_between_versions_the_mtu_differs_by_twenty(version: Version) -> None:
 
 @pytest.mark.conformance("R16")
 def test_between_versions_too_big(version: Version) -> None:
-    """natlb's own answer says what fits after the translation."""
+    """Natlb's own answer says what fits after the translation."""
     site = mixed(version, options={"mtu": (1500, 1400)})
     result = site.send(site.udp(bytes(1440)))
 

@@ -363,10 +363,13 @@ def test_data_offsets_that_cannot_be(version: Version, offset: int) -> None:
 @pytest.mark.parametrize(
     "options", [bytes([2, 0, 0, 0]), bytes([2, 1, 1, 1]), bytes([3, 40, 1, 1])]
 )
-def test_options_of_odd_lengths_harm_nobody(version: Version, options: bytes) -> None:
-    """They are the endpoint's to judge; reading them never passes the header's end."""
+def test_options_of_odd_lengths(version: Version, options: bytes) -> None:
+    """None at all, or beyond the header's end: nobody may read on from there."""
     site = Site(version, service={"mss_clamp": 1200})
-    assert site.send(site.tcp("S", options=options)).verdict is Verdict.FORWARD
+    result = site.send(site.tcp("S", options=options))
+
+    assert (result.verdict, result.reason) == (Verdict.DROP, DropReason.MALFORMED)
+    assert not site.engine.flows()
 
 
 @pytest.mark.conformance("T15")

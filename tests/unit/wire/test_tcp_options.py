@@ -3,13 +3,9 @@ from __future__ import annotations
 import pytest
 
 from natlb.testing import packets
-from natlb.wire.fields import TCP_HEADER
-from natlb.wire.tcp_options import (
-    OPTION_MSS,
-    OPTION_WINDOW_SCALE,
-    are_options_whole,
-    find_option,
-)
+from natlb.wire.fields import TCP_HEADER, TCP_OPTION_MSS, TCP_OPTION_SCALE
+from natlb.wire.reasons import ACCEPTED, MALFORMED
+from natlb.wire.tcp_options import are_options_whole, find_option
 from tests.kernels import needs_plain_kernels, octets, parsed_of
 
 needs_plain_kernels()
@@ -46,6 +42,7 @@ def test_options_that_end_within_the_header_are_whole(options: bytes) -> None:
     parsed = parsed_of(packet)
 
     assert are_options_whole(octets(packet), parsed["l4"], parsed["payload"])
+    assert parsed["refusal"] == ACCEPTED
 
 
 @pytest.mark.parametrize("options", BROKEN)
@@ -55,6 +52,7 @@ def test_an_option_without_a_proper_length_is_not_whole(options: bytes) -> None:
     l4 = len(packet) - TCP_HEADER - len(options)
 
     assert not are_options_whole(octets(packet), l4, len(packet))
+    assert parsed_of(packet)["refusal"] == MALFORMED
 
 
 @pytest.mark.parametrize(
@@ -75,11 +73,11 @@ def test_an_option_is_found_by_kind_and_length(options: bytes, expected: int) ->
     packet = packets.tcp(*ENDS, options=options)
     parsed = parsed_of(packets.tcp(*ENDS, options=NOP * len(options)))
 
-    assert find_option(octets(packet), parsed, OPTION_WINDOW_SCALE, 3) == expected
+    assert find_option(octets(packet), parsed, TCP_OPTION_SCALE, 3) == expected
 
 
 def test_options_are_found_in_their_own_header() -> None:
     """What looks like one in the payload is none."""
     packet = packets.tcp(*ENDS, options=SCALE + NOP, payload=MSS)
 
-    assert find_option(octets(packet), parsed_of(packet), OPTION_MSS, 4) == 0
+    assert find_option(octets(packet), parsed_of(packet), TCP_OPTION_MSS, 4) == 0

@@ -55,7 +55,7 @@ def test_a_tcp_header_cut_short_is_malformed(length: int) -> None:
 
 def test_data_offsets_that_cannot_be_are_malformed() -> None:
     """Below five words, or past the segment's end."""
-    segment = packets.tcp(CLIENT, VIP, payload=b"x" * 4)[20:]
+    segment = packets.tcp(CLIENT, VIP, payload=bytes(4))[20:]
     for words in range(16):
         packet = around(segment[:12] + bytes([words << 4]) + segment[13:], TCP)
         expected = ACCEPTED if words in (5, 6) else MALFORMED
