@@ -115,6 +115,11 @@ class Scenario:
             for vip in (VIP, OTHER_VIP):
                 self.call("S", f"{CLIENT}:{port}", f"{vip}:80")
 
+    def be_refused(self) -> None:
+        """A backend's reset: the flow is closing and was never confirmed."""
+        server = self.call("S", f"{CLIENT}:2002")
+        self.answer("RA", f"{CLIENT}:2002", server)
+
     def talk_udp(self) -> None:
         """A datagram each way."""
         self.respond(f"{CLIENT}:5000", self.query(f"{CLIENT}:5000"))
@@ -147,6 +152,7 @@ class Scenario:
         meet_a_conflict,
         find_no_way,
         reset_some,
+        be_refused,
         talk_udp,
         let_one_run_out,
         fill_up,

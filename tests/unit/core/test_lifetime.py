@@ -5,8 +5,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from natlb.core.layout import EXPIRED, FRESH, ROW, SWEEP, UNREPLIED
-from natlb.core.lifetime import MOST_ENDED, PIECE_EXTRA, PIECES, begin_life, idle_time, sweep_piece
+from natlb.core.flow_table import hash_key, insert
+from natlb.core.layout import DIRECT_ROWS, EXPIRED, FRESH, ROW, SWEEP, UNREPLIED
+from natlb.core.lifetime import (
+    MOST_ENDED,
+    PIECE_EXTRA,
+    PIECES,
+    age,
+    begin_life,
+    idle_time,
+    sweep_all,
+    sweep_piece,
+)
+from natlb.core.one_key import keep_direct
 from natlb.engine import DropReason, Verdict
 from natlb.testing import packets
 from natlb.wire.fields import UDP
@@ -20,7 +31,7 @@ from tests.datapath import (
     live_rows,
     one_service,
 )
-from tests.kernels import add_flow
+from tests.kernels import add_flow, reply_key
 
 FROM, WEB, DNS = f"{CLIENT}:40000", f"{VIP}:80", f"{VIP}:53"
 TIMEOUTS = {
@@ -243,3 +254,43 @@ def test_a_small_table_is_swept_whole_each_time_and_no_row_twice(rows: int) -> N
 
     assert not live_rows(path._flows)
     assert int(path._flows.meta[SWEEP]) >= 1
+
+
+@pytest.mark.usefixtures("one_by_one")
+@pytest.mark.parametrize("sweep", [sweep_piece, sweep_all])
+def test_a_direct_conversation_runs_out_too_and_counts_nowhere(sweep: Any) -> None:
+    """By the timer of closing flows; it was no flow."""
+    path = engine(timeouts=TIMEOUTS)
+    key = reply_key(1)
+    number = insert(path._flows, key, UDP, hash_key(path._flows, key, UDP))
+    begin_life(path._flows.rows[number], 0)
+    keep_direct(path._flows, number)
+    sweep(path._core, 19_999)
+    assert int(path._flows.meta[DIRECT_ROWS]) == 1
+    sweep(path._core, 20_000)
+
+    assert int(path._flows.meta[DIRECT_ROWS]) == 0
+    assert path.stats().flows.expired == 0
+    assert not broken_laws(path._flows, path._counters)
+
+
+@pytest.mark.usefixtures("one_by_one")
+def test_every_flow_that_runs_out_is_gone_within_two_seconds() -> None:
+    """At one piece every 2 ms, wherever in the table it lies (nat-behaviour: T to T + 2 s)."""
+    path = swept(2000)
+    for _ in range(1000):
+        sweep_piece(path._core, 120_000)
+
+    assert not live_rows(path._flows)
+
+
+@pytest.mark.usefixtures("one_by_one")
+def test_an_age_is_told_in_steps_and_never_below_zero() -> None:
+    """Of a flow's beginning, whatever came since; right across the wrap after four years."""
+    row = np.zeros(1, ROW)[0]
+    for begun in (0, 6_400_000, (1 << 37) - 32):
+        begin_life(row, begun)
+        row["seen"] = 77
+        assert [age(row, begun + later) for later in (0, 31, 32, 95)] == [0, 0, 32, 64]
+    begin_life(row, 6_400_000)
+    assert age(row, 6_399_000) == 0

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from natlb.core.layout import CLOSED, MARK_COUNTED
+from natlb.core.lifetime import end_flow
 from natlb.engine import DropReason, Verdict
 from natlb.testing import packets
 from tests.datapath import (
@@ -30,6 +32,11 @@ def limited(most: int, **rest: Any) -> Any:
 def call(path: Any, source: str, vip: str = WEB, now: float = 0.0) -> Any:
     """Send a SYN."""
     return path.process(packets.tcp(source, vip), now)
+
+
+def counts(path: Any) -> list[int]:
+    """Return how many flows each client has that has any."""
+    return [int(each) for each in path._core.sources.counts["flows"] if each]
 
 
 def assert_sound(path: Any) -> None:
@@ -70,35 +77,53 @@ def test_a_client_is_counted_over_all_services() -> None:
     assert call(path, f"{CLIENT}:2").reason is DropReason.SOURCE_LIMIT
 
 
-@pytest.mark.parametrize("ending", ["flush", "expiry", "eviction", "reuse"])
+@pytest.mark.parametrize("ending", ["flush", "expiry", "eviction"])
 def test_a_flow_that_ends_makes_room_for_its_client(ending: str) -> None:
     """However it ends; the counts do not drift."""
-    path = (
-        limited(2)
-        if ending != "eviction"
-        else engine(datapath={"max_flows": 2, "max_flows_per_source": 2})
-    )
+    path = engine(datapath={"max_flows": 2, "max_flows_per_source": 2})
     for turn in range(4):
         now = turn * 1000.0
-        server = established(path, f"{CLIENT}:1", now) if ending == "reuse" else ""
-        if ending != "reuse":
-            call(path, f"{CLIENT}:1", now=now)
-        call(path, f"{CLIENT}:2", now=now)
-        if ending == "flush":
-            path.command("flush", now)
-        elif ending == "expiry":
-            path.tick(now + 240)
-        elif ending == "eviction":
+        for port in (1, 2):
+            assert call(path, f"{CLIENT}:{port}", now=now).verdict is Verdict.FORWARD
+        if ending == "eviction":
             for port in (1, 2):
-                call(path, f"198.51.100.9:{port}", now=now)
-            path.command("flush", now)
+                assert call(path, f"198.51.100.9:{port}", now=now).verdict is Verdict.FORWARD
+            assert counts(path) == [2]
+        if ending == "expiry":
+            path.tick(now + 240)
         else:
-            path.process(packets.tcp(server, f"{CLIENT}:1", "RA", sequence=1), now)
-            path.process(packets.tcp(f"{CLIENT}:1", WEB, "RA", sequence=1001), now)
-            assert call(path, f"{CLIENT}:1", now=now).verdict in (Verdict.FORWARD, Verdict.REPLY)
             path.command("flush", now)
-        assert not path._core.sources.counts["flows"].any()
+        assert not counts(path)
         assert_sound(path)
+
+
+def test_a_flow_that_is_begun_anew_is_counted_once() -> None:
+    """A SYN that meets a closing flow ends it first: the client is at its limit, not over it."""
+    path = limited(1)
+    for _ in range(3):
+        first = call(path, f"{CLIENT}:1")
+        assert first.verdict is Verdict.FORWARD
+        server = packets.read(first.packets[0]).destination
+        path.process(packets.tcp(server, f"{CLIENT}:1", "RA", acknowledgement=1001), 0.0)
+        assert path.flows()[0].state == "closing"
+
+    assert counts(path) == [1]
+    assert path.stats().flows.opened == 3
+    assert_sound(path)
+
+
+@pytest.mark.usefixtures("one_by_one")
+def test_what_was_not_counted_is_not_counted_off() -> None:
+    """An exception between making a flow and counting it must not let the client have more."""
+    path = limited(3)
+    for port in (1, 2):
+        call(path, f"{CLIENT}:{port}")
+    path._flows.rows[1]["marks"] = int(path._flows.rows[1]["marks"]) & ~MARK_COUNTED
+    end_flow(path._core, 1, CLOSED)
+    assert counts(path) == [2]
+    end_flow(path._core, 2, CLOSED)
+
+    assert counts(path) == [1]
 
 
 def test_a_refused_packet_counts_nothing() -> None:
@@ -109,7 +134,7 @@ def test_a_refused_packet_counts_nothing() -> None:
     for port in range(5):
         assert call(path, f"{CLIENT}:{1 + port}").reason is DropReason.NO_BACKEND
 
-    assert not path._core.sources.counts["flows"].any()
+    assert not counts(path)
 
 
 def test_a_service_has_so_many_flows() -> None:
