@@ -259,15 +259,16 @@ def test_a_small_table_is_swept_whole_each_time_and_no_row_twice(rows: int) -> N
 @pytest.mark.usefixtures("one_by_one")
 @pytest.mark.parametrize("sweep", [sweep_piece, sweep_all])
 def test_a_direct_conversation_runs_out_too_and_counts_nowhere(sweep: Any) -> None:
-    """By the timer of closing flows; it was no flow."""
+    """By the timer of an established connection, of no service; it was no flow."""
     path = engine(timeouts=TIMEOUTS)
     key = reply_key(1)
     number = insert(path._flows, key, UDP, hash_key(path._flows, key, UDP))
     begin_life(path._flows.rows[number], 0)
     keep_direct(path._flows, number)
-    sweep(path._core, 19_999)
+    path._flows.rows[number]["service"] = 0
+    sweep(path._core, 99_999)
     assert int(path._flows.meta[DIRECT_ROWS]) == 1
-    sweep(path._core, 20_000)
+    sweep(path._core, 100_000)
 
     assert int(path._flows.meta[DIRECT_ROWS]) == 0
     assert path.stats().flows.expired == 0
