@@ -17,6 +17,7 @@ from scapy.layers.inet6 import (
     in6_chksum,
 )
 from scapy.packet import Raw
+from scapy.utils import checksum
 
 from natlb.testing.packets import split_endpoint
 
@@ -38,6 +39,7 @@ __all__ = [
     "crossed",
     "dissect",
     "is_sound",
+    "is_sound_error",
     "rebuilt",
 ]
 
@@ -108,7 +110,12 @@ def crossed(packet: bytes, source: str, destination: str, identification: int = 
 
 
 def is_sound(packet: bytes) -> bool:
-    """Return whether every length and checksum is what scapy would have written."""
+    """Return whether every length and checksum is what scapy would have written.
+
+    Of ICMP only its own: what it quotes is cut short, which scapy would write otherwise.
+    """
+    if packet[9 if packet[0] >> 4 == 4 else 6] in (1, 58):
+        return is_sound_error(packet)
     again = dissect(packet)
     for layer in (again, again.payload):
         for name in ("chksum", "cksum", "len", "plen"):
@@ -116,3 +123,13 @@ def is_sound(packet: bytes) -> bool:
                 del layer.fields[name]
     again.clear_cache()
     return bytes(again) == packet
+
+
+def is_sound_error(packet: bytes) -> bool:
+    """Return whether an ICMP message's own lengths and checksums are right, whatever it quotes."""
+    if packet[0] >> 4 == 4:
+        at = 4 * (packet[0] & 15)
+        sums = checksum(packet[:at]), checksum(packet[at:])
+        return sums == (0, 0) and IP(packet).len == len(packet)
+    read = IPv6(packet[:40])
+    return in6_chksum(58, read, packet[40:]) == 0 and read.plen == len(packet) - 40

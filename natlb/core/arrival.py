@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from natlb.core.batch import emit
-from natlb.core.direct import pass_on
+from natlb.core.direct import pass_back, pass_on
 from natlb.core.icmp_errors import translate_error
-from natlb.core.layout import BACKEND_ADDRESS, PUBLIC, REJECT, SOURCE, VIP
+from natlb.core.layout import BACKEND_ADDRESS, PUBLIC, REJECT, SHARED, SOURCE, VIP
 from natlb.core.opening import Pick, open_flow
-from natlb.core.refusal import answer_ttl_expired, refuse
+from natlb.core.refusal import answer_ttl_expired, prohibit, refuse
 from natlb.core.tables import NO_SERVICE_INDEX, find_service, has_sources, kind_of_address
 from natlb.core.tracking import is_opener
 from natlb.core.translate import is_ttl_spent, translate
@@ -19,17 +19,22 @@ from natlb.wire.answers import (
     is_echo_request,
     is_icmp,
     is_icmp_error,
-    is_transport_sum_right,
+    is_icmp_sum_right,
     write_echo_reply,
 )
 from natlb.wire.fields import TCP, UDP
 from natlb.wire.parsed import UNTRANSLATABLE
 from natlb.wire.reasons import (
+    ACCESS,
     BAD_CHECKSUM,
     MARTIAN,
     NO_BACKEND,
     NO_SERVICE,
     OUT_OF_STATE,
+    PORT_EXHAUSTED,
+    SERVICE_LIMIT,
+    SOURCE_LIMIT,
+    TABLE_FULL,
     UNSUPPORTED,
 )
 from natlb.wire.rewrite import destination_lanes, source_lanes
@@ -37,6 +42,7 @@ from natlb.wire.rewrite import destination_lanes, source_lanes
 if TYPE_CHECKING:
     from natlb.core.state import Core
     from natlb.wire.octets import Octets
+    from natlb.wire.parsed import Parsed
 
 
 @kernel
@@ -51,8 +57,7 @@ def arrive(core: Core, i: int, packet: Octets, now: int, hops: int, pick: Pick) 
     if is_icmp_error(packet, parsed):
         return translate_error(core, i, packet, hops)
     source = kind_of_address(core.tables, source_lanes(parsed))
-    is_public = batch.frames[i]["way"] == PUBLIC
-    if source & (VIP | SOURCE) or (is_public and source & BACKEND_ADDRESS):
+    if _is_forged(parsed, source, batch.frames[i]["way"]):
         return drop(MARTIAN)
     destination = kind_of_address(core.tables, destination_lanes(parsed))
     if destination & VIP:
@@ -60,6 +65,18 @@ def arrive(core: Core, i: int, packet: Octets, now: int, hops: int, pick: Pick) 
     if destination & SOURCE:
         return _call_source(core, i, packet)
     return pass_on(core, i, now)
+
+
+@kernel
+def _is_forged(parsed: Parsed, source: int, way: int) -> bool:
+    """Return whether nobody on that side may send from an address of kind `source`.
+
+    A VIP that is the host's own address is another matter for ICMP on the private side: all that
+    the host's kernel sends of it comes there, its errors about rewritten packets among it.
+    """
+    if source & SHARED and way != PUBLIC and is_icmp(parsed):
+        return False
+    return bool(source & (VIP | SOURCE) or (way == PUBLIC and source & BACKEND_ADDRESS))
 
 
 @kernel
@@ -117,18 +134,34 @@ def _begin(
     reason = -opened
     if reason == NO_BACKEND and i64(core.tables.services[service]["no_backend"]) == REJECT:
         return refuse(core, i, packet, reason)
+    if _is_prohibition(reason):
+        return prohibit(core, i, packet, reason)
     return drop(reason)
 
 
 @kernel
+def _is_prohibition(reason: int) -> bool:
+    """Return whether a flow was refused by a limit or a rule, not for want of somebody to serve."""
+    return (
+        reason == TABLE_FULL
+        or reason == PORT_EXHAUSTED
+        or reason == SERVICE_LIMIT
+        or reason == SOURCE_LIMIT
+        or reason == ACCESS
+    )
+
+
+@kernel
 def _answer_icmp(core: Core, i: int, packet: Octets) -> int:
-    """Answer an echo request to a VIP; other ICMP to it has no flow to belong to."""
+    """Answer an echo request to a VIP; other ICMP is the host's, where the address is too."""
     batch = core.batch
     frame, parsed = batch.frames[i], batch.parsed[i]
     if not is_echo_request(packet, parsed):
+        if kind_of_address(core.tables, destination_lanes(parsed)) & SHARED:
+            return pass_back(core, i)
         return drop(UNSUPPORTED)
-    if frame["needs_checksum"] or not is_transport_sum_right(packet, frame, parsed):
-        return drop(BAD_CHECKSUM)  # no driver leaves an echo's sum to the device
+    if not is_icmp_sum_right(packet, frame, parsed):
+        return drop(BAD_CHECKSUM)
     write_echo_reply(packet, frame, parsed)
     emit(batch, frame, frame["way"])
     return answered(ECHO)

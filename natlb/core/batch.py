@@ -37,6 +37,8 @@ SPARE_SLOTS = 64  # for packets that are not an input packet changed in place
 MOST_EXTRA = 1024  # output frames beyond one for each slot: the pieces of packets that were cut
 OF_NO_PACKET = -1
 
+QUOTED, ANSWERING = 0, 1  # in `quotes`: as it is quoted, and with its ends exchanged
+
 
 class Batch(NamedTuple):
     """`frames`, `parsed`, `outcomes` are by input packet; `output` has room for all and spares."""
@@ -44,6 +46,7 @@ class Batch(NamedTuple):
     slots: NDArray[np.uint8]  # [slot, octet]
     frames: NDArray[np.void]  # FRAME
     parsed: NDArray[np.void]  # PARSED
+    quotes: NDArray[np.void]  # PARSED[2]: what an ICMP error quotes, and what that answers
     outcomes: NDArray[np.int64]  # verdict | reason << 8
     output: NDArray[np.void]  # FRAME
     origins: NDArray[np.int64]  # [output] the input packet it was put out for, or OF_NO_PACKET
@@ -56,6 +59,7 @@ def make_batch(size: int, slot_bytes: int = SLOT_BYTES) -> Batch:
         slots=np.zeros((size + SPARE_SLOTS, slot_bytes), np.uint8),
         frames=np.zeros(size, FRAME),
         parsed=np.zeros(size, PARSED),
+        quotes=np.zeros(2, PARSED),
         outcomes=np.zeros(size, np.int64),
         output=np.zeros(size + SPARE_SLOTS + MOST_EXTRA, FRAME),
         origins=np.zeros(size + SPARE_SLOTS + MOST_EXTRA, np.int64),

@@ -100,3 +100,14 @@ def _marks_after(marks: int, parsed: Parsed) -> int:
     if parsed["tcp_flags"] & (FIN | RST):
         return MARK_DOUBTED | MARK_ENDED
     return marks if marks & MARK_ENDED else 0
+
+
+@rare_kernel
+def pass_back(core: Core, i: int) -> int:
+    """Give the host what was sent to an address that it shares with natlb and is not a service's.
+
+    It goes back to where it came from, untouched, and the host takes it in from there.
+    """
+    frame = core.batch.frames[i]
+    emit(core.batch, frame, frame["way"])
+    return PASS

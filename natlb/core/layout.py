@@ -137,7 +137,7 @@ META = (
     "oldest",  # of the unconfirmed flows; 0: none
     "youngest",
     "unconfirmed",  # how many there are
-    "error_tokens",  # errors and resets that may be sent now, in thousandths
+    "error_debt",  # errors and resets sent ahead of their rate, in thousandths
     "error_ms",  # when that was worked out
     "identification",  # the last IPv4 identification that natlb gave
     "direct",  # rows in state DIRECT
@@ -145,7 +145,7 @@ META = (
 )
 ROWS, BUCKETS, FREE_HEAD, FRESH, CURRENT, PEAK, OPENED, CLOSED = range(8)
 EXPIRED, EVICTED, SWEEP, KEY0, KEY1, EPOCH, TICK, DRAWS = range(8, 16)
-OLDEST, YOUNGEST, UNCONFIRMED, ERROR_TOKENS, ERROR_MS, IDENTIFICATION = range(16, 22)
+OLDEST, YOUNGEST, UNCONFIRMED, ERROR_DEBT, ERROR_MS, IDENTIFICATION = range(16, 22)
 DIRECT_ROWS = 22
 
 MOST_SERVICES = 4096

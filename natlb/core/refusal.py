@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from natlb.core.batch import emit
+from natlb.core.error_rate import may_send_error
 from natlb.core.layout import VIP
 from natlb.core.tables import kind_of_address
 from natlb.core.verdict import answered, drop
@@ -17,17 +18,19 @@ from natlb.wire.answers import (
 from natlb.wire.fields import (
     ICMP4_FRAGMENTATION_NEEDED,
     ICMP4_PORT_UNREACHABLE,
+    ICMP4_PROHIBITED,
     ICMP4_TIME_EXCEEDED,
     ICMP4_UNREACHABLE,
     ICMP6_PACKET_TOO_BIG,
     ICMP6_PORT_UNREACHABLE,
+    ICMP6_PROHIBITED,
     ICMP6_TIME_EXCEEDED,
     ICMP6_UNREACHABLE,
     MAPPED_LANE,
     RST,
     TCP,
 )
-from natlb.wire.reasons import MTU_EXCEEDED, TTL_EXPIRED
+from natlb.wire.reasons import MTU_EXCEEDED, RATE_LIMIT, TTL_EXPIRED
 from natlb.wire.rewrite import Lanes, destination_lanes
 
 if TYPE_CHECKING:
@@ -65,6 +68,8 @@ def answer_error(
     source = error_source(core, i)
     if source == NOWHERE or not may_be_answered(packet, frame, batch.parsed[i]):
         return drop(reason)
+    if not may_send_error(core):
+        return drop(RATE_LIMIT)
     write_error(batch.slots[frame["slot"]], frame, batch.parsed[i], source, kind, code, rest)
     emit(batch, frame, frame["way"])
     return answered(reason)
@@ -83,9 +88,22 @@ def refuse(core: Core, i: int, packet: Octets, reason: int) -> int:
         return answer_error(core, i, packet, reason, ICMP6_UNREACHABLE, ICMP6_PORT_UNREACHABLE, 0)
     if parsed["tcp_flags"] & RST or not may_be_answered(packet, frame, parsed):
         return drop(reason)
+    if not may_send_error(core):
+        return drop(RATE_LIMIT)
     write_reset(core.batch.slots[frame["slot"], frame["start"] :], frame, parsed)
     emit(core.batch, frame, frame["way"])
     return answered(reason)
+
+
+@rare_kernel
+def prohibit(core: Core, i: int, packet: Octets, reason: int) -> int:
+    """Answer "communication administratively prohibited", TCP too: try again later, or elsewhere.
+
+    RFC 5508 REQ-8 wants it of a NAT that has no room for a new flow (RFC 1812 section 5.2.7.1).
+    """
+    if core.batch.parsed[i]["version"] == 4:
+        return answer_error(core, i, packet, reason, ICMP4_UNREACHABLE, ICMP4_PROHIBITED, 0)
+    return answer_error(core, i, packet, reason, ICMP6_UNREACHABLE, ICMP6_PROHIBITED, 0)
 
 
 @kernel

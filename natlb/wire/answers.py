@@ -92,8 +92,13 @@ def is_icmp_error(packet: Octets, parsed: Parsed) -> bool:
     """Return whether the packet is an ICMP error (or a redirect, which none may answer either)."""
     if not is_icmp(parsed) or parsed["kind"] & LATER_FRAGMENT:
         return False
-    kind = get_u8(packet, parsed["l4"] + ICMP_TYPE)
-    if parsed["version"] == 6:
+    return is_error_type(i64(parsed["version"]), get_u8(packet, parsed["l4"] + ICMP_TYPE))
+
+
+@kernel
+def is_error_type(version: int, kind: int) -> bool:
+    """Return whether ICMP of this IP version and type is an error or a redirect."""
+    if version == 6:
         return kind < ICMP6_FIRST_INFORMATIONAL or kind == ICMP6_REDIRECT
     return (
         kind == ICMP4_UNREACHABLE
@@ -132,6 +137,22 @@ def is_transport_sum_right(packet: Octets, frame: Frame, parsed: Parsed) -> bool
     if protocol != ICMP4:
         total = fold(total + _pseudo_sum(packet, i64(parsed["version"]), protocol, end - l4))
     return total == 0xFFFF
+
+
+@rare_kernel
+def is_icmp_sum_right(packet: Octets, frame: Frame, parsed: Parsed) -> bool:
+    """Return whether ICMP's checksum is there and right: no driver leaves it to the device."""
+    return not frame["needs_checksum"] and is_transport_sum_right(packet, frame, parsed)
+
+
+@rare_kernel
+def finish_icmp(packet: Octets, version: int, l4: int, end: int) -> None:
+    """Compute the checksum of an ICMP message of this IP version anew."""
+    set_u16(packet, l4 + ICMP_CHECKSUM, 0)
+    total = sum_octets(packet, l4, end)
+    if version == 6:
+        total = fold(total + _pseudo_sum(packet, 6, ICMP6, end - l4))
+    set_u16(packet, l4 + ICMP_CHECKSUM, ~total & 0xFFFF)
 
 
 @kernel
@@ -309,12 +330,8 @@ def write_error(
     write_ip_header(packet, version, protocol, length, source, source_lanes(parsed))
     set_u8(packet, header + ICMP_TYPE, kind)
     set_u8(packet, header + ICMP_CODE, code)
-    set_u16(packet, header + ICMP_CHECKSUM, 0)
     set_u32(packet, header + ICMP_REST, rest)
-    total = sum_octets(packet, header, header + length)
-    if version == 6:
-        total = fold(total + _pseudo_sum(packet, 6, ICMP6, length))
-    set_u16(packet, header + ICMP_CHECKSUM, ~total & 0xFFFF)
+    finish_icmp(packet, version, header, header + length)
     frame["start"] = start
     frame["length"] = header + length
     set_plain(frame)

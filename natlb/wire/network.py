@@ -76,7 +76,7 @@ def _parse_ip4(packet: Octets, parsed: Parsed) -> int:
     parsed["payload"] = header
     parsed["ttl"] = get_u8(packet, IP4_TTL)
     parsed["protocol"] = get_u8(packet, IP4_PROTOCOL)
-    _read_address4(packet, parsed)
+    read_address4(packet, parsed)
     if header > IP4_HEADER:
         parsed["kind"] = UNTRANSLATABLE
     fragment = get_u16(packet, IP4_FRAGMENT)
@@ -106,7 +106,7 @@ def _note_fragment(parsed: Parsed, offset: int, more: int, length: int) -> int:
 
 
 @kernel
-def _read_address4(packet: Octets, parsed: Parsed) -> None:
+def read_address4(packet: Octets, parsed: Parsed) -> None:
     """Keep an IPv4 packet's addresses as v4-mapped lanes."""
     parsed["source0"] = 0
     parsed["source1"] = 0
@@ -129,12 +129,12 @@ def _parse_ip6(packet: Octets, parsed: Parsed) -> int:
     parsed["end"] = end
     parsed["ttl"] = get_u8(packet, IP6_HOP_LIMIT)
     parsed["dont_fragment"] = 1
-    _read_address6(packet, parsed)
+    read_address6(packet, parsed)
     return _skip_extension_headers(packet, parsed, end)
 
 
 @kernel
-def _read_address6(packet: Octets, parsed: Parsed) -> None:
+def read_address6(packet: Octets, parsed: Parsed) -> None:
     """Keep an IPv6 packet's addresses as lanes."""
     parsed["source0"] = get_u32(packet, IP6_SOURCE)
     parsed["source1"] = get_u32(packet, IP6_SOURCE + 4)

@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from natlb.core import arrival
 from natlb.core.batch import start_batch
+from natlb.core.layout import SHARED, SOURCE
 from natlb.core.pipeline import process_batch
 from natlb.core.policy import pick
 from natlb.core.state import TTL_ROUTE
+from natlb.core.tables import find_endpoint
 from natlb.engine import DropReason, PacketMeta, Verdict
 from natlb.testing import packets
 from natlb.testing.packets import Header
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 PUBLIC, PRIVATE = PacketMeta(side="public"), PacketMeta(side="private")
 FRAGMENT = Header(dont_fragment=False, more_fragments=True)
 LATER = Header(dont_fragment=False, fragment_offset=1)
+SYN6 = packets.tcp(f"[{CLIENT6}]:40000", f"[{VIP6}]:80")
 
 
 def one(packet: bytes, meta: PacketMeta | None = None) -> Result:
@@ -105,15 +109,13 @@ def test_a_backends_fragments_are_not_passed_on(packet: bytes) -> None:
 @pytest.mark.parametrize(
     "packet",
     [
-        packets.icmp(B1, CLIENT, 3, 3, payload=packets.udp(f"{CLIENT}:5000", f"{B1}:5353")),
         packets.icmp(B1, CLIENT, 5, 1, payload=bytes(28)),
-        packets.icmp(B1_6, CLIENT6, 1, 4, payload=bytes(48)),
         packets.icmp(B1_6, CLIENT6, 137, 0, payload=bytes(48)),
         packets.icmp(B1, CLIENT, 11, 0, payload=bytes(32), header=FRAGMENT),
     ],
 )
-def test_a_backends_icmp_errors_are_not_passed_on(packet: bytes) -> None:
-    """What they quote shows a private address (I3); so does a redirect."""
+def test_what_a_backend_says_of_routes_is_not_passed_on(packet: bytes) -> None:
+    """A redirect shows a private address (I3), and so does an error in pieces."""
     assert is_dropped(one(packet), DropReason.UNSUPPORTED)
 
 
@@ -141,12 +143,7 @@ def test_a_forged_source_is_a_martian(packet: bytes, meta: PacketMeta | None) ->
         packets.udp(f"{CLIENT}:5000", f"{VIP}:53", bytes(16), header=FRAGMENT),
         packets.udp(f"{CLIENT}:5000", f"{VIP}:53", bytes(16), header=LATER),
         packets.echo_request(CLIENT, VIP, bytes(16), header=FRAGMENT),
-        chain6(
-            CLIENT6,
-            VIP6,
-            60,
-            b"\x06\0\1\4\0\0\0\0" + packets.tcp("[2001:db8::2]:1", "[::5]:80")[40:],
-        ),
+        chain6(CLIENT6, VIP6, 51, b"\x06\x04" + bytes(22) + SYN6[40:]),
         bare(CLIENT, VIP, 47),
         bare(CLIENT, VIP, 132),
         bare(CLIENT, VIP, 58),
@@ -160,6 +157,13 @@ def test_a_forged_source_is_a_martian(packet: bytes, meta: PacketMeta | None) ->
 def test_what_no_service_carries_is_unsupported(packet: bytes) -> None:
     """To a VIP nothing is passed to the host, whatever it is."""
     assert is_dropped(one(packet), DropReason.UNSUPPORTED)
+
+
+def test_options_for_the_destination_do_not_keep_a_flow_from_opening() -> None:
+    """Translation leaves such headers as they are (R13)."""
+    packet = chain6(CLIENT6, VIP6, 60, b"\x06\0\1\4\0\0\0\0" + SYN6[40:])
+
+    assert one(packet).verdict is Verdict.FORWARD
 
 
 @pytest.mark.parametrize(
@@ -243,3 +247,106 @@ def test_a_packet_to_a_vip_is_never_passed(listening: bool) -> None:
                 packet = bare(CLIENT, VIP, protocol, payload)
                 assert path.process(packet, 0.0, meta).verdict is not Verdict.PASS
     assert_counts_agree(path.stats())
+
+
+@pytest.mark.usefixtures("one_by_one")
+@pytest.mark.parametrize("meta", [PUBLIC, PRIVATE])
+def test_what_is_no_echo_is_the_hosts_where_the_vip_is(meta: PacketMeta) -> None:
+    """A question about time to it, an answer to its own ping; an echo is still natlb's."""
+    path = shared()
+    for kind in (0, 13, 14):
+        packet = packets.icmp(CLIENT, VIP, kind, payload=bytes(12))
+        result = path.process(packet, 0.0, meta)
+
+        passed = result.verdict, result.packets, result.sides
+        assert passed == (Verdict.PASS, [packet], [meta.side])
+    assert path.process(packets.echo_request(CLIENT, VIP), 0.0, meta).verdict is Verdict.REPLY
+    assert_counts_agree(path.stats())
+
+
+@pytest.mark.usefixtures("one_by_one")
+def test_what_the_host_says_from_such_a_vip_goes_out() -> None:
+    """By the private side, where a rule brings all of its ICMP; from elsewhere it is forged."""
+    ping = packets.echo_request(VIP, "198.51.100.9")
+    path = shared()
+
+    assert path.process(ping, 0.0, PRIVATE).packets == [ping]
+    assert is_dropped(path.process(ping, 0.0, PUBLIC), DropReason.MARTIAN)
+    segment = packets.tcp(f"{VIP}:80", f"{CLIENT}:40000", "SA")
+    assert is_dropped(path.process(segment, 0.0, PRIVATE), DropReason.MARTIAN)
+
+
+def shared() -> Engine:
+    """Return an engine whose VIP is an address of the host's."""
+    path: Engine = engine()
+    endpoints = path._core.tables.endpoints
+    at = find_endpoint(path._core.tables, (0, 0, 0xFFFF, int(ip_address(VIP))), 0, 0)
+    endpoints.flags.writeable = True
+    endpoints[at]["kind"] |= SHARED
+    return path
+
+
+@pytest.mark.parametrize(
+    ("packet", "kind"),
+    [
+        (packets.tcp(f"{CLIENT}:40000", f"{VIP}:80"), (3, 13)),
+        (packets.udp(f"{CLIENT}:40000", f"{VIP}:53"), (3, 13)),
+        (SYN6, (1, 1)),
+        (packets.udp(f"[{CLIENT6}]:40000", f"[{VIP6}]:53"), (1, 1)),
+    ],
+)
+def test_a_full_table_prohibits(packet: bytes, kind: tuple[int, int]) -> None:
+    """TCP too is told so, from the VIP; the flow that fills it is not disturbed (C14)."""
+    path: Engine = engine(max_flows=1)
+    first = packets.tcp("198.51.100.99:1", f"{VIP}:80")
+    server = packets.read(path.process(first, 0.0).packets[0]).destination
+    path.process(packets.tcp(server, "198.51.100.99:1", "SA", acknowledgement=1001), 0.0)
+    path.process(packets.tcp("198.51.100.99:1", f"{VIP}:80", "A", sequence=1001), 0.0)
+    result = path.process(packet, 0.0)
+    answer = result.packets[0]
+    at = packets.transport_at(answer)
+
+    assert (result.verdict, result.reason) == (Verdict.REPLY, DropReason.TABLE_FULL)
+    assert (answer[at], answer[at + 1]) == kind
+    assert answer.endswith(packet)
+    assert packets.read(answer).source == (VIP if kind[0] == 3 else VIP6)
+    assert judge.is_sound_error(answer)
+    again = path.process(packets.tcp("198.51.100.99:1", f"{VIP}:80", "A", sequence=1001), 0.0)
+    assert again.verdict is Verdict.FORWARD
+
+
+@pytest.mark.usefixtures("one_by_one")
+@pytest.mark.parametrize(
+    "reason",
+    [
+        DropReason.SERVICE_LIMIT,
+        DropReason.SOURCE_LIMIT,
+        DropReason.PORT_EXHAUSTED,
+        DropReason.ACCESS,
+        DropReason.UNSUPPORTED,
+    ],
+)
+def test_limits_and_rules_prohibit(reason: DropReason, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 5508 REQ-8; what is refused for another cause is dropped."""
+    monkeypatch.setattr(arrival, "open_flow", lambda *_: -int(reason))
+    result = one(packets.tcp(f"{CLIENT}:40000", f"{VIP}:80"))
+
+    if reason is DropReason.UNSUPPORTED:
+        assert is_dropped(result, reason)
+    else:
+        assert (result.verdict, result.reason) == (Verdict.REPLY, reason)
+        assert result.packets[0][20:22] == b"\x03\x0d"
+
+
+@pytest.mark.usefixtures("one_by_one")
+@pytest.mark.parametrize("meta", [PUBLIC, PRIVATE])
+def test_an_address_of_full_nat_answers_an_echo_and_nothing_else(meta: PacketMeta) -> None:
+    """Silence, as a NAT keeps to whom it knows no flow of (T3, RFC 5382 REQ-4)."""
+    path = shared()
+    at = find_endpoint(path._core.tables, (0, 0, 0xFFFF, int(ip_address("10.9.0.12"))), 0, 0)
+    path._core.tables.endpoints[at]["kind"] = SOURCE
+    segment = packets.tcp(f"{CLIENT}:40000", "10.9.0.12:80")
+
+    ping = packets.echo_request(CLIENT, "10.9.0.12")
+    assert path.process(ping, 0.0, meta).verdict is Verdict.REPLY
+    assert is_dropped(path.process(segment, 0.0, meta), DropReason.OUT_OF_STATE)

@@ -73,7 +73,7 @@ def test_names_and_places_of_numbers_agree() -> None:
     places |= {"current": layout.CURRENT, "peak": layout.PEAK, "opened": layout.OPENED}
     places |= {"closed": layout.CLOSED, "expired": layout.EXPIRED, "evicted": layout.EVICTED}
     places |= {"tick_ms": layout.TICK, "oldest": layout.OLDEST, "youngest": layout.YOUNGEST}
-    places |= {"unconfirmed": layout.UNCONFIRMED, "error_tokens": layout.ERROR_TOKENS}
+    places |= {"unconfirmed": layout.UNCONFIRMED, "error_debt": layout.ERROR_DEBT}
     places |= {"error_ms": layout.ERROR_MS, "identification": layout.IDENTIFICATION}
     places |= {"direct": layout.DIRECT_ROWS}
     totals = {"received": layout.RECEIVED, "forwarded": layout.FORWARDED, "passed": layout.PASSED}

@@ -129,7 +129,7 @@ def test_a_udp_service_without_backends_is_unreachable() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 16])
-def test_a_full_table_drops_new_flows_and_keeps_the_old(size: int) -> None:
+def test_a_full_table_refuses_new_flows_and_keeps_the_old(size: int) -> None:
     """By its name; each flow that there is goes on, and room is used again."""
     path = engine(max_flows=size)
     ports = range(40000, 40000 + size)
@@ -137,7 +137,7 @@ def test_a_full_table_drops_new_flows_and_keeps_the_old(size: int) -> None:
         established(path, f"{CLIENT}:{port}")
     result = path.process(packets.tcp(FROM.replace("40000", "39999"), WEB), 0.0)
 
-    assert (result.verdict, result.reason) == (Verdict.DROP, DropReason.TABLE_FULL)
+    assert (result.verdict, result.reason) == (Verdict.REPLY, DropReason.TABLE_FULL)
     for port in ports:
         assert path.process(packets.tcp(f"{CLIENT}:{port}", WEB), 0.0).verdict is Verdict.FORWARD
     path.command("flush", 0.0)
@@ -172,7 +172,7 @@ def test_a_client_whom_no_backend_can_tell_apart_is_refused() -> None:
     backend_of(path, FROM)
     result = path.process(packets.tcp(FROM, f"{OTHER_VIP}:80"), 0.0)
 
-    assert (result.verdict, result.reason) == (Verdict.DROP, DropReason.PORT_EXHAUSTED)
+    assert (result.verdict, result.reason) == (Verdict.REPLY, DropReason.PORT_EXHAUSTED)
     assert len(path.flows()) == 1
     assert not broken_laws(path._flows, path._counters)
     assert path.services()[0].flows.total == 1
