@@ -24,6 +24,7 @@ from natlb.jit import i64, kernel, rare_kernel
 from natlb.wire.fields import (
     ICMP6_PARAMETER_PROBLEM,
     IP4_HEADER,
+    IP4_MINIMUM_MTU,
     IP6_FRAGMENT_HEADER,
     IP6_MINIMUM_MTU,
     SYN,
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from natlb.wire.octets import Octets
 
 LARGEST = 0xFFFF  # octets that an IPv4 packet can have
-SMALLEST_MTU = 68  # that IPv4 allows: RFC 791 section 3.2
 
 
 @rare_kernel
@@ -114,7 +114,7 @@ def _cross_to6(core: Core, i: int, packet: Octets, found: int, now: int, hops: i
     more = GREW + (IP6_FRAGMENT_HEADER if is_piece else 0)
     is_too_big = largest_segment(frame, parsed) + more > mtu
     if is_too_big and not _may_be_cut(core, i):
-        return answer_too_big(core, i, packet, max(SMALLEST_MTU, mtu - more))
+        return answer_too_big(core, i, packet, max(IP4_MINIMUM_MTU, mtu - more))
     is_unchecked = not parsed["kind"] & LATER_FRAGMENT and has_no_checksum(packet, frame, parsed)
     if is_unchecked and is_piece:
         return drop(BAD_CHECKSUM)
