@@ -21,7 +21,7 @@ from natlb.engine import Verdict
 from natlb.testing import packets
 from natlb.wire.fields import ACK, SYN, TCP, UDP
 from tests.conversation import FROM, WEB, Conversation
-from tests.datapath import VIP, engine
+from tests.datapath import VIP, broken_laws, engine
 
 # Segments in order, each as who sends it and its flags, and the state after the last
 TALKS = {
@@ -169,6 +169,10 @@ def test_a_doubted_flow_is_gone_when_the_short_timer_has_run() -> None:
     talk.path.tick(242.1)
 
     assert not talk.path.flows()
+    again = Conversation().established()
+    again.client("R", sequence=again.next[0] + 10)
+    late = again.path.process(packets.tcp(FROM, WEB, "A"), 240.0)
+    assert late.verdict is Verdict.REPLY
 
 
 @pytest.mark.parametrize("who", ["client", "backend"])
@@ -355,3 +359,28 @@ def test_a_flow_is_confirmed_by_both_ends() -> None:
         expected = state in (ESTABLISHED, HALF_ORIGINAL, HALF_REPLY, REPLIED)
         assert is_confirmed(state) is expected
     assert not is_confirmed(DETACHED)
+
+
+@pytest.mark.parametrize(
+    ("words", "timer"),
+    [
+        ("c:S", 20),
+        ("c:S b:SA", 20),
+        ("c:S b:SA c:A", 500),
+        ("c:S b:SA c:A c:FA", 500),
+        ("c:S b:SA c:A b:FA b:FA", 500),
+        ("c:S b:SA c:A c:FA b:FA", 30),
+        ("c:S b:RA", 30),
+    ],
+)
+def test_each_state_lives_by_its_own_timer(words: str, timer: int) -> None:
+    """T4, T20: as the service says; gone at most two seconds after it."""
+    timeouts = {"tcp_opening": 20, "tcp_established": 500, "tcp_transitory": 30}
+    talk = Conversation(engine(timeouts=timeouts)).talk(words)
+
+    assert talk.flow.expires_seconds == timer
+    talk.path.tick(timer - 0.1)
+    assert talk.path.flows()
+    talk.path.tick(timer + 2)
+    assert not talk.path.flows()
+    assert not broken_laws(talk.path._flows, talk.path._counters)
