@@ -142,5 +142,7 @@ PathValue = Annotated[str, PlainValidator(scalars.parse_path, json_schema_input_
 ApiListen = Annotated[str, PlainValidator(scalars.parse_api_listen, json_schema_input_type=str)]
 Count = Annotated[int, Within(1, LARGEST_TABLE)]
 Limit = Annotated[
-    Count | None, BeforeValidator(_or_none, json_schema_input_type=Count | Literal["none"])
+    Count | None,
+    BeforeValidator(_or_none, json_schema_input_type=Count | Literal["none"]),
+    Field(json_schema_extra={"default": "none"}),  # as it is written, not as it is kept
 ]

@@ -127,3 +127,25 @@ def test_it_comes_back_whole_from_the_registry(desired: Desired) -> None:
 
     assert Desired.from_record(stored) == whole
     assert Desired.from_record(replace(stored, generation=9)).generation == 9
+
+
+CORNERS = """
+datapath: {source: [10.77.0.100-10.77.0.103, "fd77::/126"], source_ports: 2000-2999, fragments: 7,
+  error_rate: 0, max_flows_per_source: 5}
+access: {deny: [192.0.2.0/24]}
+timeouts: {fragment: 2s}
+services:
+  web: {listen: ["tcp://203.0.113.10:80-89", "udp://[2001:db8::1]:80"], backends: [10.77.0.11],
+    nat: full, max_flows: 9, unknown: drop, mss_clamp: 1300, datagrams: 1,
+    access: {allow: [198.51.100.0/24]}}
+"""
+
+
+def test_what_the_registry_keeps_means_the_same_again() -> None:
+    """It keeps the text, so no key can be left out."""
+    config = parse_config(CORNERS, "test")
+    desired = first_desired(config, CORNERS, "/etc/natlb.yaml", seed=9, started_ns=5)
+    again = Desired.from_record(Record.from_octets(desired.to_record().to_octets()))
+
+    assert again == desired
+    assert again.config.services["web"].access != again.config.access

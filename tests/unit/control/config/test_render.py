@@ -144,19 +144,20 @@ ACCESS = st.fixed_dictionaries(
 SOURCES = st.lists(
     st.one_of(
         st.builds("10.77.{}.{}".format, st.integers(0, 255), st.integers(0, 255)),
-        st.builds("10.77.3.7-10.77.3.{}".format, st.integers(7, 255)),
-        st.sampled_from(["10.78.0.0/27", "fd77::100-fd77::1ff", "fd78::/120", "fd79::1"]),
+        st.builds("10.78.3.7-10.78.3.{}".format, st.integers(7, 255)),
+        st.sampled_from(["10.79.0.0/27", "fd77::100-fd77::1ff", "fd78::/120", "fd79::1"]),
     ),
+    unique=True,
     max_size=4,
-)
+).map(["10.76.0.1", "fd76::1"].__add__)
 
 
 def services(version: int) -> st.SearchStrategy[dict[str, Any]]:
     """Return services of one IP version."""
     vip = "203.0.113.10" if version == 4 else "[2001:db8::10]"
-    listens = st.builds(
-        f"{{}}://{vip}:{{}}".format, st.sampled_from(["tcp", "udp"]), st.one_of(PORTS, RANGES)
-    )
+    few = st.builds(lambda n, more: f"{n}-{n + more}", st.integers(1, 65000), st.integers(0, 9))
+    ports = st.one_of(PORTS, PORTS, few)
+    listens = st.builds(f"{{}}://{vip}:{{}}".format, st.sampled_from(["tcp", "udp"]), ports)
     backends = st.one_of(
         endpoints(version),
         st.fixed_dictionaries({"name": NAMES, "address": endpoints(version)}),
@@ -177,7 +178,14 @@ def services(version: int) -> st.SearchStrategy[dict[str, Any]]:
             "datagrams": st.integers(0, 65535),
             "access": ACCESS,
         },
-    )
+    ).map(without_what_tcp_has_not)
+
+
+def without_what_tcp_has_not(service: dict[str, Any]) -> dict[str, Any]:
+    """Return a service, which may have `datagrams` if it listens on UDP."""
+    if "udp:" in str(service["listen"]):
+        return service
+    return {key: value for key, value in service.items() if key != "datagrams"}
 
 
 INTERFACES = st.from_regex(r"[a-z][a-z0-9.@_-]{0,14}", fullmatch=True)
@@ -189,11 +197,9 @@ CONFIGS = st.fixed_dictionaries(
     {
         "services": st.dictionaries(
             NAMES, st.one_of(services(4), services(6)), min_size=1, max_size=3
-        )
-    },
-    optional={
+        ),
         "datapath": st.fixed_dictionaries(
-            {},
+            {"source": SOURCES},
             optional={
                 "public": SIDES,
                 "private": SIDES,
@@ -201,10 +207,11 @@ CONFIGS = st.fixed_dictionaries(
                 "max_flows_per_source": LIMITS,
                 "fragments": st.integers(1, 65536),
                 "error_rate": st.integers(0, 1_000_000),
-                "source": st.one_of(SOURCES, st.just("none"), st.just("10.76.0.1-10.76.0.4")),
                 "source_ports": RANGES,
             },
         ),
+    },
+    optional={
         "timeouts": TIMEOUTS,
         "access": ACCESS,
         "api": st.fixed_dictionaries({"listen": PATHS.map("unix:{}".format)}),

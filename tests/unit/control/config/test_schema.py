@@ -35,6 +35,9 @@ def test_the_schema_knows_short_forms_choices_and_ranges() -> None:
     assert service["no_backend"]["enum"] == ["reject", "drop"]
     assert part(schema, "DatapathShape")["properties"]["max_flows"]["maximum"] == 16777215
     assert part(schema, "ServiceShape")["required"] == ["listen", "backends"]
+    assert service["nat"]["enum"] == ["dnat", "full"]
+    assert service["max_flows"]["default"] == "none"
+    assert {"type": "boolean"} in service["mss_clamp"]["anyOf"]
 
 
 def test_the_schema_can_be_printed() -> None:
