@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address, ip_interface, ip_network
+from ipaddress import IPv6Network, ip_address, ip_interface, ip_network
 from typing import TYPE_CHECKING
 
-from natlb.control.host.plan import Device, HostPlan, Side, SideWanted, Wanted
+from natlb.control.host.operation import AddRule, Operation, kernels_local
+from natlb.control.host.plan import Device, HostPlan, Neighbours, Ports, Side, SideWanted, Wanted
 from natlb.errors import NatlbError
-from natlb.netlink.values import Link, Route, Way
+from natlb.netlink.values import Link, Route, Rule, Way
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from natlb.control.host.plan import Version
     from natlb.netlink.values import Address
 
@@ -62,6 +65,9 @@ class PaperNamespace:
             "net/ipv6/conf/all/force_forwarding": "0",
         }
     )
+    rules: list[Rule] = field(
+        default_factory=lambda: [kernels_local(4), kernels_local(6)],
+    )
     number: int = 1
 
 
@@ -107,6 +113,10 @@ class PaperHost:
         """Return the routes of one IP version."""
         return [r for r in self.namespaces[netns].routes if r.destination.version == version]
 
+    def rules(self, netns: str, version: Version) -> list[Rule]:
+        """Return the policy rules of one IP version."""
+        return [rule for rule in self.namespaces[netns].rules if rule.version == version]
+
     def sysctl(self, netns: str, key: str) -> str | None:
         """Return what was set down, or None."""
         return self.namespaces[netns].sysctls.get(key)
@@ -118,6 +128,8 @@ def wanted(
     *,
     public: SideWanted | None = None,
     private: SideWanted | None = None,
+    sources: str = "",
+    listens: tuple[Ports, ...] = (),
 ) -> Wanted:
     """Return a wish, its addresses written with spaces between."""
     return Wanted(
@@ -125,6 +137,8 @@ def wanted(
         private=private or SideWanted(),
         vips=tuple(ip_address(each) for each in vips.split()),
         backends=tuple(ip_address(each) for each in backends.split()),
+        sources=tuple(ip_address(each) for each in sources.split()),
+        listens=listens,
     )
 
 
@@ -150,6 +164,47 @@ def host_plan(vips: str = "203.0.113.10", backends: str = "10.77.0.11 10.77.0.12
         has_ipv6=True,
         force_forwarding=True,
     )
+
+
+def opened(plan: HostPlan) -> HostPlan:
+    """Return the plan of a host that forwarded everything before."""
+
+    def side(of: Side) -> Side:
+        devices = tuple(replace(each, open4=True, open6=True) for each in of.devices)
+        return replace(of, devices=devices)
+
+    return replace(plan, public=side(plan.public), private=side(plan.private))
+
+
+def sharing() -> HostPlan:
+    """Return the plan of a host whose own addresses are the VIPs: with a web server's ports."""
+    plan = host_plan("198.51.100.1 2001:db8:1::1", "10.77.0.11 fd77::11")
+    return replace(
+        plan,
+        host_vips=plan.vips,
+        services=tuple(Ports(address=vip, protocol=6, first=80, last=81) for vip in plan.vips),
+        neighbours=(Neighbours(dev="eth0", network=IPv6Network("2001:db8:1::/64")),),
+    )
+
+
+def rules_of(operations: Iterable[Operation], netns: str | None = None) -> list[str]:
+    """Return the rules among these, as `ip rule` might print them."""
+    return [
+        words_of(each)
+        for each in operations
+        if isinstance(each, AddRule) and netns in (None, each.netns)
+    ]
+
+
+def words_of(rule: AddRule) -> str:
+    """Return a rule as `ip rule` might print it."""
+    parts = [str(rule.priority), "not" if rule.inverted else ""]
+    for word, value in (("iif", rule.iif), ("from", rule.source), ("to", rule.destination)):
+        parts.append(f"{word} {value}" if value else "")
+    parts.append(f"proto {rule.ip_protocol}" if rule.ip_protocol else "")
+    parts.append(f"dport {rule.ports}" if rule.ports else "")
+    parts.append(f"{rule.action} {rule.table or rule.goto or ''}")
+    return " ".join(part for part in parts if part).strip()
 
 
 def apart(plan: HostPlan) -> HostPlan:

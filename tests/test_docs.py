@@ -16,14 +16,20 @@ from natlb.cli.lab import lab
 from natlb.cli.root import LATER, MODULES
 from natlb.control.config import parse_config
 from natlb.control.host.operation import PROTOCOL
-from natlb.control.host.operations import (
+from natlb.control.host.rules import (
     BACKENDS,
     ERRORS,
+    GIVEN_BACK,
     LAST,
+    LOCAL,
+    NEIGHBOURS,
+    OPEN,
     PRIVATE_ADDRESS,
     PRIVATE_ADDRESS6,
     PUBLIC_ADDRESS,
-    STRAYS,
+    SHARED,
+    SHARED_HAIRPIN,
+    SHARED_TABLE,
     TABLE,
     VIPS,
 )
@@ -212,10 +218,11 @@ def test_the_numbers_of_the_host_set_up_are_in_the_docs() -> None:
     """An administrator meets them in `ip rule`."""
     text = read("docs/operations.md")
     words = [
-        f"table {TABLE}",
+        *(f"table {table}" for table in (TABLE, SHARED_TABLE)),
         f"protocol {PROTOCOL}",
         *(f"rule {priority}: " for priority in (BACKENDS, ERRORS, LAST)),
-        f"rules {VIPS} to {STRAYS + 1}",
+        *(f"{priority}: `" for priority in (GIVEN_BACK, NEIGHBOURS, SHARED_HAIRPIN, SHARED, LOCAL)),
+        f"rules {VIPS} to {OPEN}",
         *(PUBLIC_ADDRESS, PRIVATE_ADDRESS, PRIVATE_ADDRESS6),
     ]
 

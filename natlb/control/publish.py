@@ -123,4 +123,6 @@ class Publisher:
 
 
 def _way_out(side: Side) -> WayOut:
-    return WayOut(mtu=side.way_mtu, address4=side.address4, address6=side.address6)
+    return WayOut(
+        mtu=side.way_mtu, address4=side.address4, address6=side.address6, hosts=side.hosts
+    )

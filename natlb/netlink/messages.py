@@ -50,6 +50,11 @@ def _network(address: str | None, length: int, version: Literal[4, 6]) -> Networ
     return EVERY_ADDRESS[version] if address is None else ip_network(f"{address}/{length}")
 
 
+def _ports(text: str) -> tuple[int, int]:
+    first, _, last = text.partition(":")
+    return int(first), int(last)
+
+
 def _address(text: str | None) -> Address | None:
     return None if text is None else ip_address(text)
 
@@ -85,6 +90,7 @@ def read_rule(message: Message, version: Literal[4, 6]) -> Rule:
     action = FR_ACT_VALUES[message["action"]]
     source, destination = message.get("FRA_SRC"), message.get("FRA_DST")
     suppressed = message.get("FRA_SUPPRESS_PREFIXLEN")
+    ports = message.get("FRA_DPORT_RANGE")
     return Rule(
         version=version,
         priority=message.get("FRA_PRIORITY") or 0,
@@ -97,6 +103,7 @@ def read_rule(message: Message, version: Literal[4, 6]) -> Rule:
             None if destination is None else _network(destination, message["dst_len"], version)
         ),
         ip_protocol=message.get("FRA_IP_PROTO"),
+        ports=None if ports is None else _ports(ports),
         suppress_prefix_length=None if suppressed in (None, 0xFFFFFFFF) else suppressed,
         goto=message.get("FRA_GOTO"),
         inverted=bool(message["flags"] & FIB_RULE_INVERT),

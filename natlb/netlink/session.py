@@ -284,6 +284,7 @@ class Netlink:
             "iifname": rule.iif,
             "oifname": rule.oif,
             "ip_proto": rule.ip_protocol,
+            "dport_range": None if rule.ports is None else f"{rule.ports[0]}:{rule.ports[1]}",
             "suppress_prefixlen": rule.suppress_prefix_length,
             "goto": rule.goto,
             "flags": messages.FIB_RULE_INVERT if rule.inverted else None,

@@ -77,7 +77,8 @@ class Route:
 class Rule:
     """One policy rule; what is None matches everything. Low priorities are asked first.
 
-    `inverted`: it holds for what it does not match. `goto` is the priority to go on from.
+    `ports` are the first and last destination port. `inverted`: it holds for what it does not
+    match. `goto` is the priority to go on from.
     """
 
     version: Literal[4, 6]
@@ -89,6 +90,7 @@ class Rule:
     source: Network | None = None
     destination: Network | None = None
     ip_protocol: int | None = None
+    ports: tuple[int, int] | None = None
     suppress_prefix_length: int | None = None
     goto: int | None = None
     inverted: bool = False

@@ -6,6 +6,7 @@ import os
 import select
 from dataclasses import replace
 from importlib import import_module
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,7 @@ from natlb.control.host import (
     undo,
 )
 from natlb.control.host.operations import complete
+from natlb.control.host.plan import Ports
 from natlb.netlink import Netlink, write_sysctl
 from tests.gateway import (
     BACKEND4,
@@ -50,7 +52,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.netns
 
-VIPS = [(VIP4, VIP6), (SUBNET_VIP4, SUBNET_VIP6)]
+HOST_VIP4, HOST_VIP6 = "198.51.100.1", "2001:db8:1::1"
+VIPS = [(VIP4, VIP6), (SUBNET_VIP4, SUBNET_VIP6), (HOST_VIP4, HOST_VIP6)]
+SOURCES = (ip_address("10.77.0.200"), ip_address("fd77::200"))
 
 
 class Killed(BaseException):
@@ -88,7 +92,10 @@ def journal(tmp_path: Path) -> Journal:
 def plan_of(place: Gateway, *vips: str, **changed: Any) -> HostPlan:
     """Return the plan for these VIPs on this host."""
     with KernelReader() as reader:
-        return replace(resolve(place.wanted(*vips), reader), **changed)
+        wish = place.wanted(*vips)
+        listens = tuple(Ports(address=vip, protocol=6, first=80, last=89) for vip in wish.vips)
+        wish = replace(wish, sources=SOURCES, listens=listens)
+        return replace(resolve(wish, reader), **changed)
 
 
 @pytest.mark.parametrize("force", [True, False])
@@ -111,7 +118,7 @@ def test_applied_and_undone_the_host_is_as_it_was(
     assert not journal.path.exists()
 
 
-@pytest.mark.parametrize(("vips", "force"), [(VIPS[0], False), (VIPS[1], True)])
+@pytest.mark.parametrize(("vips", "force"), [(VIPS[0], False), (VIPS[1], True), (VIPS[2], True)])
 def test_killed_at_any_line_of_the_journal_the_host_can_be_put_back(
     place: Gateway,
     journal: Journal,
@@ -141,7 +148,7 @@ def test_killed_while_undoing_it_is_undone_by_the_next_attempt(
 ) -> None:
     """An operation undone twice changes nothing."""
     before = snapshot(place.gateway)
-    steps = operations(None, plan_of(place, *VIPS[1]))
+    steps = operations(None, plan_of(place, SUBNET_VIP4, HOST_VIP6))
     for last in range(0, len(steps), 5):
         queues = apply(steps, journal)
         with pytest.raises(Killed):
@@ -160,7 +167,7 @@ def test_a_reload_changes_what_differs_and_undoing_takes_back_all(
     first = plan_of(place)
     queues = apply(operations(None, first), journal)
     with KernelReader() as reader:
-        wish = place.wanted(VIP4, SUBNET_VIP4, backends=("10.77.0.10", BACKEND4))
+        wish = place.wanted(VIP4, SUBNET_VIP4, HOST_VIP6, backends=("10.77.0.10", BACKEND4))
         second = resolve(wish, reader).remembering(first)
 
     assert apply(operations(first, second), journal) == {}
@@ -238,7 +245,10 @@ def test_everybody_killed_leaves_no_device_and_the_rest_is_undone(
 def test_only_what_goes_to_a_vip_or_comes_from_a_backend_enters_a_device(
     place: Gateway, journal: Journal
 ) -> None:
-    """Of all that passes a busy gateway: counted at the queues, for both IP versions."""
+    """Of all that passes a busy gateway: counted at the queues, for both IP versions.
+
+    And ICMP by a private interface: it may be a router's error about what natlb sent.
+    """
     forwards(place.gateway, open_before=True)
     with Netlink(place.backend) as backend:
         backend.add_address("b0", "10.77.0.12/24")
@@ -265,7 +275,7 @@ def test_only_what_goes_to_a_vip_or_comes_from_a_backend_enters_a_device(
         send(place.gateway, address)
 
     assert packets(queues["natlb-pub"], 1.2) == []
-    assert packets(queues["natlb-prv"]) == []
+    assert {ends(each)[2] for each in packets(queues["natlb-prv"])} <= {1, 58}
     for _ in range(5):
         send(place.client, VIP4)
         send(place.client, VIP6)
@@ -273,7 +283,9 @@ def test_only_what_goes_to_a_vip_or_comes_from_a_backend_enters_a_device(
         send(place.backend, CLIENT6, source=BACKEND6)
 
     assert [ends(each)[1] for each in packets(queues["natlb-pub"])] == [VIP4, VIP6] * 5
-    assert [ends(each)[0] for each in packets(queues["natlb-prv"])] == [BACKEND4, BACKEND6] * 5
+    entered = [ends(each) for each in packets(queues["natlb-prv"])]
+
+    assert [each[0] for each in entered if each[2] == 17] == [BACKEND4, BACKEND6] * 5
     undo(journal)
     close(queues)
 

@@ -1,4 +1,4 @@
-"""The VIPs of a public subnet announced to it: their neighbours learn the new hardware address.
+"""What natlb answers for in a subnet announced to it: neighbours learn the hardware address.
 
 A gratuitous ARP request (RFC 5227, section 3) or an unsolicited neighbour advertisement with the
 override flag (RFC 4861, section 7.2.6), by a packet socket: no answer is waited for, and a lost
@@ -17,6 +17,7 @@ from natlb.netlink.namespace import refuse
 
 if TYPE_CHECKING:
     from natlb.control.host.plan import HostPlan
+    from natlb.netlink.values import Proxy
 
 BROADCAST = bytes.fromhex("ffffffffffff")
 ALL_NODES = IPv6Address("ff02::1")
@@ -28,16 +29,20 @@ TARGET_LINK_LAYER_ADDRESS = 2
 
 
 def announce(plan: HostPlan) -> None:
-    """Tell each public subnet that holds a VIP where the VIP is; NatlbError where one refuses."""
-    netns = plan.public.netns or None
-    if not plan.proxies:
+    """Tell each subnet that holds a VIP or a source where that is; NatlbError if one refuses."""
+    _announce(plan.public.netns or None, plan.proxies)
+    _announce(plan.private.netns or None, plan.private_proxies)
+
+
+def _announce(netns: str | None, proxies: tuple[Proxy, ...]) -> None:
+    if not proxies:
         return
     with Netlink(netns) as netlink:
         macs = {link.name: link.mac for link in netlink.links()}
     try:
         # Protocol 0: the socket sends and never receives.
         with inside(netns), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sender:
-            for proxy in plan.proxies:
+            for proxy in proxies:
                 mac = bytes.fromhex(macs.get(proxy.dev, "").replace(":", ""))
                 if len(mac) == 6:
                     sender.sendto(frame(proxy.address, mac), (proxy.dev, 0))

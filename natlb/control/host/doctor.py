@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from natlb.control.host.check import Check, fail, ok, warn
 from natlb.control.host.filters import filters
-from natlb.control.host.plan import Wanted
+from natlb.control.host.operation import kernels_local
+from natlb.control.host.plan import PROTOCOLS, Wanted
 from natlb.control.host.resolve import resolve
 from natlb.errors import NatlbError
 from natlb.netlink.namespace import READ_ONLY
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from natlb.control.config.values import Config
-    from natlb.control.host.plan import Side
+    from natlb.control.host.plan import HostPlan, Side, Version
     from natlb.control.host.probe import Probe
     from natlb.control.host.reader import HostReader
 
@@ -27,6 +28,7 @@ OLDEST_PYTHON = (3, 11, 0)
 CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}  # Linux: capability.h
 CAP_SYS_ADMIN = 21
 USO_SINCE = (6, 2)  # Linux: if_tun.h, TUN_F_USO4
+PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
 NO_USER_NAMESPACES = {
     "kernel.apparmor_restrict_unprivileged_userns": "1",
     "kernel.unprivileged_userns_clone": "0",
@@ -52,7 +54,7 @@ def examine(
         *_leftovers(probe, running=running),
     ]
     if wanted is not None:
-        checks += _sides(wanted, reader)
+        checks += _sides(wanted, reader, running=running)
     return checks
 
 
@@ -165,7 +167,7 @@ def _leftovers(probe: Probe, *, running: bool) -> Iterator[Check]:
         yield ok("leftovers", "nothing is left of another natlb")
 
 
-def _sides(wanted: Wanted, reader: HostReader) -> Iterator[Check]:
+def _sides(wanted: Wanted, reader: HostReader, *, running: bool) -> Iterator[Check]:
     """Say where the sides of this configuration would stand, or why they cannot."""
     try:
         plan = resolve(wanted, reader)
@@ -177,6 +179,39 @@ def _sides(wanted: Wanted, reader: HostReader) -> Iterator[Check]:
         devices = ", ".join(device.name for device in side.devices) or "the namespace itself"
         yield ok(name, f"{devices}{where}, MTU {side.way_mtu}")
         yield from _carriers(name, side, reader)
+    yield from _one_arm(plan)
+    yield from _sources(plan)
+    yield from _shared(plan, reader, running=running)
+
+
+def _one_arm(plan: HostPlan) -> Iterator[Check]:
+    inner = {device.name for device in plan.private.devices}
+    both = [device.name for device in plan.public.devices if device.name in inner]
+    if plan.together and both:
+        seen = f"{both[0]} is public and private: its own subnet's clients are answered past natlb"
+        yield warn("private", seen, "nat: full, with datapath.source")
+
+
+def _sources(plan: HostPlan) -> Iterator[Check]:
+    answered = {proxy.address: proxy.dev for proxy in plan.private_proxies}
+    for source in plan.sources:
+        if source in answered:
+            yield ok("source", f"{source} is answered for on {answered[source]}")
+        else:
+            own = plan.private.address4 if source.version == 4 else plan.private.address6
+            seen = f"{source} is in no private interface's subnet: backends need a route to it"
+            yield warn("source", seen, f"on the backends: ip route add {source} via {own}")
+
+
+def _shared(plan: HostPlan, reader: HostReader, *, running: bool) -> Iterator[Check]:
+    for vip in plan.host_vips:
+        ranges = [each for each in plan.services if each.address == vip]
+        ports = ", ".join(f"{PROTOCOL_NAMES[each.protocol]} {each}" for each in ranges)
+        yield ok("shared", f"{vip} is an address of this host, which keeps all of it but {ports}")
+        version: Version = 4 if vip.version == 4 else 6
+        if running and kernels_local(version) in reader.rules(plan.public.netns, version):
+            seen = f"the IPv{version} rule 0 `lookup local` is back: services of {vip} are cut off"
+            yield warn("shared", seen, f"ip -{version} rule delete priority 0 lookup local")
 
 
 def _carriers(name: str, side: Side, reader: HostReader) -> Iterator[Check]:

@@ -23,6 +23,7 @@ from natlb.control.host.operation import (
     AddRoute,
     AddRule,
     ForwardAll,
+    MoveLocal,
     Operation,
     SetSysctl,
 )
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 KINDS: dict[str, type[Operation]] = {
     each.kind: each
-    for each in (AddIpv6, AddProxy, AddRoute, AddRule, ForwardAll, MakeTun, SetSysctl)
+    for each in (AddIpv6, AddProxy, AddRoute, AddRule, ForwardAll, MakeTun, MoveLocal, SetSysctl)
 }
 
 

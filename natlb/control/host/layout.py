@@ -1,8 +1,10 @@
 """`Wanted` and `HostPlan` as octets, in a fixed layout: what control and supervisor exchange.
 
-    Wanted      header, two sides by name, then names of interfaces, VIPs, backends
+    Wanted      header, two sides by name, then names of interfaces, VIPs, backends, sources,
+                ports listened on
     HostPlan    header, two sides as found, then devices, devices with router advertisements,
-                VIPs, backends, local backends, proxies
+                VIPs, backends, local backends, sources, VIPs of the host, its addresses on
+                the public and on the private side, proxies, private proxies, neighbours, ports
 
 The reader believes nothing: magic, every count against the length, every name, flag and address.
 What is wrong anywhere is refused whole, with LayoutError.
@@ -12,25 +14,37 @@ from __future__ import annotations
 
 import re
 import struct
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING, Any
 
-from natlb.control.host.plan import Device, HostPlan, Side, SideWanted, Wanted
+from natlb.control.host.plan import (
+    PROTOCOLS,
+    Device,
+    HostPlan,
+    Neighbours,
+    Ports,
+    Side,
+    SideWanted,
+    Wanted,
+)
 from natlb.netlink.values import Address, Proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sized
 
-WANTED_HEADER = struct.Struct("<4s3I")  # magic, counts: names, VIPs, backends
+WANTED_HEADER = struct.Struct("<4s5I")  # magic, counts
 WANTED_SIDE = struct.Struct("<256s")  # namespace
-PLAN_HEADER = struct.Struct("<4sBBHI6I")  # magic, IPv6, force forwarding, zero, TUN MTU, counts
+PLAN_HEADER = struct.Struct("<4sBBHI13I")  # magic, IPv6, force forwarding, zero, TUN MTU, counts
 PLAN_SIDE = struct.Struct("<256sIBB4s16s")  # namespace, MTU, has IPv4, has IPv6, addresses
 NAME = struct.Struct("<B16s")  # side, interface
 DEVICE = struct.Struct("<B16sIBB")  # side, interface, MTU, open for IPv4, for IPv6
 ADDRESS = struct.Struct("<B16s")  # IP version, octets
 PROXY = struct.Struct("<B16s16s")  # IP version, octets, interface
+NEIGHBOURS = struct.Struct("<16s16sB")  # interface, octets of an IPv6 network, its length
+PORTS = struct.Struct("<B16sBHH")  # IP version, octets, protocol, first, last
 
-WANTED_MAGIC, PLAN_MAGIC = b"nhw1", b"nhp1"  # the digit is the layout's version
+WANTED_MAGIC, PLAN_MAGIC = b"nhw2", b"nhp2"  # the digit is the layout's version
 PUBLIC, PRIVATE = 0, 1
 LARGEST_MTU = 65_535
 NETNS_NAME = re.compile(r"(?!\.{1,2}$)[^/\0]{0,255}")
@@ -45,13 +59,15 @@ def encode_wanted(wanted: Wanted) -> bytes:
     """Return what is wanted as octets."""
     sides = ((PUBLIC, wanted.public), (PRIVATE, wanted.private))
     names = [(number, name) for number, side in sides for name in side.interfaces]
-    counts = (len(names), len(wanted.vips), len(wanted.backends))
+    addresses = wanted.vips, wanted.backends, wanted.sources
+    counts = (len(names), *(len(each) for each in addresses), len(wanted.listens))
     return b"".join(
         [
             WANTED_HEADER.pack(WANTED_MAGIC, *counts),
             *(WANTED_SIDE.pack(side.netns.encode()) for _, side in sides),
             *(NAME.pack(number, name.encode()) for number, name in names),
-            *_addresses(wanted.vips + wanted.backends),
+            *_addresses(sum(addresses, ())),
+            *(_ports(each) for each in wanted.listens),
         ]
     )
 
@@ -61,7 +77,8 @@ def decode_wanted(octets: bytes) -> Wanted:
     reader = _Reader(octets)
     magic, *counts = reader.take(WANTED_HEADER)
     _check(magic == WANTED_MAGIC, "not this layout")
-    reader.expect(2 * WANTED_SIDE.size, zip(counts, (NAME, ADDRESS, ADDRESS), strict=True))
+    records = (NAME, ADDRESS, ADDRESS, ADDRESS, PORTS)
+    reader.expect(2 * WANTED_SIDE.size, zip(counts, records, strict=True))
     netns = [_text(reader.take(WANTED_SIDE)[0], NETNS_NAME) for _ in (PUBLIC, PRIVATE)]
     names = [reader.name() for _ in range(counts[0])]
     sides = [
@@ -73,6 +90,8 @@ def decode_wanted(octets: bytes) -> Wanted:
         private=sides[PRIVATE],
         vips=reader.addresses(counts[1]),
         backends=reader.addresses(counts[2]),
+        sources=reader.addresses(counts[3]),
+        listens=reader.ports(counts[4]),
     )
 
 
@@ -81,20 +100,30 @@ def encode_plan(plan: HostPlan) -> bytes:
     sides = ((PUBLIC, plan.public), (PRIVATE, plan.private))
     devices = [(number, device) for number, side in sides for device in side.devices]
     names = [(number, name) for number, side in sides for name in side.ra_devices]
-    addresses = plan.vips, plan.backends, plan.local_backends
-    counts = (len(devices), len(names), *(len(each) for each in addresses), len(plan.proxies))
+    addresses = _plan_addresses(plan)
+    proxies = plan.proxies, plan.private_proxies
+    lists: tuple[Sized, ...] = (
+        devices,
+        names,
+        *addresses,
+        *proxies,
+        plan.neighbours,
+        plan.services,
+    )
     flags = (plan.has_ipv6, plan.force_forwarding, 0)
     return b"".join(
         [
-            PLAN_HEADER.pack(PLAN_MAGIC, *flags, plan.tun_mtu, *counts),
+            PLAN_HEADER.pack(PLAN_MAGIC, *flags, plan.tun_mtu, *(len(each) for each in lists)),
             *(_plan_side(side) for _, side in sides),
             *(DEVICE.pack(at, d.name.encode(), d.mtu, d.open4, d.open6) for at, d in devices),
             *(NAME.pack(at, name.encode()) for at, name in names),
             *_addresses(sum(addresses, ())),
             *(
                 PROXY.pack(p.address.version, p.address.packed, p.dev.encode())
-                for p in plan.proxies
+                for p in sum(proxies, ())
             ),
+            *(_neighbours(each) for each in plan.neighbours),
+            *(_ports(each) for each in plan.services),
         ]
     )
 
@@ -104,7 +133,7 @@ def decode_plan(octets: bytes) -> HostPlan:
     reader = _Reader(octets)
     magic, has_ipv6, force, zero, tun_mtu, *counts = reader.take(PLAN_HEADER)
     _check(magic == PLAN_MAGIC and zero == 0, "not this layout")
-    records = (DEVICE, NAME, ADDRESS, ADDRESS, ADDRESS, PROXY)
+    records = (DEVICE, NAME, *[ADDRESS] * 7, PROXY, PROXY, NEIGHBOURS, PORTS)
     reader.expect(2 * PLAN_SIDE.size, zip(counts, records, strict=True))
     found = [reader.take(PLAN_SIDE) for _ in (PUBLIC, PRIVATE)]
     devices = [reader.device() for _ in range(counts[0])]
@@ -117,14 +146,22 @@ def decode_plan(octets: bytes) -> HostPlan:
         )
         for side in (PUBLIC, PRIVATE)
     ]
+    vips, backends, local, sources, held, *hosts = (
+        reader.addresses(count) for count in counts[2:9]
+    )
     return HostPlan(
-        public=sides[PUBLIC],
-        private=sides[PRIVATE],
+        public=replace(sides[PUBLIC], hosts=hosts[PUBLIC]),
+        private=replace(sides[PRIVATE], hosts=hosts[PRIVATE]),
         tun_mtu=_mtu(tun_mtu),
-        vips=reader.addresses(counts[2]),
-        backends=reader.addresses(counts[3]),
-        local_backends=reader.addresses(counts[4]),
-        proxies=tuple(reader.proxy() for _ in range(counts[5])),
+        vips=vips,
+        backends=backends,
+        local_backends=local,
+        sources=sources,
+        host_vips=held,
+        proxies=tuple(reader.proxy() for _ in range(counts[9])),
+        private_proxies=tuple(reader.proxy() for _ in range(counts[10])),
+        neighbours=tuple(reader.neighbours() for _ in range(counts[11])),
+        services=reader.ports(counts[12]),
         has_ipv6=_flag(has_ipv6),
         force_forwarding=_flag(force),
     )
@@ -163,6 +200,25 @@ class _Reader:
     def addresses(self, count: int) -> tuple[Address, ...]:
         return tuple(_address(*self.take(ADDRESS)) for _ in range(count))
 
+    def ports(self, count: int) -> tuple[Ports, ...]:
+        return tuple(self._one_range() for _ in range(count))
+
+    def _one_range(self) -> Ports:
+        version, octets, protocol, first, last = self.take(PORTS)
+        _check(protocol in PROTOCOLS.values(), f"protocol {protocol}")
+        _check(0 < first <= last, f"ports {first} to {last}")
+        address = _address(version, octets)
+        return Ports(address=address, protocol=protocol, first=first, last=last)
+
+    def neighbours(self) -> Neighbours:
+        name, octets, length = self.take(NEIGHBOURS)
+        _check(length <= 128, f"prefix length {length}")
+        try:
+            network = IPv6Network((octets, length))
+        except ValueError as error:
+            raise LayoutError("bits behind a network's") from error
+        return Neighbours(dev=_text(name, DEVICE_NAME), network=network)
+
     def proxy(self) -> Proxy:
         version, octets, name = self.take(PROXY)
         return Proxy(address=_address(version, octets), dev=_text(name, DEVICE_NAME))
@@ -170,6 +226,21 @@ class _Reader:
 
 def _addresses(addresses: tuple[Address, ...]) -> list[bytes]:
     return [ADDRESS.pack(address.version, address.packed) for address in addresses]
+
+
+def _plan_addresses(plan: HostPlan) -> list[tuple[Address, ...]]:
+    held = plan.sources, plan.host_vips, plan.public.hosts, plan.private.hosts
+    return [plan.vips, plan.backends, plan.local_backends, *held]
+
+
+def _ports(ports: Ports) -> bytes:
+    address = ports.address
+    return PORTS.pack(address.version, address.packed, ports.protocol, ports.first, ports.last)
+
+
+def _neighbours(each: Neighbours) -> bytes:
+    network = each.network
+    return NEIGHBOURS.pack(each.dev.encode(), network.network_address.packed, network.prefixlen)
 
 
 def _plan_side(side: Side) -> bytes:

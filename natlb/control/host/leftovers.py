@@ -9,9 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from natlb.control.host.apply import undo
-from natlb.control.host.operation import PROTOCOL, unless_gone
+from natlb.control.host.operation import (
+    PROTOCOL,
+    kernels_local,
+    unless_gone,
+    unless_there,
+)
 from natlb.control.host.plan import TUNS, VERSIONS
 from natlb.netlink import Netlink
+from natlb.netlink.values import LOCAL_TABLE
 
 if TYPE_CHECKING:
     from natlb.control.host.journal import Journal
@@ -48,6 +54,10 @@ def sweep(netns: str = "") -> list[str]:
         return []
     with Netlink(netns or None) as netlink:
         rules, routes = _marked(netlink)
+        for version in {rule.version for rule in rules if rule.table == LOCAL_TABLE}:
+            # Moved behind natlb's: without it the host would not know its own addresses.
+            with unless_there():
+                netlink.add_rule(kernels_local(version))
         for rule in rules:
             with unless_gone():
                 netlink.delete_rule(rule)

@@ -16,11 +16,12 @@ from __future__ import annotations
 import errno
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from natlb.netlink.values import KernelError, Proxy, Route, Rule
+from natlb.errors import NatlbError
+from natlb.netlink.values import LOCAL_TABLE, KernelError, Proxy, Route, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from natlb.netlink.values import RuleAction
 
 PROTOCOL = 78  # not assigned in iproute2's rt_protos: routes and rules that are natlb's
+KERNEL_PROTOCOL = 2  # Linux: rtnetlink.h, RTPROT_KERNEL
 GONE = (errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL)
 
 Before = dict[str, Any]  # JSON
@@ -65,12 +67,13 @@ class Operation(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddRoute(Operation):
-    """A route to `destination` by a TUN."""
+    """A route to `destination` by a TUN; the host's own packets take `source`, if it is given."""
 
     kind: ClassVar[str] = "route"
     destination: str
     dev: str
     table: int
+    source: str | None = None
 
     def __str__(self) -> str:
         return f"route {self.destination} dev {self.dev} table {self.table}"
@@ -90,13 +93,18 @@ class AddRoute(Operation):
             hands.netlink(self.netns).delete_route(self._route())
 
     def _route(self) -> Route:
-        destination = ip_network(self.destination)
-        return Route(destination=destination, dev=self.dev, table=self.table, protocol=PROTOCOL)
+        return Route(
+            destination=ip_network(self.destination),
+            dev=self.dev,
+            table=self.table,
+            source=None if self.source is None else ip_address(self.source),
+            protocol=PROTOCOL,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddRule(Operation):
-    """A policy rule; None matches everything."""
+    """A policy rule; None matches everything. `ports` are destination ports, as `80-89`."""
 
     kind: ClassVar[str] = "rule"
     version: Literal[4, 6]
@@ -109,9 +117,16 @@ class AddRule(Operation):
     source: str | None = None
     destination: str | None = None
     ip_protocol: int | None = None
+    ports: str | None = None
 
     def __str__(self) -> str:
-        chosen = (("iif", self.iif), ("from", self.source), ("to", self.destination))
+        chosen = (
+            ("iif", self.iif),
+            ("from", self.source),
+            ("to", self.destination),
+            ("ipproto", self.ip_protocol),
+            ("dport", self.ports),
+        )
         words = [f"{word} {value}" for word, value in chosen if value is not None]
         target = self.table or self.goto or ""
         return " ".join([f"rule {self.priority}", *words, self.action, str(target)]).strip()
@@ -126,6 +141,7 @@ class AddRule(Operation):
             hands.netlink(self.netns).delete_rule(self._rule())
 
     def _rule(self) -> Rule:
+        first, _, last = (self.ports or "").partition("-")
         return Rule(
             version=self.version,
             priority=self.priority,
@@ -137,8 +153,57 @@ class AddRule(Operation):
             source=None if self.source is None else ip_network(self.source),
             destination=None if self.destination is None else ip_network(self.destination),
             ip_protocol=self.ip_protocol,
+            ports=(int(first), int(last or first)) if first else None,
             protocol=PROTOCOL,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveLocal(Operation):
+    """The rule that asks the table `local`, the first of all, put behind others.
+
+    Only what a rule before `priority` matches is then looked up elsewhere. The new one stands
+    before the old one goes, and back likewise: at no instant does the host not know itself.
+    """
+
+    kind: ClassVar[str] = "local"
+    version: Literal[4, 6]
+    priority: int
+
+    def __str__(self) -> str:
+        return f"rule {self.priority} lookup local"
+
+    def before(self, hands: Hands) -> Before:
+        """Return whether the kernel's own rule is there."""
+        return {"was": kernels_local(self.version) in hands.netlink(self.netns).rules(self.version)}
+
+    def do(self, hands: Hands) -> None:
+        """Add the rule behind the others, then delete the kernel's."""
+        netlink = hands.netlink(self.netns)
+        netlink.add_rule(self._moved())
+        try:
+            with unless_gone():
+                netlink.delete_rule(kernels_local(self.version))
+        except NatlbError:
+            netlink.delete_rule(self._moved())
+            raise
+
+    def undo(self, hands: Hands, before: Before) -> None:
+        """Put the kernel's rule back, then delete the one behind."""
+        netlink = hands.netlink(self.netns)
+        if before["was"]:
+            with unless_there():
+                netlink.add_rule(kernels_local(self.version))
+        with unless_gone():
+            netlink.delete_rule(self._moved())
+
+    def _moved(self) -> Rule:
+        return replace(kernels_local(self.version), priority=self.priority, protocol=PROTOCOL)
+
+
+def kernels_local(version: Literal[4, 6]) -> Rule:
+    """Return the rule that every network namespace begins with."""
+    return Rule(version=version, priority=0, table=LOCAL_TABLE, protocol=KERNEL_PROTOCOL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +301,16 @@ class ForwardAll(Operation):
 
 def _forwarding(name: str) -> str:
     return f"net/ipv6/conf/{name}/forwarding"
+
+
+@contextmanager
+def unless_there() -> Iterator[None]:
+    """Take it for done where what should be added is there already."""
+    try:
+        yield
+    except KernelError as error:
+        if error.errno != errno.EEXIST:
+            raise
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What the host's network must look like for natlb: worked out by `resolve`, applied by `apply`.
 
-    Wanted     what the configuration says: VIPs, backends, sides by name or to be found
+    Wanted     what the configuration says: VIPs, backends, addresses of full NAT, the ports that
+               services listen on, sides by name or to be found
     HostPlan   what it comes to on this host: interfaces, MTUs, addresses, and what was found
                before natlb changed anything (`open4`, `open6`, `ra_devices`)
 
@@ -19,9 +20,9 @@ from typing import TYPE_CHECKING, Literal
 from natlb.errors import HostError
 
 if TYPE_CHECKING:
-    from natlb.control.config.values import Config
+    from natlb.control.config.values import Config, Listen
     from natlb.control.config.values import Side as ConfiguredSide
-    from natlb.netlink.values import Address, Proxy
+    from natlb.netlink.values import Address, Network, Proxy
 
 Version = Literal[4, 6]
 VERSIONS: tuple[Version, Version] = (4, 6)
@@ -29,6 +30,8 @@ VERSIONS: tuple[Version, Version] = (4, 6)
 PUBLIC_TUN, PRIVATE_TUN = "natlb-pub", "natlb-prv"
 TUNS = (PUBLIC_TUN, PRIVATE_TUN)
 DUMMY_ADDRESS = IPv4Address("192.0.0.8")  # RFC 7600: the source of errors of who has no address
+OWN_ADDRESS6 = IPv6Address("fd6e:6174:6c62::7")  # RFC 4193; "natlb" in hexadecimal
+PROTOCOLS = {"tcp": 6, "udp": 17}  # IANA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,19 @@ class SideWanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Neighbouring ports of a VIP that services listen on, from `first` to `last`."""
+
+    address: Address
+    protocol: int
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """All that the host's network has to do with in a configuration."""
 
@@ -47,18 +63,22 @@ class Wanted:
     private: SideWanted = field(default_factory=SideWanted)
     vips: tuple[Address, ...]
     backends: tuple[Address, ...]
+    sources: tuple[Address, ...] = ()
+    listens: tuple[Ports, ...] = ()
 
     @classmethod
     def of(cls, config: Config) -> Wanted:
         """Return what this configuration wants."""
         services = config.services.values()
-        vips = {listen.address for service in services for listen in service.listen}
+        listens = {listen for service in services for listen in service.listen}
         backends = {backend.address for service in services for backend in service.backends}
         return cls(
             public=_side_wanted(config.datapath.public),
             private=_side_wanted(config.datapath.private),
-            vips=in_order(vips),
+            vips=in_order({listen.address for listen in listens}),
             backends=in_order(backends),
+            sources=in_order(set(config.datapath.source)),
+            listens=port_ranges(listens),
         )
 
 
@@ -83,6 +103,8 @@ class Side:
     `way_mtu` is the largest packet that every way out of this side takes; `address4` and
     `address6` are the host's own on this side, the source of natlb's own ICMP errors.
     `ra_devices` have IPv6 from router advertisements, which they would lose when they forward.
+    `hosts` are all addresses that a process of the host may call a VIP from, where its backend's
+    answer would not pass natlb but reach that process as it is; and VIPs shared with the host.
     """
 
     netns: str
@@ -91,6 +113,7 @@ class Side:
     address4: IPv4Address | None
     address6: IPv6Address | None
     ra_devices: tuple[str, ...] = ()
+    hosts: tuple[Address, ...] = ()
 
     def error_source(self, version: Version) -> Address | None:
         """Return the address that natlb's own errors come from; None: IPv6 has no dummy."""
@@ -98,11 +121,22 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbours:
+    """Who may speak neighbour discovery on an interface."""
+
+    dev: str
+    network: Network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostPlan:
     """What the host's network must look like.
 
-    `local_backends` are addresses of the private namespace itself, `proxies` the VIPs that lie in
-    a public interface's subnet. `force_forwarding`: this kernel can forward IPv6 by interface.
+    `local_backends` are addresses of the private namespace itself; `proxies` the VIPs that lie in
+    a public interface's subnet, `private_proxies` the VIPs and sources in a private one's.
+    `host_vips` are VIPs that are addresses of the host, of which it keeps all but the ports of
+    `services`; IPv6 ones have `neighbours` there. `force_forwarding`: this kernel can forward IPv6
+    by interface.
     """
 
     public: Side
@@ -112,6 +146,11 @@ class HostPlan:
     backends: tuple[Address, ...]
     local_backends: tuple[Address, ...] = ()
     proxies: tuple[Proxy, ...] = ()
+    sources: tuple[Address, ...] = ()
+    private_proxies: tuple[Proxy, ...] = ()
+    host_vips: tuple[Address, ...] = ()
+    services: tuple[Ports, ...] = ()
+    neighbours: tuple[Neighbours, ...] = ()
     has_ipv6: bool
     force_forwarding: bool
 
@@ -121,8 +160,9 @@ class HostPlan:
         return self.public.netns == self.private.netns
 
     def uses(self, version: Version) -> bool:
-        """Return whether a VIP or a backend is of this IP version."""
-        return any(address.version == version for address in self.vips + self.backends)
+        """Return whether a VIP, a backend or a source is of this IP version."""
+        named = self.vips + self.backends + self.sources
+        return any(address.version == version for address in named)
 
     def remembering(self, old: HostPlan | None) -> HostPlan:
         """Return this plan with what `old` found before natlb changed it.
@@ -148,6 +188,23 @@ class HostPlan:
 def in_order(addresses: set[Address]) -> tuple[Address, ...]:
     """Return addresses in an order that is the same each time: IPv4 first, then by number."""
     return tuple(sorted(addresses, key=lambda address: (address.version, int(address))))
+
+
+def port_ranges(listens: set[Listen]) -> tuple[Ports, ...]:
+    """Return what is listened on, neighbouring ports as one: each costs the host a rule."""
+    found: list[Ports] = []
+    for listen in sorted(listens, key=_listen_order):
+        protocol, first = PROTOCOLS[listen.protocol], listen.port
+        one = Ports(address=listen.address, protocol=protocol, first=first, last=listen.last)
+        before = found[-1] if found else one
+        if before == replace(one, first=before.first, last=first - 1):
+            one = replace(one, first=found.pop().first)
+        found.append(one)
+    return tuple(found)
+
+
+def _listen_order(listen: Listen) -> tuple[int, int, str, int]:
+    return listen.address.version, int(listen.address), listen.protocol, listen.port
 
 
 def _side_wanted(side: ConfiguredSide | None) -> SideWanted:

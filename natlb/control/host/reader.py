@@ -10,7 +10,7 @@ from natlb.netlink import KernelError, identity, read_sysctl
 
 if TYPE_CHECKING:
     from natlb.control.host.plan import Version
-    from natlb.netlink.values import Address, Link, Route, Way
+    from natlb.netlink.values import Address, Link, Route, Rule, Way
 
 NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL)
 
@@ -29,6 +29,9 @@ class HostReader(Protocol):
 
     def routes(self, netns: str, version: Version) -> list[Route]:
         """Return the main table."""
+
+    def rules(self, netns: str, version: Version) -> list[Rule]:
+        """Return the policy rules, in the order they are asked."""
 
     def sysctl(self, netns: str, key: str) -> str | None:
         """Return the value under /proc/sys; None where this kernel has no such key."""
@@ -57,6 +60,10 @@ class KernelReader(Sessions):
     def routes(self, netns: str, version: Version) -> list[Route]:
         """Return the main table."""
         return self.netlink(netns).routes(version, table=254)
+
+    def rules(self, netns: str, version: Version) -> list[Rule]:
+        """Return the policy rules."""
+        return self.netlink(netns).rules(version)
 
     def sysctl(self, netns: str, key: str) -> str | None:
         """Return a value under /proc/sys."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from natlb.control.host.plan import HostPlan, in_order
+from natlb.control.host.plan import DUMMY_ADDRESS, OWN_ADDRESS6, HostPlan, in_order
 from natlb.control.host.view import LARGEST_PACKET, SMALLEST_TUN_MTU, View
 from natlb.errors import HostError
 from natlb.netlink.values import Address, Link, Proxy, Way
@@ -25,11 +25,11 @@ def resolve(wanted: Wanted, reader: HostReader) -> HostPlan:
     public = View(reader, wanted.public.netns)
     together = wanted.public.netns == wanted.private.netns
     private = public if together else View(reader, wanted.private.netns)
-    if any(address.version == 6 for address in wanted.vips + wanted.backends):
+    if any(each.version == 6 for each in wanted.vips + wanted.backends + wanted.sources):
         for view in (public, private):
             view.require_ipv6()
-    for vip in wanted.vips:
-        _refuse_host_address(vip, public)
+    held = _held(wanted.vips, public)
+    _refuse_sources(wanted, private)
     ways = {backend: private.way_to(backend) for backend in wanted.backends}
     local = in_order({backend for backend, way in ways.items() if way.kind == "local"})
     if together and local:
@@ -42,14 +42,22 @@ def resolve(wanted: Wanted, reader: HostReader) -> HostPlan:
     outer = public.named(wanted.public.interfaces) or _facing(
         wanted.vips, public, inner if together else None
     )
+    free = tuple(vip for vip in wanted.vips if vip not in held)
+    among = [link for link in inner if not (together and link in outer)]
+    hosts = _hosts(public, wanted) if together else held
     return HostPlan(
-        public=public.side(outer, ()),
+        public=replace(public.side(outer, ()), hosts=hosts),
         private=private.side(inner, ways.values()),
         tun_mtu=_tun_mtu(outer + inner),
         vips=wanted.vips,
         backends=wanted.backends,
         local_backends=local,
-        proxies=_proxies(wanted.vips, outer),
+        proxies=_proxies(free, outer),
+        sources=wanted.sources,
+        private_proxies=_proxies(free, among) + _proxies(wanted.sources, inner),
+        host_vips=held,
+        services=tuple(ports for ports in wanted.listens if ports.address in held),
+        neighbours=tuple(each for vip in held for each in public.neighbours(vip)),
         has_ipv6=public.has_ipv6,
         force_forwarding=public.can_force_forwarding,
     )
@@ -67,15 +75,38 @@ def _with_plain_namespaces(wanted: Wanted, reader: HostReader) -> Wanted:
     )
 
 
-def _refuse_host_address(vip: Address, public: View) -> None:
-    """Raise HostError if the host keeps what is sent to this VIP for itself."""
-    holder = public.holder_of(vip)
-    if holder is None:
-        return
-    raise HostError(
-        f"VIP {vip} is an address of this host, on {holder}{public.where}: not in this version",
-        fix=f"choose another VIP, or: ip address delete {vip} dev {holder}",
-    )
+def _held(vips: tuple[Address, ...], public: View) -> tuple[Address, ...]:
+    """Return the VIPs that are addresses of the host, which is to keep what no service wants."""
+    for vip in vips:
+        public.refuse_group(vip, "VIP")
+    held = tuple(vip for vip in vips if public.holder_of(vip) is not None)
+    for vip in held:
+        public.refuse_moved_local(vip)
+    return held
+
+
+def _refuse_sources(wanted: Wanted, private: View) -> None:
+    """Raise HostError for an address of full NAT that somebody has already."""
+    for source in wanted.sources:
+        private.refuse_group(source, "source")
+        holder = private.holder_of(source)
+        owner = f"an address of this host, on {holder}{private.where}" if holder else None
+        if source in wanted.vips:
+            owner = "a VIP"
+        elif source in wanted.backends:
+            owner = "a backend's address"
+        if owner is not None:
+            raise HostError(
+                f"datapath.source {source} is {owner}: its ports are not natlb's to choose from",
+                fix="choose for datapath.source an address that nobody has",
+            )
+
+
+def _hosts(public: View, wanted: Wanted) -> tuple[Address, ...]:
+    """Return what a process of the host may call a VIP from, natlb's own devices' included."""
+    own: tuple[Address, ...] = (DUMMY_ADDRESS, OWN_ADDRESS6)
+    versions = {vip.version for vip in wanted.vips}
+    return tuple(each for each in public.addresses + own if each.version in versions)
 
 
 def _refuse_strays(ways: dict[Address, Way], inner: list[Link], private: View) -> None:
@@ -110,13 +141,13 @@ def _facing(vips: tuple[Address, ...], public: View, inner: list[Link] | None) -
     return rest
 
 
-def _proxies(vips: tuple[Address, ...], outer: list[Link]) -> tuple[Proxy, ...]:
-    """Return for which VIPs somebody on a public interface's own subnet will ask."""
+def _proxies(addresses: tuple[Address, ...], links: list[Link]) -> tuple[Proxy, ...]:
+    """Return for which addresses somebody on an interface's own subnet will ask."""
     return tuple(
-        Proxy(address=vip, dev=link.name)
-        for vip in vips
-        for link in outer
-        if link.mac and View.holds(link, vip)
+        Proxy(address=address, dev=link.name)
+        for address in addresses
+        for link in links
+        if link.mac and View.holds(link, address)
     )
 
 

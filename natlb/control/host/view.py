@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from functools import cached_property
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING
 
-from natlb.control.host.plan import TUNS, Device, Side
+from natlb.control.host.plan import TUNS, Device, Neighbours, Side
+from natlb.control.host.rules import LOCAL
 from natlb.errors import HostError
+from natlb.netlink.values import LOCAL_TABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
+    from natlb.control.host.plan import Version
     from natlb.control.host.reader import HostReader
     from natlb.netlink.values import Address, Link, Way
 
 USUAL_MTU = 1500  # of a side without an interface, whose hosts are in the namespace itself
 SMALLEST_TUN_MTU = 1500
 LARGEST_PACKET = 65_535  # of IPv4, and of a TUN device: Linux, tun.c, tun_net_init()
+LINK_LOCAL = IPv6Network("fe80::/10")
+LINK_LOCAL_SUBNET = IPv6Network("fe80::/64")  # as every interface has it
 FORWARDING6 = "net/ipv6/conf/all/forwarding"
 FORCE_FORWARDING6 = "net/ipv6/conf/all/force_forwarding"  # since Linux 6.17
 
@@ -95,8 +100,51 @@ class View:
             if any(address.ip == vip for address in link.addresses):
                 return link.name
         way = self._reader.way(self._netns, vip)
-        taken = way is not None and way.kind in ("local", "broadcast", "anycast")
-        return (way.interface or "lo") if way is not None and taken else None
+        return (way.interface or "lo") if way is not None and way.kind == "local" else None
+
+    def refuse_group(self, address: Address, what: str) -> None:
+        """Raise HostError for an address that is not one host's: a subnet's, or anycast."""
+        way = self._reader.way(self._netns, address)
+        if way is not None and way.kind in ("broadcast", "anycast", "multicast"):
+            raise HostError(
+                f"{what} {address} is a {way.kind} address{self.where}",
+                fix=f"choose another {what}",
+            )
+
+    def refuse_moved_local(self, vip: Address) -> None:
+        """Raise HostError where the table `local` is not asked as the kernel has it: first.
+
+        Services of a VIP that is an address of the host need rules before it, and natlb moves no
+        rule that somebody else has put in its place.
+        """
+        version: Version = 4 if vip.version == 4 else 6
+        found = [
+            rule.priority
+            for rule in self._reader.rules(self._netns, version)
+            if rule.table == LOCAL_TABLE and (rule.iif, rule.source) == (None, None)
+        ]
+        if found[:1] not in ([0], [LOCAL]):
+            raise HostError(
+                f"VIP {vip} is an address of this host, and the IPv{version} rule "
+                f"`lookup local` is not where the kernel puts it{self.where}",
+                fix=f"ip -{version} rule add priority 0 lookup local protocol kernel",
+            )
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The addresses that this namespace's processes may send from, to another host."""
+        held = (address.ip for link in self.links for address in link.addresses)
+        return tuple(
+            dict.fromkeys(each for each in held if not (each.is_link_local or each.is_loopback))
+        )
+
+    def neighbours(self, vip: Address) -> Iterator[Neighbours]:
+        """Yield who speaks neighbour discovery with an IPv6 address of the host."""
+        for link in self.devices:
+            if vip.version == 6 and any(address.ip == vip for address in link.addresses):
+                networks = {each.network for each in link.addresses if each.version == 6}
+                for network in sorted({LINK_LOCAL} | networks - {LINK_LOCAL_SUBNET}, key=str):
+                    yield Neighbours(dev=link.name, network=network)
 
     @staticmethod
     def holds(link: Link, vip: Address) -> bool:

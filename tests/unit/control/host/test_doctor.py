@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from natlb.control.config.values import BackendConfig, Config, Listen, ServiceConfig
+from natlb.control.config.values import (
+    BackendConfig,
+    Config,
+    DatapathConfig,
+    Listen,
+    ServiceConfig,
+)
 from natlb.control.host.doctor import examine
 from natlb.errors import DeniedError, HostError
 from tests.paper_host import PaperHost, PaperProbe, link
@@ -140,8 +146,48 @@ def test_a_configuration_is_tried_against_this_host() -> None:
         ("private", "ok"),
     ]
     assert checks[0].seen == "eth0, MTU 1500"
-    host.own.links = [link("lo"), link("eth0", "203.0.113.10/24")]
+    host.own.links = [link("lo"), link("eth1", "10.77.0.1/24")]
+    host.own.routes = []
     refused = examine(PaperProbe(), host, CONFIG)[-1]
 
     assert (refused.name, refused.status, refused.stops) == ("configuration", "fail", ("gateway",))
-    assert "203.0.113.10" in refused.seen
+    assert "no interface is left to be public" in refused.seen
+
+
+def configured(**datapath: object) -> Config:
+    """Return a configuration whose VIP is the host's own address."""
+    vip = ip_address("198.51.100.1")
+    service = replace(
+        CONFIG.services["web"], listen=tuple(Listen("tcp", vip, port) for port in (80, 81, 443))
+    )
+    return Config(services={"web": service}, datapath=DatapathConfig(**datapath))  # type: ignore[arg-type]
+
+
+def test_addresses_of_full_nat_are_answered_for_or_need_a_route() -> None:
+    """A backend that does not know the way back would answer to nobody."""
+    source = tuple(ip_address(each) for each in ("10.77.0.200", "192.0.2.1"))
+    found = examine(PaperProbe(), PaperHost(), configured(source=source))
+    checks = [check for check in found if check.name == "source"]
+
+    assert [check.status for check in checks] == ["ok", "warn"]
+    assert checks[1].fix == "on the backends: ip route add 192.0.2.1 via 10.77.0.1"
+
+
+def test_what_is_shared_with_the_host_is_said_and_a_rule_that_cuts_it_off_is_found() -> None:
+    """Somebody may put the kernel's rule back under natlb."""
+    idle = examine(PaperProbe(), PaperHost(), configured())
+    running = examine(PaperProbe(), PaperHost(), configured(), running=True)
+    [shared] = [check for check in idle if check.name == "shared"]
+
+    assert shared.seen.endswith("keeps all of it but tcp 80-81, tcp 443")
+    assert [check.status for check in running if check.name == "shared"] == ["ok", "warn"]
+
+
+def test_a_gateway_with_one_arm_is_told_what_it_cannot_do() -> None:
+    """A backend answers a neighbour straight, past natlb."""
+    datapath = {"public": ("eth1",), "private": ("eth1",)}
+    checks = examine(PaperProbe(), PaperHost(), configured(**datapath))
+
+    assert [check.fix for check in checks if check.status == "warn"] == [
+        "nat: full, with datapath.source"
+    ]

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from natlb.control.host.journal import KINDS, Entry, Journal
 from natlb.control.host.make_tun import AddIpv6, MakeTun
-from natlb.control.host.operation import AddProxy, AddRoute, AddRule, ForwardAll, SetSysctl
+from natlb.control.host.operation import (
+    AddProxy,
+    AddRoute,
+    AddRule,
+    ForwardAll,
+    MoveLocal,
+    SetSysctl,
+)
 from natlb.errors import HostError
 
 OPERATIONS = (
@@ -18,7 +25,9 @@ OPERATIONS = (
     AddRule(netns="left", version=6, priority=100, table=6285, iif="eth0", source="fd77::/64"),
     AddProxy(netns="", address="203.0.113.10", dev="eth0"),
     SetSysctl(netns="", key="net/ipv4/conf/eth0.5/forwarding", value="1"),
+    AddRule(netns="", version=4, priority=93, table=6286, ip_protocol=6, ports="80-89"),
     ForwardAll(netns=""),
+    MoveLocal(netns="", version=4, priority=94),
     MakeTun(netns="", name="natlb-pub", mtu=1500, address="192.0.0.8/32", scope="host"),
     AddIpv6(netns="", name="natlb-pub", address=None),
 )

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import pytest
 from hypothesis import given
@@ -16,9 +16,17 @@ from natlb.control.host.layout import (
     encode_plan,
     encode_wanted,
 )
-from natlb.control.host.plan import Device, HostPlan, Side, SideWanted, Wanted
+from natlb.control.host.plan import (
+    Device,
+    HostPlan,
+    Neighbours,
+    Ports,
+    Side,
+    SideWanted,
+    Wanted,
+)
 from natlb.netlink.values import Proxy
-from tests.paper_host import apart, host_plan, wanted
+from tests.paper_host import apart, host_plan, sharing, wanted
 
 ADDRESSES = st.ip_addresses().filter(
     lambda a: not (a.is_multicast or a.is_unspecified or a.is_loopback)
@@ -36,7 +44,27 @@ SIDES = st.builds(
     address4=st.none() | st.ip_addresses(v=4),
     address6=st.none() | st.ip_addresses(v=6),
     ra_devices=st.lists(NAMES, max_size=3).map(tuple),
+    hosts=SOME,
 )
+PROXIES = st.lists(st.builds(Proxy, address=ADDRESSES, dev=NAMES), max_size=3).map(tuple)
+NUMBERS = st.tuples(st.integers(1, 65_535), st.integers(1, 65_535)).map(sorted)
+PORTS = st.lists(
+    st.builds(
+        lambda address, protocol, numbers: Ports(
+            address=address, protocol=protocol, first=numbers[0], last=numbers[1]
+        ),
+        ADDRESSES,
+        st.sampled_from([6, 17]),
+        NUMBERS,
+    ),
+    max_size=3,
+).map(tuple)
+NETWORKS = st.builds(
+    lambda address, length: ip_network((address, length), strict=False),
+    st.ip_addresses(v=6),
+    st.integers(0, 128),
+)
+NEIGHBOURHOODS = st.lists(st.builds(Neighbours, dev=NAMES, network=NETWORKS), max_size=3).map(tuple)
 PLANS = st.builds(
     HostPlan,
     public=SIDES,
@@ -45,12 +73,25 @@ PLANS = st.builds(
     vips=SOME,
     backends=SOME,
     local_backends=SOME,
-    proxies=st.lists(st.builds(Proxy, address=ADDRESSES, dev=NAMES), max_size=3).map(tuple),
+    proxies=PROXIES,
+    sources=SOME,
+    private_proxies=PROXIES,
+    host_vips=SOME,
+    services=PORTS,
+    neighbours=NEIGHBOURHOODS,
     has_ipv6=st.booleans(),
     force_forwarding=st.booleans(),
 )
 WISHED = st.builds(SideWanted, netns=NETNS, interfaces=st.lists(NAMES, max_size=3).map(tuple))
-WISHES = st.builds(Wanted, public=WISHED, private=WISHED, vips=SOME, backends=SOME)
+WISHES = st.builds(
+    Wanted,
+    public=WISHED,
+    private=WISHED,
+    vips=SOME,
+    backends=SOME,
+    sources=SOME,
+    listens=PORTS,
+)
 
 
 @given(PLANS)
@@ -68,7 +109,7 @@ def test_a_wish_comes_back_as_it_was(wish: Wanted) -> None:
 @given(st.data())
 def test_octets_changed_anywhere_are_a_plan_or_refused(data: st.DataObject) -> None:
     """The reader raises nothing else, and what it takes it writes again octet for octet."""
-    octets = bytearray(encode_plan(apart(host_plan("203.0.113.10 2001:db8::1"))))
+    octets = bytearray(encode_plan(data.draw(st.sampled_from([apart(host_plan()), sharing()]))))
     for _ in range(data.draw(st.integers(1, 3))):
         octets[data.draw(st.integers(0, len(octets) - 1))] = data.draw(st.integers(0, 255))
     try:
@@ -123,3 +164,21 @@ def test_names_that_would_lead_elsewhere_are_refused(name: str) -> None:
     side = replace(host_plan().public, devices=(device,))
     with pytest.raises(LayoutError, match="name"):
         decode_plan(encode_plan(replace(host_plan(), public=side)))
+
+
+@pytest.mark.parametrize(("protocol", "first", "last"), [(1, 80, 80), (6, 0, 80), (17, 81, 80)])
+def test_ports_that_no_service_listens_on_are_refused(protocol: int, first: int, last: int) -> None:
+    """They become a policy rule that takes the host's own traffic."""
+    ports = Ports(address=ip_address("10.0.0.1"), protocol=protocol, first=first, last=last)
+    with pytest.raises(LayoutError, match=r"port|protocol"):
+        decode_wanted(encode_wanted(replace(wanted(), listens=(ports,))))
+
+
+def test_a_neighbourhood_is_a_network() -> None:
+    """Of a length that there is, without bits behind it."""
+    plan = sharing()
+    octets = encode_plan(plan)
+    at = octets.index(plan.neighbours[0].network.network_address.packed, len(octets) - 100)
+    for place, value in ((at + 15, 1), (at + 16, 129)):
+        with pytest.raises(LayoutError):
+            decode_plan(octets[:place] + bytes([value]) + octets[place + 1 :])

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from natlb.control.host import Journal, KernelReader, apply, operations, resolve
+from natlb.control.host.hands import Hands
 from natlb.control.host.leftovers import cleanup, find, sweep
+from natlb.control.host.operation import MoveLocal
 from natlb.netlink import Netlink
 from tests.gateway import gateway, ip, snapshot
 
@@ -63,10 +65,13 @@ def test_cleaning_up_says_in_words_what_it_took_back(tmp_path: Path) -> None:
         assert snapshot(netns) == before
         assert words == [
             "rule 102 to 203.0.113.10/32 lookup 254",
-            "rule 103 iif natlb-pub from 10.77.0.11/32 prohibit",
+            "rule 106 nop",
+            "rule 102 iif natlb-pub from 198.51.100.1/32 goto 106",
+            "rule 102 iif natlb-pub from 203.0.113.10/32 goto 106",
+            "rule 103 iif natlb-pub prohibit",
             "rule 103 iif natlb-prv from 10.77.0.11/32 prohibit",
-            "rule 104 iif pub prohibit",
-            "rule 104 iif prv prohibit",
+            "rule 105 iif pub prohibit",
+            "rule 105 iif prv prohibit",
             "net/ipv4/conf/pub/forwarding = 1",
             "net/ipv4/conf/prv/forwarding = 1",
             "device natlb-pub",
@@ -74,7 +79,20 @@ def test_cleaning_up_says_in_words_what_it_took_back(tmp_path: Path) -> None:
             "route 203.0.113.10/32 dev natlb-pub table 254",
             "route 0.0.0.0/0 dev natlb-prv table 6285",
             "net/ipv4/icmp_errors_use_inbound_ifaddr = 1",
-            "rule 101 iif lo from 192.0.0.11/32 lookup 6285",
             "rule 100 iif prv from 10.77.0.11/32 lookup 6285",
+            "rule 100 iif prv to 203.0.113.10/32 lookup 6285",
+            "rule 101 iif lo from 192.0.0.11/32 ipproto 1 lookup 6285",
+            "rule 102 iif prv ipproto 1 lookup 6285",
         ]
         assert cleanup(journal, netns) == []
+
+
+def test_what_asks_for_the_hosts_own_addresses_is_put_back_before_it_is_taken_away() -> None:
+    """Without a journal: a host that does not know itself could be mended by nobody from afar."""
+    with gateway() as place:
+        before = snapshot(place.gateway)
+        with Hands() as hands:
+            MoveLocal(netns=place.gateway, version=4, priority=94).do(hands)
+
+        assert sweep(place.gateway) == ["rule 94 of IPv4"]
+        assert snapshot(place.gateway) == before

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +12,10 @@ from natlb.control.host.operation import (
     AddRoute,
     AddRule,
     ForwardAll,
+    MoveLocal,
     Operation,
     SetSysctl,
+    kernels_local,
 )
 from natlb.errors import HostError
 from natlb.netlink import KernelError, Netlink, write_sysctl
@@ -56,10 +59,25 @@ def every(netns: str) -> list[Operation]:
         SetSysctl(netns=netns, key="net/ipv4/conf/e0/forwarding", value="1"),
         SetSysctl(netns=netns, key="net/ipv4/neigh/e0/proxy_delay", value="0"),
         ForwardAll(netns=netns),
+        AddRoute(
+            netns=netns, destination="203.0.113.11/32", dev="e0", table=254, source="10.9.0.1"
+        ),
+        AddRule(
+            netns=netns,
+            version=6,
+            priority=93,
+            destination="fd09::1/128",
+            ip_protocol=6,
+            ports="80-89",
+            table=6286,
+        ),
+        AddRule(netns=netns, version=4, priority=93, ip_protocol=17, ports="53", table=6286),
+        MoveLocal(netns=netns, version=4, priority=94),
+        MoveLocal(netns=netns, version=6, priority=94),
     ]
 
 
-@pytest.mark.parametrize("number", range(15))
+@pytest.mark.parametrize("number", range(20))
 def test_an_operation_changes_the_host_and_its_undoing_leaves_no_trace(
     number: int, name: str
 ) -> None:
@@ -82,7 +100,7 @@ def test_an_operation_changes_the_host_and_its_undoing_leaves_no_trace(
 
 def test_all_forms_are_tried() -> None:
     """The numbers above are those of the list."""
-    assert len(every("")) == 15
+    assert len(every("")) == 20
 
 
 def test_an_administrators_rule_and_route_alike_stay(name: str) -> None:
@@ -194,11 +212,51 @@ def test_a_value_that_is_optional_may_be_missing(name: str) -> None:
 
 def test_each_can_be_told_in_words() -> None:
     """What `cleanup` took back, and what a log speaks of."""
-    assert [str(operation) for operation in every("")][-6:] == [
+    assert [str(operation) for operation in every("")][9:] == [
         "rule 102 iif natlb-pub goto 105",
         "proxy 10.9.0.77 dev e0",
         "proxy fd09::77 dev e0",
         "net/ipv4/conf/e0/forwarding = 1",
         "net/ipv4/neigh/e0/proxy_delay = 0",
         "net/ipv6/conf/all/forwarding = 1",
+        "route 203.0.113.11/32 dev e0 table 254",
+        "rule 93 to fd09::1/128 ipproto 6 dport 80-89 lookup 6286",
+        "rule 93 ipproto 17 dport 53 lookup 6286",
+        "rule 94 lookup local",
+        "rule 94 lookup local",
     ]
+
+
+@pytest.mark.parametrize("after", ["nothing", "the new rule", "all"])
+def test_killed_at_any_instant_of_moving_local_the_host_still_knows_itself(
+    name: str, after: str
+) -> None:
+    """And undoing leads back from wherever it stood."""
+    untouched = snapshot(name)
+    move = MoveLocal(netns=name, version=4, priority=94)
+    with Hands() as hands:
+        before = move.before(hands)
+        if after == "the new rule":
+            moved = replace(kernels_local(4), priority=94, protocol=PROTOCOL)
+            hands.netlink(name).add_rule(moved)
+        elif after == "all":
+            move.do(hands)
+
+        assert hands.netlink(name).route_to("10.9.0.1").kind == "local"
+        move.undo(hands, before)
+
+        assert hands.netlink(name).route_to("10.9.0.1").kind == "local"
+    assert snapshot(name) == untouched
+
+
+def test_local_that_somebody_moved_before_is_not_put_back_where_it_was_not(name: str) -> None:
+    """The move is natlb's, its old place was another's doing."""
+    move = MoveLocal(netns=name, version=4, priority=94)
+    with Hands() as hands, Netlink(name) as netlink:
+        netlink.add_rule(replace(kernels_local(4), priority=200))
+        netlink.delete_rule(kernels_local(4))
+        before = move.before(hands)
+        move.do(hands)
+        move.undo(hands, before)
+
+        assert [rule.priority for rule in netlink.rules(4)] == [200, 32766, 32767]

@@ -13,7 +13,7 @@ from natlb.control.config.values import (
     NetnsSide,
     ServiceConfig,
 )
-from natlb.control.host.plan import Device, SideWanted, Wanted, in_order
+from natlb.control.host.plan import Device, SideWanted, Wanted, in_order, port_ranges
 from natlb.errors import HostError
 from tests.paper_host import apart, host_plan
 
@@ -107,3 +107,31 @@ def test_errors_come_from_the_side_and_else_from_the_dummy_address() -> None:
     assert str(side.error_source(6)) == "2001:db8:1::1"
     assert str(bare.error_source(4)) == "192.0.0.8"
     assert bare.error_source(6) is None
+
+
+def test_neighbouring_ports_are_one_range() -> None:
+    """Each costs a host that shares its address a rule."""
+    one, other = ip_address("203.0.113.10"), ip_address("203.0.113.11")
+    listens = {
+        *(Listen("tcp", one, port) for port in (443, 80, 81, 82)),
+        *(Listen("udp", one, port) for port in (82, 83)),
+        Listen("tcp", other, 83),
+        Listen("tcp", other, 84, 10),
+    }
+    found = [(str(r.address), r.protocol, str(r)) for r in port_ranges(listens)]
+
+    assert found == [
+        ("203.0.113.10", 6, "80-82"),
+        ("203.0.113.10", 6, "443"),
+        ("203.0.113.10", 17, "82-83"),
+        ("203.0.113.11", 6, "83-93"),
+    ]
+
+
+def test_a_wish_carries_sources_and_ports() -> None:
+    """Full NAT takes the ones, a host that shares its address gives up the others alone."""
+    datapath = DatapathConfig(source=(ip_address("10.77.0.200"),))
+    wish = Wanted.of(Config(services={"web": service("web", "203.0.113.10")}, datapath=datapath))
+
+    assert wish.sources == datapath.source
+    assert [(each.protocol, each.first) for each in wish.listens] == [(6, 80), (17, 53)]

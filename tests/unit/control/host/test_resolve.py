@@ -5,8 +5,10 @@ from ipaddress import ip_address
 
 import pytest
 
-from natlb.control.host.plan import SideWanted
+from natlb.control.host.operation import kernels_local
+from natlb.control.host.plan import Ports, SideWanted
 from natlb.control.host.resolve import resolve
+from natlb.control.host.rules import LOCAL
 from natlb.errors import HostError
 from natlb.netlink.values import Proxy
 from tests.paper_host import PaperHost, PaperNamespace, default_route, link, wanted, way
@@ -142,16 +144,115 @@ def test_a_backend_on_the_gateway_itself_is_refused() -> None:
         resolve(wanted(backends="10.77.0.1"), host)
 
 
-@pytest.mark.parametrize("kind", ["local", "broadcast"])
-def test_a_vip_that_the_host_takes_for_its_own_is_refused(kind: str) -> None:
-    """An address of an interface, or of a `local` route without one: the TUN would see nothing."""
+def test_a_vip_that_is_an_address_of_the_host_is_shared_by_ports() -> None:
+    """Of an interface, or by a `local` route without one; nobody has to answer for it."""
     host = PaperHost()
-    host.own.ways["203.0.113.10"] = way("lo", kind)
-    for vip in ("198.51.100.1", "203.0.113.10"):
-        with pytest.raises(HostError, match=f"VIP {vip} is an address of this host") as error:
-            resolve(wanted(vip), host)
+    host.own.ways["203.0.113.10"] = way("lo", "local")
+    vips = ("198.51.100.1", "203.0.113.10", "198.51.100.9")
+    web = [Ports(address=ip_address(vip), protocol=6, first=80, last=80) for vip in vips]
+    plan = resolve(wanted(" ".join(vips), listens=tuple(web)), host)
 
-        assert "not in this version" in error.value.message
+    assert [str(each) for each in plan.host_vips] == ["198.51.100.1", "203.0.113.10"]
+    assert plan.services == tuple(web[:2])
+    assert [str(each.address) for each in plan.proxies] == ["198.51.100.9"]
+    assert plan.neighbours == ()
+
+
+def test_neighbours_of_a_shared_ipv6_address_are_those_on_its_links() -> None:
+    """What they say by ICMPv6 must not leave the interface."""
+    plan = resolve(wanted("2001:db8:1::1", "fd77::11"), PaperHost())
+
+    assert [(each.dev, str(each.network)) for each in plan.neighbours] == [
+        ("eth0", "2001:db8:1::/64"),
+        ("eth0", "fe80::/10"),
+    ]
+
+
+@pytest.mark.parametrize(("vip", "priority"), [("198.51.100.1", 10), ("2001:db8:1::1", None)])
+def test_a_host_whose_local_rule_somebody_moved_shares_no_address(
+    vip: str, priority: int | None
+) -> None:
+    """Its new place means something that nobody here knows."""
+    host = PaperHost()
+    moved = [] if priority is None else [replace(kernels_local(4), priority=priority)]
+    host.own.rules = moved
+    with pytest.raises(HostError, match="is not where the kernel puts it") as error:
+        resolve(wanted(vip, "10.77.0.11"), host)
+
+    assert "priority 0 lookup local" in (error.value.fix or "")
+
+
+def test_a_local_rule_that_natlb_moved_itself_is_no_hindrance() -> None:
+    """A reload finds it there."""
+    host = PaperHost()
+    given_back = replace(kernels_local(4), priority=90, iif="natlb-pub")
+    host.own.rules = [given_back, replace(kernels_local(4), priority=LOCAL, protocol=78)]
+
+    assert resolve(wanted("198.51.100.1"), host).host_vips
+
+
+def test_a_broadcast_address_is_no_vip() -> None:
+    """Everybody in the subnet would hear it."""
+    host = PaperHost()
+    host.own.ways["198.51.100.255"] = way("eth0", "broadcast")
+    with pytest.raises(HostError, match=r"VIP 198\.51\.100\.255 is a broadcast address"):
+        resolve(wanted("198.51.100.255"), host)
+
+
+def test_an_address_of_full_nat_is_answered_for_in_a_private_subnet() -> None:
+    """And a VIP there too, for the clients who live beside the backends."""
+    wish = wanted(
+        "10.77.0.100",
+        sources="10.77.0.200 192.0.2.1",
+        public=SideWanted(interfaces=("eth0",)),
+        private=SideWanted(interfaces=("eth1",)),
+    )
+    plan = resolve(wish, PaperHost())
+
+    assert plan.proxies == ()
+    assert [(str(each.address), each.dev) for each in plan.private_proxies] == [
+        ("10.77.0.100", "eth1"),
+        ("10.77.0.200", "eth1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "owner"),
+    [
+        ("10.77.0.1", "an address of this host, on eth1"),
+        ("203.0.113.10", "a VIP"),
+        ("10.77.0.11", "a backend's address"),
+        ("10.77.0.255", "a broadcast address"),
+    ],
+)
+def test_an_address_of_full_nat_that_somebody_has_is_refused(source: str, owner: str) -> None:
+    """Two owners of an address's ports would answer for each other."""
+    host = PaperHost()
+    host.own.ways["10.77.0.255"] = way("eth1", "broadcast")
+    with pytest.raises(HostError, match=f"source {source} is {owner}"):
+        resolve(wanted(sources=source), host)
+
+
+def test_processes_of_the_host_are_known_by_all_its_addresses() -> None:
+    """By natlb's own too; with a namespace for each side answers pass natlb anyway."""
+    inner = PaperNamespace(links=[link("lo"), link("lan", "10.77.0.1/24")], routes=[])
+    both = resolve(wanted("203.0.113.10 2001:db8:2::10", "10.77.0.11 fd77::11"), PaperHost())
+    one = resolve(wanted(), PaperHost())
+    apart = resolve(wanted(private=SideWanted(netns="inner")), PaperHost(inner=inner))
+
+    assert [str(each) for each in both.public.hosts] == [
+        "198.51.100.1",
+        "2001:db8:1::1",
+        "10.77.0.1",
+        "fd77::1",
+        "192.0.0.8",
+        "fd6e:6174:6c62::7",
+    ]
+    assert [str(each) for each in one.public.hosts] == ["198.51.100.1", "10.77.0.1", "192.0.0.8"]
+    assert apart.public.hosts == ()
+    shared = wanted("198.51.100.1", private=SideWanted(netns="inner"))
+
+    assert resolve(shared, PaperHost(inner=inner)).public.hosts == shared.vips
 
 
 def test_two_namespaces_have_a_side_each() -> None:
