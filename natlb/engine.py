@@ -142,7 +142,7 @@ class Engine:
         """Let the timers run, and return the packets that this sends."""
         self._advance(now)
         start_batch(self._batch, 0)
-        keep_house(self._core, self._now_ms, self._hops)
+        keep_house(self._core, self._now_ms)
         return self._put_out()
 
     def command(self, command: str, now: float) -> list[bytes]:

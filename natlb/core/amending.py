@@ -9,7 +9,6 @@ from natlb.core.layout import ACTION_IPID, ACTION_MSS, ACTION_XLAT
 from natlb.jit import i64, kernel, rare_kernel
 from natlb.wire.fields import IP4_HEADER, IP6_HEADER, SYN
 from natlb.wire.mss import clamp_mss
-from natlb.wire.parsed import FRAGMENTED
 from natlb.wire.rewrite import set_identification
 
 if TYPE_CHECKING:
@@ -24,11 +23,11 @@ def amend(core: Core, i: int, packet: Octets, row: Any) -> None:
     """Do what a row's actions say with a packet that was rewritten.
 
     Full NAT: where a packet may be fragmented, its identification must not be one that another
-    client behind the same address uses (RFC 7857 section 11). A fragment's is its datagram's.
+    client behind the same address uses (RFC 7857 section 11). Later fragments get their first's.
     """
     parsed = core.batch.parsed[i]
     actions = i64(row["actions"])
-    if actions & ACTION_IPID and not parsed["dont_fragment"] and not parsed["kind"] & FRAGMENTED:
+    if actions & ACTION_IPID and not parsed["dont_fragment"]:
         set_identification(packet, next_identification(core))
     if actions & ACTION_MSS and parsed["tcp_flags"] & SYN:
         lower_mss(core, i, packet, row)

@@ -23,7 +23,7 @@ from natlb.wire.answers import (
     write_echo_reply,
 )
 from natlb.wire.fields import TCP, UDP
-from natlb.wire.parsed import UNTRANSLATABLE
+from natlb.wire.parsed import FRAGMENTED, UNTRANSLATABLE
 from natlb.wire.reasons import (
     ACCESS,
     BAD_CHECKSUM,
@@ -160,7 +160,8 @@ def _answer_icmp(core: Core, i: int, packet: Octets) -> int:
         if kind_of_address(core.tables, destination_lanes(parsed)) & SHARED:
             return pass_back(core, i)
         return drop(UNSUPPORTED)
-    if not is_icmp_sum_right(packet, frame, parsed):
+    is_whole = not parsed["kind"] & FRAGMENTED  # else a wrong sum goes back as it came
+    if is_whole and not is_icmp_sum_right(packet, frame, parsed):
         return drop(BAD_CHECKSUM)
     write_echo_reply(packet, frame, parsed)
     emit(batch, frame, frame["way"])

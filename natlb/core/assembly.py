@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from natlb.core.cooling import make_cooling
-from natlb.core.fragments import make_fragments
+from natlb.core.fragment_table import make_fragments
 from natlb.core.layout import ROWS
 from natlb.core.sources import count_all_sources, make_sources
 from natlb.core.state import Core

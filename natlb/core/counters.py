@@ -1,7 +1,8 @@
 """What a worker counts: packets by verdict and reason, flows and traffic by backend and service.
 
 One writer each, so plain stores; readers see 64-bit values whole. `received` is the sum of
-forwarded, passed, replied, dropped and held at a quiet moment.
+forwarded, passed, replied, dropped and held at a quiet moment. `held` is a gauge: a packet that is
+let go moves to the column that it would have been counted in.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from natlb.core.layout import (
     BYTES_RECEIVED,
     DROPPED,
     FORWARDED,
+    HELD,
     OPENING,
     PASSED,
     RECEIVED,
     REPLIED_TOTAL,
     SENT,
 )
-from natlb.core.verdict import DROP, FORWARD, PASS
+from natlb.core.verdict import DROP, FORWARD, HOLD, PASS
 from natlb.jit import i64, kernel
-from natlb.wire.reasons import QUEUE_FULL
+from natlb.wire.reasons import INTERNAL, QUEUE_FULL
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,27 +46,67 @@ class Counters(NamedTuple):
 
 @kernel
 def account_verdict(counters: Counters, parsed: Parsed, outcome: int, put_out: int) -> None:
-    """Count a packet (a super-packet as its segments) by its outcome; `put_out` are its answers."""
+    """Count a packet (a super-packet as its segments) by its outcome.
+
+    `put_out` frames left for it: it or its pieces, fragments that it let go, an answer.
+    """
+    totals = counters.totals
+    segments = parsed["segments"]
+    verdict = outcome & 0xFF
+    totals[RECEIVED] += segments
+    totals[BYTES_RECEIVED] += parsed["wire_bytes"]
+    if verdict == HOLD:
+        totals[HELD] += segments
+        return
+    _account_fate(counters, parsed, outcome)
+    if verdict == FORWARD or verdict == PASS:
+        totals[SENT] += segments + put_out - 1
+    elif verdict != DROP:
+        totals[SENT] += put_out
+
+
+@kernel
+def account_released(counters: Counters, parsed: Parsed, outcome: int) -> None:
+    """Count a packet that was held by its outcome; what it put out counts for who released it."""
+    _account_fate(counters, parsed, outcome)
+    counters.totals[HELD] -= parsed["segments"]
+
+
+@kernel
+def account_held_dropped(counters: Counters, reason: int) -> None:
+    """Count a packet that was held as dropped."""
+    counters.totals[DROPPED] += 1
+    counters.drops[reason] += 1
+    counters.totals[HELD] -= 1
+
+
+@kernel
+def account_held_lost(counters: Counters) -> None:
+    """Count what another worker held, and took with it, as dropped."""
+    totals = counters.totals
+    counters.drops[INTERNAL] += totals[HELD]
+    totals[DROPPED] += totals[HELD]
+    totals[HELD] = 0
+
+
+@kernel
+def _account_fate(counters: Counters, parsed: Parsed, outcome: int) -> None:
+    """Count a packet in the column and under the reason of its outcome."""
     totals = counters.totals
     segments = parsed["segments"]
     verdict = outcome & 0xFF
     reason = outcome >> 8
-    totals[RECEIVED] += segments
-    totals[BYTES_RECEIVED] += parsed["wire_bytes"]
     if verdict == FORWARD:
         totals[FORWARDED] += segments
         totals[BYTES_FORWARDED] += parsed["wire_bytes"]
-        totals[SENT] += segments
     elif verdict == PASS:
         totals[PASSED] += segments
-        totals[SENT] += segments
     elif verdict == DROP:
         totals[DROPPED] += segments
         counters.drops[reason] += segments
     else:
         totals[REPLIED_TOTAL] += segments
         counters.replies[reason] += segments
-        totals[SENT] += put_out
 
 
 @kernel
@@ -116,14 +158,17 @@ def _counts_of(counters: Counters, row: Any) -> tuple[Any, Any]:
 
 
 @kernel
-def account_unsent(counters: Counters, parsed: Parsed, outcome: int) -> None:
-    """Count as dropped, `queue-full`, what was put out and then could not be written."""
+def account_unsent(counters: Counters, segments: int, octets: int, outcome: int) -> None:
+    """Count as dropped, `queue-full`, a packet that was put out and then could not be written.
+
+    `octets` is what was counted for it. A packet that was cut is lost with its first lost piece;
+    for those behind it there is `account_piece_unsent()`.
+    """
     totals = counters.totals
-    segments = parsed["segments"]
     verdict = outcome & 0xFF
     if verdict == FORWARD:
         totals[FORWARDED] -= segments
-        totals[BYTES_FORWARDED] -= parsed["wire_bytes"]
+        totals[BYTES_FORWARDED] -= octets
         totals[SENT] -= segments
     elif verdict == PASS:
         totals[PASSED] -= segments
@@ -134,3 +179,9 @@ def account_unsent(counters: Counters, parsed: Parsed, outcome: int) -> None:
         totals[SENT] -= 1
     totals[DROPPED] += segments
     counters.drops[QUEUE_FULL] += segments
+
+
+@kernel
+def account_piece_unsent(counters: Counters) -> None:
+    """Take back that a further piece of a lost packet was sent."""
+    counters.totals[SENT] -= 1

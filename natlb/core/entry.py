@@ -36,7 +36,7 @@ def prepare_engine(core: Core, commands: Commands) -> None:
     compile_for(process_batch, core, 0, TTL_ROUTE, pick_type(core))
     compile_for(give_up_packet, core)
     compile_for(take_in, core, 0, 0, 0, 0, 0)
-    compile_for(keep_house, core, 0, TTL_ROUTE)
+    compile_for(keep_house, core, 0)
     compile_for(step_command, core, commands)
 
 

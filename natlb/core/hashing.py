@@ -88,6 +88,25 @@ def index_hash(key0: int, key1: int, key: Any, protocol: int) -> int:
 
 
 @kernel
+def datagram_hash(key0: int, key1: int, key: Any, identification: int, context: int) -> int:
+    """Return the 32-bit hash of what all pieces of a datagram have in common.
+
+    `key` has its addresses, `context` is an octet more that tells datagrams apart.
+    """
+    state = _begin(key0, key1)
+    state = _absorb(state, i64(key["source0"]))
+    state = _absorb(state, i64(key["source1"]))
+    state = _absorb(state, i64(key["source2"]))
+    state = _absorb(state, i64(key["source3"]))
+    state = _absorb(state, i64(key["destination0"]))
+    state = _absorb(state, i64(key["destination1"]))
+    state = _absorb(state, i64(key["destination2"]))
+    state = _absorb(state, i64(key["destination3"]))
+    state = _absorb(state, identification)
+    return _finish(state, context)
+
+
+@kernel
 def spread_hash(key0: int, key1: int, lanes: State) -> int:
     """Return the 32-bit hash of a client's address: the same on every node with this seed."""
     state = _begin(key0, key1)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 @entry
-def keep_house(core: Core, now: int, hops: int) -> None:
-    """End what has run out, however long it takes, and let held fragments go."""
+def keep_house(core: Core, now: int) -> None:
+    """End what has run out, however long it takes, held fragments too."""
     sweep_all(core, now)
     while relieve(core, now) > 0:
         pass
-    step_fragments(core, now, hops)
+    step_fragments(core, now)

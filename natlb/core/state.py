@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from natlb.core.cooling import Cooling
     from natlb.core.counters import Counters
     from natlb.core.flow_table import FlowTable
-    from natlb.core.fragments import Fragments
+    from natlb.core.fragment_table import Fragments
     from natlb.core.sources import Sources
     from natlb.core.tables import Tables
 

@@ -16,10 +16,11 @@ from natlb import jit
 from natlb.core.assembly import assemble
 from natlb.core.batch import COUNT_IN, TRACKED_SO_FAR, make_batch, start_batch
 from natlb.core.commands import Commands, advance_command, is_command_waiting
+from natlb.core.counters import account_held_lost
 from natlb.core.entry import pick_type, prepare_takeover
 from natlb.core.flow_recovery import recover
 from natlb.core.fragments import step_fragments
-from natlb.core.layout import CURRENT, EPOCH, GENERATION, ITERATIONS, TICK
+from natlb.core.layout import CURRENT, EPOCH, GENERATION, HELD, ITERATIONS, TICK
 from natlb.core.lifetime import sweep_piece
 from natlb.core.memory import Kind, flow_items, make, start_flows
 from natlb.core.pipeline import give_up_packet, turn_batch
@@ -53,7 +54,7 @@ CLOCK_BOOTTIME = 7  # Linux: time.h; goes on while the machine sleeps, as the ot
 BATCH = 64
 SWEEP_EVERY_MS = 2  # lifetime.py: a whole sweep is 1,024 pieces
 MOST_PIECES = 64  # made up for at once after a pause
-LOOK_UP_MS = 50  # the longest wait with flows in the table, so that the sweep keeps its pace
+LOOK_UP_MS = 50  # the longest wait with flows, so that the sweep keeps its pace, or fragments held
 LOOK_UP_IDLE_MS = 1000  # and without
 FAULTS_TOLD = 3  # tracebacks on standard error; all faults are counted as `internal`
 
@@ -101,7 +102,8 @@ def turn(
 @kernel
 def _longest_wait(core: Core) -> int:
     """Return for how many milliseconds nothing needs doing."""
-    return LOOK_UP_MS if core.flows.meta[CURRENT] > 0 else LOOK_UP_IDLE_MS
+    is_idle = core.flows.meta[CURRENT] == 0 and core.counters.totals[HELD] == 0
+    return LOOK_UP_IDLE_MS if is_idle else LOOK_UP_MS
 
 
 @kernel
@@ -112,9 +114,7 @@ def _keep_house(core: Core, commands: Commands, queues: Queues, now: int, due: i
     if due > 0:
         core.flows.meta[TICK] = now
         relieve(core, now)
-    start_batch(core.batch, 0)
-    step_fragments(core, now, TTL_ROUTE)
-    write_batch(queues, core.batch, core.counters)
+    step_fragments(core, now)
     if is_command_waiting(commands):
         start_batch(core.batch, 0)
         advance_command(core, commands)
@@ -165,6 +165,7 @@ class PacketLoop:
         """Bring the memory in order after another worker died over it."""
         flows, counters = self._attached()
         recover(flows, counters)
+        account_held_lost(counters)
 
     def load_tables(self, fd: int) -> int:
         """Forward by these tables from the next batch on, and return their generation."""

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from natlb.core.batch import COUNT_IN, OUTPUT, Batch, start_batch
-from natlb.core.counters import Counters, account_unsent
+from natlb.core.batch import OF_NO_PACKET, OUTPUT, Batch, start_batch
+from natlb.core.counters import Counters, account_piece_unsent, account_unsent
 from natlb.core.layout import HEADROOM, SLOT_BYTES
 from natlb.jit import external, i64, kernel
 from natlb.wire.frame import GSO_NONE, VNET_HEADER, read_vnet_header, write_vnet_header
@@ -97,20 +97,34 @@ def _read_packet(queues: Queues, batch: Batch, slot: int, way: int) -> int:
 @kernel
 def write_batch(queues: Queues, batch: Batch, counters: Counters) -> None:
     """Write the batch's output, each frame to the queue of its way out."""
+    is_lost = False
     for at in range(batch.numbers[OUTPUT]):
-        frame = batch.output[at]
-        slot = i64(frame["slot"])
-        of_input = slot < batch.numbers[COUNT_IN]
-        headers = 0
-        if of_input and frame["gso_type"] != GSO_NONE:
-            headers = i64(batch.parsed[slot]["payload"])
-        write_vnet_header(batch.slots[slot], frame, headers)
-        start = batch.slots.ctypes.data + slot * SLOT_BYTES + frame["start"] - VNET_HEADER
-        length = frame["length"] + VNET_HEADER
-        written = write(queues.fds[frame["way"]], start, length)
-        if written != length and of_input:
-            account_unsent(counters, batch.parsed[slot], batch.outcomes[slot])
+        origin = i64(batch.origins[at])
+        octets = i64(batch.octets[at])
+        is_lost = is_lost and octets == 0  # the rest of a packet of which a piece was lost
+        if _write_frame(queues, batch, at, origin) or origin == OF_NO_PACKET:
+            continue
+        if is_lost:
+            account_piece_unsent(counters)
+        else:
+            segments = i64(batch.parsed[origin]["segments"])
+            account_unsent(counters, segments, octets, batch.outcomes[origin])
+        is_lost = True
     batch.numbers[OUTPUT] = 0
+
+
+@kernel
+def _write_frame(queues: Queues, batch: Batch, at: int, origin: int) -> bool:
+    """Write an output frame behind its header; return whether the queue took it."""
+    frame = batch.output[at]
+    slot = i64(frame["slot"])
+    headers = 0
+    if frame["gso_type"] != GSO_NONE:
+        headers = i64(batch.parsed[origin]["payload"])  # only an input packet is a super-packet
+    write_vnet_header(batch.slots[slot], frame, headers)
+    start = batch.slots.ctypes.data + slot * SLOT_BYTES + frame["start"] - VNET_HEADER
+    length = frame["length"] + VNET_HEADER
+    return bool(write(queues.fds[frame["way"]], start, length) == length)
 
 
 @kernel

@@ -75,7 +75,7 @@ from natlb.wire.fields import (
 )
 from natlb.wire.frame import Frame, set_plain
 from natlb.wire.octets import Octets, get_u8, get_u16, get_u32, set_u8, set_u16, set_u32
-from natlb.wire.parsed import LATER_FRAGMENT, Parsed
+from natlb.wire.parsed import FRAGMENTED, LATER_FRAGMENT, Parsed
 from natlb.wire.rewrite import Lanes, destination_lanes, set_address6, source_lanes
 
 WORD = 0xFFFFFFFF
@@ -167,30 +167,44 @@ def _pseudo_sum(packet: Octets, version: int, protocol: int, length: int) -> int
 def may_be_answered(packet: Octets, frame: Frame, parsed: Parsed) -> bool:
     """Return whether an error about this packet may be sent: not about errors, nor about damage.
 
-    Addresses that nobody may answer were refused by `parse()` as martians.
+    Of a first fragment nobody can say whether the datagram is damaged. Addresses that nobody may
+    answer were refused by `parse()` as martians.
     """
     if parsed["kind"] & LATER_FRAGMENT or is_icmp_error(packet, parsed):
         return False
+    if parsed["kind"] & FRAGMENTED:
+        return True
     checked = parsed["protocol"] in (TCP, UDP) or is_icmp(parsed)
     return not checked or is_transport_sum_right(packet, frame, parsed)
 
 
 @rare_kernel
 def write_echo_reply(packet: Octets, frame: Frame, parsed: Parsed) -> None:
-    """Turn an echo request into its reply (RFC 792): addresses swapped, type and TTL set."""
+    """Turn an echo request, or its first fragment, into its reply (RFC 792).
+
+    The sum is changed by as much as the type was, so one that was wrong stays wrong.
+    """
+    turn_back(packet, frame, parsed)
     l4 = parsed["l4"]
     if parsed["version"] == 4:
         old, new = ICMP4_ECHO_REQUEST << 8, ICMP4_ECHO_REPLY << 8
-        _write_ip4(packet, destination_lanes(parsed)[3], source_lanes(parsed)[3])
-        _set_ttl4(packet, ANSWER_TTL)
     else:
         old, new = ICMP6_ECHO_REQUEST << 8, ICMP6_ECHO_REPLY << 8
-        set_address6(packet, IP6_SOURCE, destination_lanes(parsed))
-        set_address6(packet, IP6_DESTINATION, source_lanes(parsed))
-        set_u8(packet, IP6_HOP_LIMIT, ANSWER_TTL)
     set_u16(packet, l4 + ICMP_TYPE, new)
     checksum = get_u16(packet, l4 + ICMP_CHECKSUM)
     set_u16(packet, l4 + ICMP_CHECKSUM, update_checksum(checksum, old, new))
+
+
+@rare_kernel
+def turn_back(packet: Octets, frame: Frame, parsed: Parsed) -> None:
+    """Send a packet to where it came from: addresses swapped, TTL set anew; the rest is kept."""
+    if parsed["version"] == 4:
+        _write_ip4(packet, destination_lanes(parsed)[3], source_lanes(parsed)[3])
+        _set_ttl4(packet, ANSWER_TTL)
+    else:
+        set_address6(packet, IP6_SOURCE, destination_lanes(parsed))
+        set_address6(packet, IP6_DESTINATION, source_lanes(parsed))
+        set_u8(packet, IP6_HOP_LIMIT, ANSWER_TTL)
     frame["length"] = parsed["end"]
     set_plain(frame)
 

@@ -90,17 +90,19 @@ def _parse_ip4(packet: Octets, parsed: Parsed) -> int:
 def _note_fragment(parsed: Parsed, offset: int, more: int, length: int) -> int:
     """Return the verdict on a fragment's place in its datagram, and keep which kind it is.
 
-    A piece but the last holds a multiple of eight octets (RFC 791), and none may reach past
-    65,535: such a datagram was the "ping of death".
+    A piece holds something, but for the last a multiple of eight octets (RFC 791), and none may
+    reach past 65,535: such a datagram was the "ping of death". An IPv6 packet that is all of its
+    datagram ("atomic", RFC 6946) is no fragment.
     """
     if offset == 0 and more == 0:
         return ACCEPTED
     parsed["kind"] |= FRAGMENTED
     parsed["offset"] = offset
+    parsed["octets"] = length
     parsed["more"] = 1 if more else 0
     if offset > 0:
         parsed["kind"] |= LATER_FRAGMENT
-    if (more != 0 and (length & 7 or length == 0)) or offset + length > 0xFFFF:
+    if length == 0 or (more != 0 and length & 7) or offset + length > 0xFFFF:
         return MALFORMED
     return ACCEPTED
 

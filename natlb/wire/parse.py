@@ -16,9 +16,9 @@ from natlb.jit import kernel
 from natlb.wire.addresses import judge_addresses
 from natlb.wire.network import parse_network
 from natlb.wire.offload import judge_offload
-from natlb.wire.parsed import LATER_FRAGMENT
+from natlb.wire.parsed import FRAGMENTED, LATER_FRAGMENT
 from natlb.wire.reasons import ACCEPTED
-from natlb.wire.transport import judge_udp_checksum, parse_transport
+from natlb.wire.transport import judge_fragment, judge_udp_checksum, parse_transport
 
 if TYPE_CHECKING:
     from natlb.wire.frame import Frame
@@ -42,6 +42,8 @@ def _parse_packet(packet: Octets, frame: Frame, parsed: Parsed) -> int:
         return refusal
     parsed["wire_bytes"] = parsed["end"]
     refusal = judge_addresses(parsed)
+    if refusal == ACCEPTED and parsed["kind"] & FRAGMENTED:
+        refusal = judge_fragment(frame, parsed)
     if refusal != ACCEPTED or parsed["kind"] & LATER_FRAGMENT:
         return refusal
     refusal = parse_transport(packet, parsed)

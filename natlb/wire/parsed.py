@@ -37,6 +37,7 @@ PARSED = np.dtype(
         # valid iff FRAGMENTED
         ("identification", np.int64),
         ("offset", np.int64),  # octets of the datagram before this piece
+        ("octets", np.int64),  # of the datagram in this piece
         ("more", np.int64),  # 1: not the last piece
         # filled by the core's first pass
         ("hash", np.int64),

@@ -62,13 +62,7 @@ def rewrite(
     and of addresses and ports together. The IPv4 header's sum and an unfinished transport sum
     cover addresses alone; a finished transport sum covers both.
     """
-    if parsed["version"] == 4:
-        set_addresses4(packet, i64(key["destination3"]), i64(key["source3"]))
-        header_sum = get_u16(packet, IP4_CHECKSUM)
-        set_u16(packet, IP4_CHECKSUM, apply_delta(header_sum, address_delta))
-    else:
-        set_address6(packet, IP6_SOURCE, destination_lanes(key))
-        set_address6(packet, IP6_DESTINATION, source_lanes(key))
+    rewrite_addresses(packet, parsed, key, address_delta)
     rewrite_transport(packet, frame, parsed, key, address_delta, transport_delta)
 
 
@@ -88,6 +82,21 @@ def rewrite_transport(
         adjust_partial_checksum(packet, l4, parsed["protocol"], address_delta)
         return
     adjust_checksum(packet, l4, parsed["protocol"], transport_delta)
+
+
+@kernel
+def rewrite_addresses(packet: Octets, parsed: Parsed, key: Any, address_delta: int) -> None:
+    """Do what `rewrite()` does to the IP header: all there is to do to a later fragment.
+
+    The transport's sum over the whole datagram travels in the first one.
+    """
+    if parsed["version"] == 4:
+        set_addresses4(packet, i64(key["destination3"]), i64(key["source3"]))
+        header_sum = get_u16(packet, IP4_CHECKSUM)
+        set_u16(packet, IP4_CHECKSUM, apply_delta(header_sum, address_delta))
+    else:
+        set_address6(packet, IP6_SOURCE, destination_lanes(key))
+        set_address6(packet, IP6_DESTINATION, source_lanes(key))
 
 
 @kernel

@@ -24,8 +24,9 @@ from natlb.wire.fields import (
     UDP_HEADER,
     UDP_LENGTH,
 )
+from natlb.wire.frame import GSO_NONE
 from natlb.wire.octets import get_u8, get_u16
-from natlb.wire.parsed import FRAGMENTED
+from natlb.wire.parsed import FRAGMENTED, LATER_FRAGMENT
 from natlb.wire.reasons import ACCEPTED, BAD_CHECKSUM, MALFORMED
 from natlb.wire.tcp_options import are_options_whole
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from natlb.wire.frame import Frame
     from natlb.wire.octets import Octets
     from natlb.wire.parsed import Parsed
+
+TINY_OFFSET = 8  # RFC 1858: "FO = 1"
 
 
 @kernel
@@ -47,6 +50,20 @@ def parse_transport(packet: Octets, parsed: Parsed) -> int:
     if protocol == of_its_version and parsed["end"] - parsed["l4"] < ICMP_HEADER:
         return MALFORMED
     return ACCEPTED
+
+
+@kernel
+def judge_fragment(frame: Frame, parsed: Parsed) -> int:
+    """Return the verdict on a fragment's offload form and, of a later one, where it begins.
+
+    A kernel finishes a packet's checksum before it fragments it, and a super-packet is no
+    fragment. Eight octets into TCP a piece could replace the flags that its first one was judged
+    by (RFC 3128); no honest sender makes a first piece that small.
+    """
+    if frame["needs_checksum"] or frame["gso_type"] != GSO_NONE:
+        return MALFORMED
+    is_tiny = parsed["protocol"] == TCP and parsed["offset"] == TINY_OFFSET
+    return MALFORMED if is_tiny and parsed["kind"] & LATER_FRAGMENT else ACCEPTED
 
 
 @kernel

@@ -5,7 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from natlb.core.counters import account_unsent, account_verdict
+from natlb.core.counters import (
+    account_held_dropped,
+    account_held_lost,
+    account_piece_unsent,
+    account_released,
+    account_unsent,
+    account_verdict,
+)
 from natlb.core.layout import RECEIVED
 from natlb.core.memory import Kind, make
 from natlb.core.verdict import ECHO, FORWARD, HOLD, PASS, DropReason, answered, drop
@@ -45,7 +52,7 @@ def test_what_could_not_be_written_was_dropped_after_all(outcome: int) -> None:
     """`queue-full`; and nothing else is left of its first counting."""
     path = engine()
     account_verdict(path._counters, parsed(3, 300), outcome, 1)
-    account_unsent(path._counters, parsed(3, 300), outcome)
+    account_unsent(path._counters, 3, 300, outcome)
     stats = path.stats()
 
     assert_counts_agree(stats)
@@ -66,7 +73,45 @@ def test_every_reason_has_room() -> None:
     assert counters.drops.sum() == counters.replies.sum() == len(DropReason)
 
 
-def test_no_packet_is_held_yet() -> None:
-    """The verdict exists; the gauge is the contract's."""
-    assert HOLD not in [outcome & 0xFF for outcome in OUTCOMES]
-    assert engine().stats().packets.held == 0
+def test_what_is_held_moves_to_the_column_it_ends_in() -> None:
+    """Received once, on arrival; octets too."""
+    path = engine()
+    counters, ends = path._counters, [FORWARD, PASS, drop(15), answered(ECHO)]
+    for _ in range(6):
+        account_verdict(counters, parsed(1, 100), HOLD, 0)
+    assert path.stats().packets.held == 6
+    for outcome in ends:
+        account_released(counters, parsed(1, 100), outcome)
+    account_held_dropped(counters, 16)
+    stats = path.stats()
+
+    assert stats.packets.held == 1
+    assert stats.drops == {"fragment-timeout": 1, "fragment-limit": 1}
+    assert stats.replies == {"echo": 1}
+    assert (stats.bytes.received, stats.bytes.forwarded) == (600, 100)
+
+
+def test_what_a_dead_worker_held_is_dropped() -> None:
+    """It is gone: the sum holds for the next worker all the same."""
+    path = engine()
+    for _ in range(3):
+        account_verdict(path._counters, parsed(1, 100), HOLD, 0)
+    account_held_lost(path._counters)
+
+    assert_counts_agree(path.stats())
+    assert path.stats().packets.held == 0
+    assert path.stats().drops == {"internal": 3}
+
+
+def test_pieces_are_sent_and_their_packet_is_forwarded_once() -> None:
+    """And lost once, with the first piece that is."""
+    path = engine()
+    account_verdict(path._counters, parsed(1, 3000), FORWARD, 3)
+    counts = path.stats().packets
+    assert (counts.forwarded, counts.sent) == (1, 3)
+    account_unsent(path._counters, 1, 3000, FORWARD)
+    account_piece_unsent(path._counters)
+    counts = path.stats().packets
+
+    assert_counts_agree(path.stats())
+    assert (counts.forwarded, counts.dropped, counts.sent) == (0, 1, 1)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from natlb.core.hashing import index_hash, second_hash, spread_hash
+from natlb.core.hashing import datagram_hash, index_hash, second_hash, spread_hash
 from natlb.core.layout import HALF
 from natlb.wire.fields import TCP, UDP
 from tests import twin
@@ -63,6 +63,18 @@ def test_the_spread_hash_is_half_sip_hash_of_the_address() -> None:
         seed = random.getrandbits(32), random.getrandbits(32)
 
         assert spread_hash(*seed, lanes) == twin.half_sip_hash(seed, list(lanes), 16)
+
+
+def test_the_datagram_hash_is_its_twins() -> None:
+    """Over both addresses, the identification, and one octet more."""
+    for _ in range(100):
+        key, secret = random_key(mapped=False), (random.getrandbits(32), random.getrandbits(32))
+        number, context = random.getrandbits(32), random.getrandbits(8)
+        words = [int(key[f"{end}{lane}"]) for end in ("source", "destination") for lane in range(4)]
+
+        found = datagram_hash(*secret, key, number, context)
+
+        assert found == twin.half_sip_hash(secret, [*words, number], context)
 
 
 def test_a_key_of_ip6_with_zeros_above_is_not_hashed_as_ip4() -> None:

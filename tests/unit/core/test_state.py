@@ -4,7 +4,7 @@ from natlb.core.batch import Batch
 from natlb.core.cooling import Cooling
 from natlb.core.counters import Counters
 from natlb.core.flow_table import FlowTable
-from natlb.core.fragments import Fragments
+from natlb.core.fragment_table import Fragments
 from natlb.core.sources import Sources
 from natlb.core.state import TTL_DIRECT, TTL_OWN, TTL_ROUTE, Core
 from natlb.core.tables import Tables

@@ -13,7 +13,7 @@ from natlb.control.compile.requests import flush_commands
 from natlb.control.config import config_from_mapping
 from natlb.core import pipeline
 from natlb.core.commands import GIVEN, TAKEN
-from natlb.core.layout import CURRENT, DROPPED, FORWARDED, RECEIVED
+from natlb.core.layout import CURRENT, DROPPED, FORWARDED, HELD, RECEIVED
 from natlb.core.memory import Kind
 from natlb.io import loop as loop_module
 from natlb.io.loop import PacketLoop
@@ -21,6 +21,7 @@ from natlb.io.shared import attach, create, create_flows, create_tables
 from natlb.model import FlowFilter
 from natlb.testing import packets
 from natlb.wire.reasons import INTERNAL
+from tests.conformance.pieces import cut
 from tests.datapath import B1, CLIENT, VIP, config, one_service
 from tests.kernels import why_not_one_by_one
 
@@ -124,6 +125,44 @@ def test_another_loop_goes_on_with_the_same_flows(stand: Stand) -> None:
 
     assert packets.read(answer).source == f"{VIP}:80"
     assert stand.flows.meta[CURRENT] == 1
+
+
+def test_fragments_that_a_dead_worker_held_are_counted_as_dropped(stand: Stand) -> None:
+    """The next one knows nothing of them; until then `held` is what it says."""
+    first, later = cut(packets.tcp(f"{CLIENT}:40000", f"{VIP}:80", payload=bytes(64)), [40])
+    stand.public.arrive(later)
+    stand.turn()
+    assert stand.counters.totals[[RECEIVED, HELD]].tolist() == [1, 1]
+    os.eventfd_read(stand.wake.fd)
+    stand.loop = stand.new_loop()
+    stand.loop.recover()
+    stand.loop.load_tables(stand.tables)
+    stand.public.arrive(first)
+    stand.turn()
+
+    totals = stand.counters.totals
+    assert totals[[RECEIVED, HELD, DROPPED, FORWARDED]].tolist() == [2, 0, 1, 1]
+    assert stand.counters.drops[INTERNAL] == 1
+
+
+def test_fragments_that_wait_in_vain_are_dropped_without_a_packet_to_move_them(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop looks at them while it waits."""
+    if why_not_one_by_one():
+        pytest.skip("the compiled loop has its own clock")
+    clock = [0]
+    monkeypatch.setattr(loop_module, "milliseconds_now", lambda *_: clock[0])
+    _, later = cut(packets.tcp(f"{CLIENT}:40000", f"{VIP}:80", payload=bytes(64)), [40])
+    stand.public.arrive(later)
+    stand.turn()
+    held = [int(stand.counters.totals[HELD])]
+    for clock[0] in (2999, 3000):
+        stand.turn()
+        held.append(int(stand.counters.totals[HELD]))
+
+    assert held == [1, 1, 0]
+    assert stand.counters.totals[DROPPED] == 1
 
 
 def test_a_command_is_done_and_its_resets_are_sent(stand: Stand) -> None:

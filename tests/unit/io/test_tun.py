@@ -6,8 +6,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from natlb.core.batch import COUNT_IN, OUTPUT, make_batch, start_batch
-from natlb.core.layout import DROPPED, FORWARDED, HEADROOM, PRIVATE, PUBLIC, SENT
+from natlb.core.batch import (
+    COUNT_IN,
+    TRACKED_SO_FAR,
+    emit,
+    emit_piece,
+    emit_spare,
+    make_batch,
+    start_batch,
+)
+from natlb.core.layout import (
+    BYTES_FORWARDED,
+    DROPPED,
+    FORWARDED,
+    HEADROOM,
+    PRIVATE,
+    PUBLIC,
+    SENT,
+)
 from natlb.core.memory import Kind, make
 from natlb.core.verdict import FORWARD
 from natlb.io import tun
@@ -122,9 +138,7 @@ def test_output_leaves_by_its_way_with_its_form(
     public.arrive(b"a packet of 16..", SUPER_PACKET)
     read_batch(queues, batch)
     batch.parsed[0]["payload"] = 52
-    batch.output[0] = batch.frames[0]
-    batch.output[0]["way"] = PRIVATE
-    batch.numbers[OUTPUT] = 1
+    emit(batch, batch.frames[0], PRIVATE)
     write_batch(queues, batch, counters)
 
     assert private.left() == [((1, 1, 52, 1448, 20, 16), b"a packet of 16..")]
@@ -141,14 +155,35 @@ def test_what_cannot_be_written_is_counted_as_dropped(
     batch.parsed[0]["segments"] = 1
     batch.outcomes[0] = FORWARD
     counters.totals[[FORWARDED, SENT]] = 1
-    batch.output[0] = batch.frames[0]
-    batch.output[0]["way"] = PRIVATE
-    batch.numbers[OUTPUT] = 1
+    emit(batch, batch.frames[0], PRIVATE)
     private.vanish()
     write_batch(queues, batch, counters)
 
     assert counters.totals[[FORWARDED, SENT, DROPPED]].tolist() == [0, 0, 1]
     assert counters.drops[QUEUE_FULL] == 1
+
+
+def test_a_packet_of_which_pieces_are_lost_is_dropped_once(
+    queues: Queues, public: FakeQueue, private: FakeQueue
+) -> None:
+    """What natlb sends of its own accord was no packet of anybody's, and is counted by none."""
+    batch, counters = make_batch(4), make(Kind.COUNTERS)
+    start_batch(batch, 2)
+    batch.parsed["segments"] = 1
+    batch.outcomes[:2] = FORWARD
+    counters.totals[[FORWARDED, SENT, BYTES_FORWARDED]] = 3, 5, 3600
+    for origin, octets in ((0, 1500), (0, 0), (0, 0), (1, 1500), (1, 600)):
+        batch.numbers[TRACKED_SO_FAR] = origin
+        emit_piece(batch, 5, HEADROOM, 40, PRIVATE, octets)
+    emit_spare(batch, 5, 40, PRIVATE)
+    batch.numbers[TRACKED_SO_FAR] = 0
+    emit_piece(batch, 5, HEADROOM, 40, PUBLIC, 0)
+    private.vanish()
+    write_batch(queues, batch, counters)
+
+    assert counters.totals[[FORWARDED, SENT, BYTES_FORWARDED]].tolist() == [0, 0, 0]
+    assert counters.drops[QUEUE_FULL] == counters.totals[DROPPED] == 3
+    assert len(public.left()) == 1
 
 
 def test_a_batch_of_nothing_writes_nothing(queues: Queues, private: FakeQueue) -> None:

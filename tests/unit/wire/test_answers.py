@@ -218,6 +218,14 @@ def test_errors_and_later_fragments_are_not_answered() -> None:
         assert not may_be_answered(octets(packet), frame_of(packet), parsed_of(packet))
 
 
+def test_a_first_fragment_may_be_answered() -> None:
+    """Its sum covers what nobody has seen yet; a sender must hear of "too big" (RFC 8201)."""
+    packet = packets.udp(*ENDS, bytes(16), header=Header(dont_fragment=False, more_fragments=True))
+
+    for each in (packet, damaged(packet)):
+        assert may_be_answered(octets(each), frame_of(each), parsed_of(each))
+
+
 def test_another_protocol_may_be_answered() -> None:
     """Its checksum, if it has one, is not known."""
     ends = [packets.split_endpoint(each)[0] for each in ENDS]

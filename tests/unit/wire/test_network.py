@@ -16,7 +16,7 @@ from natlb.wire.fields import (
     UDP,
 )
 from natlb.wire.network import MOST_EXTENSION_HEADERS
-from natlb.wire.parsed import EXTENDED, FRAGMENTED, LATER_FRAGMENT, PLAIN
+from natlb.wire.parsed import EXTENDED, FRAGMENTED, LATER_FRAGMENT, PLAIN, UNTRANSLATABLE
 from natlb.wire.reasons import ACCEPTED, BAD_CHECKSUM, MALFORMED, UNSUPPORTED
 from tests.kernels import needs_plain_kernels, parsed_of
 
@@ -127,7 +127,7 @@ def test_ip4_options_are_noted() -> None:
     parsed = parsed_of(packet)
 
     assert parsed["refusal"] == ACCEPTED
-    assert parsed["kind"] == EXTENDED
+    assert parsed["kind"] == UNTRANSLATABLE
     assert parsed["l4"] == 24
 
 
@@ -156,6 +156,8 @@ def test_fragments_are_told_apart() -> None:
     assert later["kind"] == FRAGMENTED | LATER_FRAGMENT
     assert first["source_port"] == 40000
     assert later["source_port"] == later["destination_port"] == 0
+    assert (first["offset"], first["octets"], first["more"]) == (0, 1480, 1)
+    assert (later["offset"], later["octets"], later["more"]) == (1480, 1480, 0)
 
 
 @pytest.mark.parametrize(
@@ -163,6 +165,7 @@ def test_fragments_are_told_apart() -> None:
     [
         piece(0, more=True, length=1479),  # not a multiple of eight
         piece(185, more=True, length=0),  # nothing, and more to come
+        piece(185, more=False, length=0),  # nothing, and no more: it would end what is complete
         packets.ip(
             packets.split_endpoint(CLIENT)[0],
             packets.split_endpoint(VIP)[0],
@@ -184,7 +187,7 @@ def test_the_transport_header_is_found_behind_extension_headers() -> None:
     parsed = parsed_of(with_headers(chain, TCP, segment))
 
     assert parsed["refusal"] == ACCEPTED
-    assert parsed["kind"] == EXTENDED
+    assert parsed["kind"] == EXTENDED | UNTRANSLATABLE  # authenticated: it may not be changed
     assert parsed["l4"] == 40 + 8 + 8 + 24
     assert parsed["source_port"] == 40000
 
@@ -224,6 +227,7 @@ def test_fragments_of_ip6_are_told_apart() -> None:
     assert later["kind"] == EXTENDED | FRAGMENTED | LATER_FRAGMENT
     assert later["protocol"] == TCP
     assert later["l4"] == 48
+    assert (first["octets"], later["octets"]) == (24, 9)
 
 
 def test_fragments_of_ip6_that_no_datagram_has_are_malformed() -> None:

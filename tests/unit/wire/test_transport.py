@@ -7,6 +7,7 @@ import pytest
 from natlb.testing import packets
 from natlb.wire.fields import ICMP4, ICMP6, TCP, UDP
 from natlb.wire.reasons import ACCEPTED, BAD_CHECKSUM, MALFORMED
+from tests.conformance.pieces import piece
 from tests.kernels import needs_plain_kernels, parsed_of
 
 needs_plain_kernels()
@@ -134,3 +135,32 @@ def test_udp_over_ip6_without_a_checksum_is_refused() -> None:
     assert parsed_of(packets.udp(CLIENT, VIP, checksum=0))["refusal"] == ACCEPTED
     form = {"needs_checksum": 1, "checksum_start": 40, "checksum_offset": 6}
     assert parsed_of(packets.udp(CLIENT6, VIP6, checksum=0), **form)["refusal"] == ACCEPTED
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize(
+    ("protocol", "offset", "verdict"),
+    [(TCP, 8, MALFORMED), (TCP, 16, ACCEPTED), (UDP, 8, ACCEPTED)],
+)
+def test_a_piece_that_could_replace_tcps_flags_is_malformed(
+    version: int, protocol: int, offset: int, verdict: int
+) -> None:
+    """Eight octets in (RFC 3128); UDP's header has no more than eight."""
+    names = (CLIENT, VIP) if version == 4 else (CLIENT6, VIP6)
+    head = packets.ip(*(packets.split_endpoint(name)[0] for name in names), protocol, b"")
+
+    assert parsed_of(piece(head, protocol, bytes(16), offset, 7, more=False))["refusal"] == verdict
+
+
+@pytest.mark.parametrize("form", [{"needs_checksum": 1}, {"gso_type": 1, "gso_size": 8}])
+@pytest.mark.parametrize("offset", [0, 24])
+def test_a_fragment_with_something_left_to_the_device_is_malformed(
+    form: dict[str, int], offset: int
+) -> None:
+    """No kernel makes one, and whoever cuts it again would have to finish it first."""
+    whole = packets.tcp(CLIENT, VIP, payload=bytes(28))
+    given = {"checksum_start": 20, "checksum_offset": 16, **form}
+    packet = piece(whole[:20], TCP, whole[20 + offset :][:24], offset, 7, more=True)
+
+    assert parsed_of(packet)["refusal"] == ACCEPTED
+    assert parsed_of(packet, **given)["refusal"] == MALFORMED
