@@ -18,7 +18,7 @@ from natlb.core.relief import make_room
 from natlb.core.source_ports import bind_with_source, needs_source
 from natlb.core.tables import SEED0, SEED1, has_sources
 from natlb.core.tracking import first_state
-from natlb.jit import i64, kernel
+from natlb.jit import i64, kernel, rare_kernel
 from natlb.wire.fields import TCP, UDP
 from natlb.wire.reasons import ACCEPTED, NO_BACKEND, PORT_EXHAUSTED, TABLE_FULL
 from natlb.wire.rewrite import source_lanes
@@ -118,7 +118,7 @@ def _bind(core: Core, i: int, number: int, service: int, backend: int, draw: int
     return bound
 
 
-@kernel
+@rare_kernel
 def _bind_backend(core: Core, i: int, number: int, service: int, backend: int) -> int:
     """Bind a row to this backend, and return what `bind()` says of it, or a row that waits."""
     _write_backend(core, i, number, service, backend)

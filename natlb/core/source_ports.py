@@ -44,7 +44,7 @@ EXHAUSTED_MS = 100  # that a backend without a port is remembered: a flood finds
 PRIVILEGED = 1024  # ports below are for clients that have such a port themselves (RFC 4787 REQ-3a)
 
 
-@rare_kernel
+@kernel
 def needs_source(core: Core, i: int, service: int, backend: int) -> bool:
     """Return whether a flow needs an address of natlb's own to reach this backend.
 

@@ -199,9 +199,8 @@ def test_full_nat_gives_each_choice_a_port_of_its_own() -> None:
     path = full_nat(pool(1, nat="full"))
     seen = []
     for _ in range(3):
-        for _ in range(2):
-            packet = path.process(packets.udp(FROM, DNS, b"?"), 0.0).packets[0]
-        seen.append(packets.read(packet).source)
+        asked = [path.process(packets.udp(FROM, DNS, b"?"), 0.0) for _ in range(2)]
+        seen.append(packets.read(asked[-1].packets[0]).source)
         assert answer(path, f"{B1}:53", to=seen[-1])
 
     assert len(set(seen)) == 3

@@ -152,7 +152,7 @@ class Scenario:
         self.now += 60
         sweep_piece(self.engine._core, int(self.now * 1000))
 
-    STEPS = (
+    STEPS: tuple[Callable[[Any], None], ...] = (
         open_a_flow,
         close_it,
         reuse_its_port,
