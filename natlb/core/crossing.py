@@ -122,10 +122,11 @@ def _cross_to6(core: Core, i: int, packet: Octets, found: int, now: int, hops: i
     is_cut = is_too_big and frame["gso_type"] == GSO_NONE
     other = half(core.flows.rows[row_of(found)], 1 - direction_of(found))
     extra = IP6_FRAGMENT_HEADER if is_piece or is_cut else 0
-    put_header6(core.batch.slots[frame["slot"]], frame, parsed, other, _ttl(core, i, hops), extra)
+    slot = core.batch.slots[frame["slot"]]
+    put_header6(slot, frame, parsed, other, _ttl(core, i, hops), extra)
     _finish(core, i, found)
     if is_unchecked:
-        compute_udp_checksum(_packet(core, i), parsed)
+        compute_udp_checksum(slot[frame["start"] : frame["start"] + frame["length"]], parsed)
     if is_cut:
         return send_in_pieces(core, i, way)
     if is_too_big:
@@ -158,13 +159,6 @@ def _ttl(core: Core, i: int, hops: int) -> int:
     return i64(core.batch.parsed[i]["ttl"]) - (1 if hops == TTL_OWN else 0)
 
 
-@kernel
-def _packet(core: Core, i: int) -> Octets:
-    """Return a packet's octets as its frame has them now."""
-    frame = core.batch.frames[i]
-    return core.batch.slots[frame["slot"], frame["start"] : frame["start"] + frame["length"]]
-
-
 @rare_kernel
 def _go_on(core: Core, i: int, packet: Octets, found: int, now: int) -> None:
     """Let the flow follow a packet that goes on, and count it; a later piece tells no more."""
@@ -184,7 +178,8 @@ def _finish(core: Core, i: int, found: int) -> None:
         return
     this, other = half(row, direction_of(found)), half(row, 1 - direction_of(found))
     deltas = i64(this["address_delta"]), i64(this["transport_delta"])
-    packet = _packet(core, i)
-    rewrite_transport(packet, core.batch.frames[i], parsed, other, deltas[0], deltas[1])
+    frame = core.batch.frames[i]
+    packet = core.batch.slots[frame["slot"], frame["start"] : frame["start"] + frame["length"]]
+    rewrite_transport(packet, frame, parsed, other, deltas[0], deltas[1])
     if i64(row["actions"]) & ACTION_MSS and parsed["tcp_flags"] & SYN:
         lower_mss(core, i, packet, row)
