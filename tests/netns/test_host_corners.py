@@ -23,7 +23,7 @@ from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import ICMPv6DestUnreach, IPv6
 from scapy.packet import raw
 
-from natlb.netlink import call_inside, identity
+from natlb.netlink import Netlink, call_inside, identity
 from tests.gateway import (
     BACKEND4,
     BACKEND6,
@@ -32,8 +32,11 @@ from tests.gateway import (
     VIP4,
     VIP6,
     Gateway,
+    default_by,
     gateway,
     ip,
+    join,
+    namespaces_of,
     snapshot,
     udp,
     wait_until,
@@ -134,26 +137,13 @@ def corner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Corner]:
     with gateway() as place:
         for version in VERSIONS:  # a second private host, which is no backend
             address = f"{ROUTER[version]}/{LENGTH[version]}"
-            call_inside(
-                place.backend, lambda a=address: run("ip", "address", "add", a, "dev", "b0")
-            )
+            run("ip", "-n", place.backend, "address", "add", address, "dev", "b0")
         servers = [serve(place.backend, BACKEND[version], 8080) for version in VERSIONS]
         before = snapshot(place.gateway)
-        config = folder / "natlb.yaml"
-        config.write_text(CONFIG.format(state=folder / "state", **globals()))
-        natlb = start(place, config, folder / "output")
-        try:
-            said = folder / "output"
-            wait_until(lambda: natlb.poll() is not None or "ready " in said.read_text(), 60)
-            assert natlb.poll() is None, said.read_text()
+        with natlb_in(place.gateway, CONFIG, folder):
             yield Corner(place)
-        finally:
-            natlb.send_signal(signal.SIGTERM)
-            natlb.wait(20)
-            for server in servers:
-                server.close()
-            with contextlib.suppress(OSError):
-                forget(Path("/run/natlb") / str(identity(place.gateway)))
+        for server in servers:
+            server.close()
 
         assert without_neighbours(snapshot(place.gateway)) == without_neighbours(before)
 
@@ -163,11 +153,28 @@ def run(*words: str) -> None:
     subprocess.run(words, check=True, capture_output=True)
 
 
-def start(place: Gateway, config: Path, said: Path) -> subprocess.Popen[bytes]:
-    """Start `natlb run` in the gateway, interpreted."""
+@contextlib.contextmanager
+def natlb_in(netns: str, text: str, folder: Path) -> Iterator[None]:
+    """Run natlb there, interpreted, from when it is ready to the end of the block."""
+    config, said = folder / "natlb.yaml", folder / "output"
+    config.write_text(text.format(state=folder / "state", **globals()))
+    natlb = start(netns, config, said)
+    try:
+        wait_until(lambda: natlb.poll() is not None or "ready " in said.read_text(), 60)
+        assert natlb.poll() is None, said.read_text()
+        yield
+    finally:
+        natlb.send_signal(signal.SIGTERM)
+        natlb.wait(20)
+        with contextlib.suppress(OSError):
+            forget(Path("/run/natlb") / str(identity(netns)))
+
+
+def start(netns: str, config: Path, said: Path) -> subprocess.Popen[bytes]:
+    """Start `natlb run` in a namespace."""
     with said.open("wb") as output:
         return call_inside(
-            place.gateway,
+            netns,
             lambda: subprocess.Popen(
                 [sys.executable, "-m", "natlb", "run", "-c", str(config)],
                 cwd=ROOT,
@@ -285,3 +292,87 @@ def test_the_kernels_errors_about_answers_reach_the_backend(corner: Corner, vers
         assert len(call(corner.place.client, VIP[version], asked=b"bulk")) == BULK
     finally:
         ip(corner.place.gateway, "route", "del", client, *words)
+
+
+ONE_ARM = """
+state: {state}
+datapath: {{source: [198.51.100.200, "2001:db8:1::200"]}}
+services:
+  web:
+    listen: ["tcp://198.51.100.10:80", "tcp://198.51.100.1:80"]
+    nat: full
+    backends: ["198.51.100.11:8080"]
+  web6:
+    listen: ["tcp://[2001:db8:1::10]:80", "tcp://[2001:db8:1::1]:80"]
+    nat: full
+    backends: ["[2001:db8:1::11]:8080"]
+"""
+
+
+def test_one_interface_is_enough_where_backends_do_not_route_through_natlb(tmp_path: Path) -> None:
+    """Client, backend and VIP in one subnet: full NAT brings the answers back."""
+    networks = {4: "198.51.100.", 6: "2001:db8:1::"}
+    with namespaces_of("c", "g", "b", "s") as (client, middle, backend, switch):
+        with Netlink(switch) as netlink:
+            netlink.add_bridge("br0")
+            netlink.set_up("br0")
+            for port, netns, number in (("1", middle, 1), ("2", client, 2), ("11", backend, 11)):
+                netlink.add_veth(f"to{port}", "eth0", peer_netns=netns)
+                netlink.set_master(f"to{port}", "br0")
+                netlink.set_up(f"to{port}")
+                with Netlink(netns) as end:
+                    for version, network in networks.items():
+                        end.add_address("eth0", f"{network}{number}/{LENGTH[version]}")
+                    end.set_up("eth0")
+        before = snapshot(middle)
+        servers = [serve(backend, f"{network}11", 8080) for network in networks.values()]
+        with natlb_in(middle, ONE_ARM, tmp_path):
+            for network in networks.values():
+                for vip in ("1", "10"):
+                    for caller in (client, middle, backend):
+                        assert call(caller, f"{network}{vip}").decode() == f"{network}200"
+        for server in servers:
+            server.close()
+
+        assert snapshot(middle) == before
+
+
+TWO_SIDES = """
+state: {state}
+datapath:
+  public: {{netns: {left}}}
+  private: {{netns: {right}}}
+  source: [10.77.0.200, "fd77::200"]
+services:
+  web:
+    listen: ["tcp://{VIP4}:80", "tcp://198.51.100.1:80"]
+    backends: ["{BACKEND4}:8080"]
+  web6:
+    listen: ["tcp://[{VIP6}]:80", "tcp://[2001:db8:1::1]:80"]
+    backends: ["[{BACKEND6}]:8080"]
+"""
+
+
+def test_two_namespaces_have_the_same_corners(tmp_path: Path) -> None:
+    """Clients, backends and the two namespaces' own processes, to an address of the one too."""
+    with namespaces_of("c", "l", "r", "b") as (client, left, right, backend):
+        join((client, "c0", 2), (left, "pub", 1), "198.51.100.", "2001:db8:1::")
+        join((backend, "b0", 11), (right, "prv", 1), "10.77.0.", "fd77::")
+        default_by(client, "198.51.100.1", "2001:db8:1::1")
+        default_by(backend, "10.77.0.1", "fd77::1")
+        servers = [serve(backend, BACKEND[version], 8080) for version in VERSIONS]
+        before = snapshot(left), snapshot(right)
+        text = TWO_SIDES.replace("{left}", left).replace("{right}", right)
+        with natlb_in(left, text, tmp_path):
+            for version in VERSIONS:
+                for vip in (VIP[version], HOST_VIP[version]):
+                    assert call(client, vip).decode() == CLIENT[version]
+                    assert call(backend, vip).decode() == SOURCE[version]
+                    assert call(right, vip).decode() == SOURCE[version]
+                    assert call(left, vip)
+                with serve(left, HOST_VIP[version], 22):
+                    assert call(client, HOST_VIP[version], 22).decode() == CLIENT[version]
+        for server in servers:
+            server.close()
+
+        assert (snapshot(left), snapshot(right)) == before

@@ -18,8 +18,8 @@ Into natlb-prv, by table 6285 with its default route:
     101    iif lo from TUN'S OWN ipproto icmp        the kernel's errors about what natlb wrote
     102    iif PRIVATE ipproto icmp                  errors of routers before the backends
 
-An interface that is public as well has no hairpin but its backends'; there `101 iif INTERFACE to
-VIP lookup main` keeps ICMP to a VIP public.
+An interface that is public as well has no hairpin but its backends' (92: from BACKENDS); there
+`101 iif INTERFACE to VIP lookup main` keeps ICMP to a VIP public.
 
 Neighbour discovery is unicast in part, to the very address that is a VIP, and must not leave the
 interface: what neighbours say by ICMPv6 stays the host's (91).
@@ -94,7 +94,7 @@ def to_public_tun(plan: HostPlan, version: Version) -> Iterator[Operation]:
 
 def _own_source(plan: HostPlan, version: Version) -> str | None:
     """Return the address that processes of the host call a VIP from unless they choose one."""
-    if not plan.together:
+    if not plan.has_own_source(version):
         return None  # any will do: answers to all of them pass natlb
     return str(DUMMY_ADDRESS if version == 4 else OWN_ADDRESS6)
 
@@ -122,6 +122,9 @@ def _shared(plan: HostPlan, version: Version, vips: list[Address]) -> Iterator[O
     for words in _of_services(plan, version, vips):
         for device in _inner(plan) if plan.together else ():
             yield rule(SHARED_HAIRPIN, TABLE, iif=device, **words)
+        for device in _on_both_sides(plan):
+            for prefix in merged(plan.backends, version):
+                yield rule(SHARED_HAIRPIN, TABLE, iif=device, source=prefix, **words)
         yield rule(SHARED, SHARED_TABLE, **words)
 
 

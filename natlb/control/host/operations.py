@@ -101,7 +101,7 @@ def _tuns(plan: HostPlan) -> Iterator[Operation]:
     yield MakeTun(netns=private, name=PRIVATE_TUN, mtu=mtu, address=PRIVATE_ADDRESS, scope="global")
     if plan.uses(6):
         # Processes of the host call a VIP from it; apart, from what the kernel picks.
-        own = PUBLIC_ADDRESS6 if plan.together else None
+        own = PUBLIC_ADDRESS6 if plan.has_own_source(6) else None
         yield AddIpv6(netns=public, name=PUBLIC_TUN, address=own)
         yield AddIpv6(netns=private, name=PRIVATE_TUN, address=PRIVATE_ADDRESS6)
 

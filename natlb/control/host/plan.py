@@ -159,6 +159,13 @@ class HostPlan:
         """Whether both sides stand in one namespace."""
         return self.public.netns == self.private.netns
 
+    def has_own_source(self, version: Version) -> bool:
+        """Return whether the host's own processes call VIPs from an address of natlb-pub.
+
+        Where answers to the host's addresses do not pass natlb, or where one of them is a VIP.
+        """
+        return self.together or any(vip.version == version for vip in self.host_vips)
+
     def uses(self, version: Version) -> bool:
         """Return whether a VIP, a backend or a source is of this IP version."""
         named = self.vips + self.backends + self.sources

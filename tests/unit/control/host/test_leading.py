@@ -124,3 +124,21 @@ def test_an_address_of_a_public_namespace_is_shared_there_and_foreign_in_the_pri
         "93 to 198.51.100.1/32 proto 6 dport 80-81 lookup 6286",
     ]
     assert "100 iif eth1 to 198.51.100.1/32 lookup 6285" in private
+
+
+def test_one_arm_knows_a_backend_that_calls_a_shared_address() -> None:
+    """By its address, as it does everywhere."""
+    plan = sharing()
+    rules = rules_of(to_public_tun(replace(plan, public=plan.private), 4))
+
+    assert [each for each in rules if each.startswith("92")] == [
+        "92 iif eth1 from 10.77.0.11/32 to 198.51.100.1/32 proto 1 lookup 6285",
+        "92 iif eth1 from 10.77.0.11/32 to 198.51.100.1/32 proto 6 dport 80-81 lookup 6285",
+    ]
+
+
+def test_where_a_vip_is_the_namespaces_own_its_processes_call_from_natlbs_address() -> None:
+    """From the VIP itself they would seem to forge it."""
+    [route, *_] = to_public_tun(apart(sharing()), 6)
+
+    assert getattr(route, "source", None) == "fd6e:6174:6c62::7"
