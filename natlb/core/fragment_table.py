@@ -98,7 +98,7 @@ class Fragments(NamedTuple):
 
 def make_fragments(datagrams: int) -> Fragments:
     """Return the memory to follow so many datagrams at once: 2.2 KiB each, where it is used."""
-    ways = min(SET, datagrams)
+    ways = max(1, min(SET, datagrams))  # a sample of the types has room for none
     records = datagrams // ways * ways
     return Fragments(
         records=np.zeros(records, DATAGRAM),

@@ -235,3 +235,8 @@ def test_a_table_is_as_large_as_asked_for(wanted: int, records: int) -> None:
     assert made.records.size == len(made.maps) == records
     assert made.records.nbytes == records * DATAGRAM.itemsize
     assert made.maps.dtype == np.uint8
+
+
+def test_a_sample_of_the_memory_has_no_room() -> None:
+    """The loop is compiled for its types before any table says how much there shall be."""
+    assert make_fragments(0).records.size == 0
