@@ -20,6 +20,7 @@ OF_KERNELS := $(addprefix tests/unit/,wire core io testing control/compile contr
   $(wildcard tests/unit/test_engine*.py) tests/unit/test_jit.py tests/property tests/sim
 PYTEST_FLAGS ?=
 BENCH_FLAGS ?=
+FUZZ_RUNS ?= 100000
 
 .PHONY: help demo test check bench soak conformance fuzz lint format setup lock clean
 .PHONY: packages interpreted compiled types architecture
@@ -35,6 +36,7 @@ demo: setup ## a lab, real traffic through natlb, and who got what
 VENV := .venv/.made
 RUNTIME := .venv/.runtime
 TESTING := .venv/.testing
+FUZZING := .venv/.fuzzing
 
 setup: $(RUNTIME) ## .venv with natlb in it
 
@@ -60,6 +62,10 @@ $(RUNTIME): requirements.lock pyproject.toml | $(VENV)
 $(TESTING): requirements-dev.lock | $(RUNTIME)
 	@echo "installing what the tests and checks need into .venv (once, half a minute)" >&2
 	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(FUZZING): requirements-fuzz.lock | $(TESTING)
+	@$(PIP) install --require-hashes -r requirements-fuzz.lock
 	@touch $@
 
 ## ---- tests
@@ -115,8 +121,10 @@ conformance: $(TESTING) packages ## what RFCs ask of a NAT, each row tested; wri
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -m conformance -p tests.conformance.report \
 	  --conformance-report docs/conformance.md
 
-fuzz: $(TESTING) ## the properties, a hundred times as many examples, a new seed each time
-	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/property --timeout=3600
+fuzz: $(FUZZING) ## guided by coverage (FUZZ_RUNS=100000), then ten million mutations compiled
+	@$(BIN)/python -m tests.fuzz $(FUZZ_RUNS)
+	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest $(PYTEST_FLAGS) --timeout=3600 \
+	  tests/property/test_hostile.py tests/property/test_any_octets.py
 
 clean: ## everything these targets made
 	@rm -rf .venv .venv-lock .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
@@ -135,4 +143,6 @@ lock: ## requirements.lock and requirements-dev.lock from pyproject.toml (UPGRAD
 	  --output-file=requirements.lock pyproject.toml
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) --build-deps-for=editable --extra=test \
 	  --constraint=requirements.lock --output-file=requirements-dev.lock pyproject.toml
-	@! grep -nE '://|^-|file:' requirements.lock requirements-dev.lock
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) --extra=fuzz \
+	  --output-file=- pyproject.toml | sed -n '/^atheris/,/^[^ ]/p' | sed '/^[b-z]/d' >requirements-fuzz.lock
+	@! grep -nE '://|^-|file:' requirements.lock requirements-dev.lock requirements-fuzz.lock
