@@ -73,7 +73,7 @@ def _line(row: Row, seen: Seen) -> str:
 
 
 def versions_of(item: Any) -> tuple[int, ...]:
-    """Return the IP versions that a test is about: its parameter `version`, or the mark's, or both."""
+    """Return a test's IP versions: its parameter `version`, or what its mark says, or both."""
     callspec = getattr(item, "callspec", None)
     if callspec is not None and callspec.params.get("version") in VERSIONS:
         return (callspec.params["version"],)

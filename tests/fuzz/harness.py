@@ -65,7 +65,7 @@ class Harness:
         self._inputs = 0
 
     def take(self, octets: bytes) -> None:
-        """Send what the input names, and hold the laws; raises AssertionError where one is broken."""
+        """Send what the input names, and hold the laws; AssertionError where one is broken."""
         for packet, meta, seconds in conversation(octets):
             self._now += seconds
             self.engine.process(packet, self._now, meta)
@@ -80,7 +80,7 @@ class Harness:
 
 
 def conversation(octets: bytes) -> list[tuple[bytes, PacketMeta, float]]:
-    """Return the packets of an input, each with its side and offload form, and the time before it."""
+    """Return an input's packets, each with its side and offload form, and the time before it."""
     found, at = [], 0
     while at + HEAD.size <= len(octets):
         form, seconds, length = HEAD.unpack_from(octets, at)
