@@ -141,6 +141,7 @@ class KernelLab:
             for name, listen, pool, port in (
                 (f"web{version}", f"tcp://{joined(vip, 80)}", servers, 8080),
                 (f"dns{version}", f"udp://{joined(vip, 53)}", servers, 5353),
+                (f"closed{version}", f"udp://{joined(vip, 55)}", servers, 9999),
                 (f"mixed{version}", f"tcp://{joined(vip, 81)}", other, 8080),
                 (f"full{version}", f"tcp://{joined(vip, 82)}", servers, 8080),
             ):

@@ -166,16 +166,10 @@ def test_a_closed_port_behind_is_refused_in_the_clients_words(
     """The backend's "port unreachable": the client's socket knows whose it is."""
     sniffer = Sniffer(lab)
     client = lab.socket(version, socket.SOCK_DGRAM)
-    servers = [each for each in lab._servers if each.type == socket.SOCK_DGRAM]
-    closed = [each for each in servers if each.family == client.family]
-    names = [each.getsockname()[:2] for each in closed]
-    for each in closed:
-        each.shutdown(socket.SHUT_RDWR) if False else None
-    client.connect((VIPS[version], 54))
+    client.connect((VIPS[version], 55))
     client.send(b"x")
     with pytest.raises(ConnectionRefusedError):
         client.recv(100)
-    assert names
     assert not [found for packet in sniffer.packets() if (found := of_whom(packet))]
 
 
