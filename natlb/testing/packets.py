@@ -246,6 +246,26 @@ def read(packet: bytes) -> Read:
     )
 
 
+def readdressed(packet: bytes, source: str, destination: str) -> bytes:
+    """Return a TCP or UDP packet with these ends, and whole sums instead of its own.
+
+    UDP without a checksum stays without.
+    """
+    (from_address, from_port), (to_address, to_port) = map(split_endpoint, (source, destination))
+    at = transport_at(packet)
+    protocol = packet[9] if packet[0] >> 4 == 4 else packet[6]
+    segment = struct.pack("!HH", from_port, to_port) + packet[at + 4 :]
+    field = CHECKSUM_AT[protocol]
+    if protocol == TCP or segment[field : field + 2] != bytes(2):
+        segment = segment[:field] + bytes(2) + segment[field + 2 :]
+        segment = _with_checksum(from_address, to_address, protocol, segment)
+    if at == IP6_HEADER:
+        return packet[:8] + from_address.packed + to_address.packed + segment
+    head = packet[:10] + bytes(2) + from_address.packed + to_address.packed + packet[20:at]
+    total = ~sum_words(head) & 0xFFFF
+    return head[:10] + struct.pack("!H", total) + head[12:] + segment
+
+
 def unfinished(packet: bytes) -> bytes:
     """Return a TCP or UDP packet as a sender with checksum offload leaves it.
 

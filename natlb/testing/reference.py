@@ -1,0 +1,337 @@
+"""A NAT in dicts and dataclasses: what natlb must do with TCP and UDP, the plain and slow way.
+
+A model to compare the engine with. It knows no index, no deltas, no batches: it reads a packet's
+fields, looks the conversation up in a dict, and writes a whole new packet with whole new sums. It
+chooses no backend: it says which ones may be chosen, and is told which one was.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from natlb.testing import packets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WORD = 1 << 32
+MOST_SCALE = 14
+
+
+class State(Enum):
+    """Where a conversation is."""
+
+    OPENING = auto()
+    ANSWERED = auto()
+    ESTABLISHED = auto()
+    HALF_CLIENT = auto()
+    HALF_BACKEND = auto()
+    CLOSING = auto()
+    UNREPLIED = auto()
+    REPLIED = auto()
+
+
+LABELS = {
+    State.OPENING: "opening",
+    State.ANSWERED: "opening",
+    State.CLOSING: "closing",
+    State.UNREPLIED: "unreplied",
+    State.REPLIED: "replied",
+}
+TIMERS = {
+    State.OPENING: "tcp_opening",
+    State.ANSWERED: "tcp_opening",
+    State.CLOSING: "tcp_transitory",
+    State.UNREPLIED: "udp_unreplied",
+    State.REPLIED: "udp",
+}
+
+
+@dataclass
+class Server:
+    """A backend: whether new flows may be given to it, and whether it is known to be down."""
+
+    takes: bool = True
+    lives: bool = True
+
+
+@dataclass
+class End:
+    """One end of a TCP connection: what it sent (S), what of it is acknowledged (A), its window."""
+
+    sent: int = 0
+    acknowledged: int = 0
+    window: int = 0
+    scale: int | None = None
+
+
+@dataclass
+class Flow:
+    """A conversation. `ends` are the client's and the backend's."""
+
+    service: str
+    client: str
+    vip: str
+    server: str
+    state: State
+    seen: int
+    doubted: bool = False
+    ends: tuple[End, End] = field(default_factory=lambda: (End(), End()))
+
+    @property
+    def label(self) -> str:
+        """The state's name as natlb says it."""
+        return LABELS.get(self.state, "established")
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of a packet: `forward` with the packet that leaves, or a refusal's reason."""
+
+    packet: bytes | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What of a packet matters here."""
+
+    flags: str
+    sequence: int
+    acknowledgement: int
+    window: int
+    length: int
+    scale: int | None
+
+
+class Reference:
+    """The model. `services` are VIP endpoints by protocol and `address:port`, to their name."""
+
+    def __init__(
+        self,
+        services: dict[tuple[int, str], str],
+        pools: dict[str, dict[str, Server]],
+        timeouts: dict[str, float],
+    ) -> None:
+        """Know no flow. `pools` may be changed at any time; `timeouts` are in seconds."""
+        self.services, self.pools, self.timeouts = services, pools, timeouts
+        self.flows: dict[tuple[int, str, str], Flow] = {}
+
+    def process(self, packet: bytes, now: float, chosen: Callable[[set[str]], str]) -> Fate:
+        """Return what must become of a packet; `chosen` is asked which allowed backend it was."""
+        read = packets.read(packet)
+        key = read.protocol, read.source, read.destination
+        time = int(now * 1000)
+        segment = _segment(packet, read) if read.protocol == packets.TCP else None
+        flow = self.flows.get(key)
+        if flow is not None and self._is_over(flow, segment, time):
+            del self.flows[key]
+            flow = None
+        if flow is None:
+            flow = self._of_reply(key, time)
+            if flow is not None:
+                return self._forward(flow, packet, segment, time, direction=1)
+            return self._arrive(packet, read, segment, time, chosen)
+        return self._forward(flow, packet, segment, time, direction=0)
+
+    def tick(self, now: float) -> None:
+        """Forget what has run out."""
+        time = int(now * 1000)
+        self.flows = {
+            key: flow for key, flow in self.flows.items() if not self._ran_out(flow, time)
+        }
+
+    def _of_reply(self, key: tuple[int, str, str], time: int) -> Flow | None:
+        """Return the flow whose backend talks to whose client here."""
+        protocol, source, destination = key
+        for at, flow in list(self.flows.items()):
+            if (at[0], flow.server, flow.client) == (protocol, source, destination):
+                if not self._ran_out(flow, time):
+                    return flow
+                del self.flows[at]
+        return None
+
+    def _ran_out(self, flow: Flow, time: int) -> bool:
+        timer = TIMERS.get(flow.state, "tcp_established")
+        if flow.doubted and timer == "tcp_established":
+            timer = "tcp_transitory"
+        return time - flow.seen >= round(1000 * self.timeouts[timer])
+
+    def _is_over(self, flow: Flow, segment: Segment | None, time: int) -> bool:
+        """Return whether a client's packet finds its flow ended, or begins it anew."""
+        if self._ran_out(flow, time):
+            return True
+        server = self.pools[flow.service].get(flow.server)
+        is_dead = server is None or not server.lives
+        if segment is None:
+            return is_dead
+        if "S" not in segment.flags or "A" in segment.flags:
+            return False
+        return flow.state is State.CLOSING or (
+            is_dead and flow.state in (State.OPENING, State.ANSWERED)
+        )
+
+    def _arrive(
+        self,
+        packet: bytes,
+        read: packets.Read,
+        segment: Segment | None,
+        time: int,
+        chosen: Callable[[set[str]], str],
+    ) -> Fate:
+        """Return the fate of a packet of no flow."""
+        service = self.services.get((read.protocol, read.destination))
+        if service is None:
+            return Fate(reason="stray")
+        if segment is not None and ("S" not in segment.flags or "A" in segment.flags):
+            return Fate(reason="out-of-state")
+        taken = {flow.server for flow in self.flows.values() if flow.client == read.source}
+        allowed = {name for name, server in self.pools[service].items() if server.takes}
+        if not allowed:
+            return Fate(reason="no-backend")
+        server = chosen(allowed - taken or allowed)
+        state = State.UNREPLIED if segment is None else State.OPENING
+        flow = Flow(service, read.source, read.destination, server, state, time)
+        self.flows[read.protocol, read.source, read.destination] = flow
+        return self._forward(flow, packet, segment, time, direction=0)
+
+    def _forward(
+        self, flow: Flow, packet: bytes, segment: Segment | None, time: int, *, direction: int
+    ) -> Fate:
+        """Follow a packet of a flow, and return it with its other ends."""
+        if segment is None:
+            is_sound = True
+            if direction == 1:
+                flow.state = State.REPLIED
+        else:
+            is_sound = _follow(flow, segment, direction)
+        if is_sound:
+            flow.seen = time
+        ends = (flow.client, flow.server) if direction == 0 else (flow.vip, flow.client)
+        return Fate(packet=packets.readdressed(packet, *ends))
+
+
+def _segment(packet: bytes, read: packets.Read) -> Segment:
+    at = packets.transport_at(packet)
+    header = (packet[at + 12] >> 4) * 4
+    flags = "".join(each for each in read.flags if each in "SAFR")
+    length = len(read.payload) + ("S" in flags) + ("F" in flags)
+    window = struct.unpack_from("!H", packet, at + 14)[0]
+    scale = _scale(packet[at + 20 : at + header])
+    return Segment(flags, read.sequence, read.acknowledgement, window, length, scale)
+
+
+def _scale(options: bytes) -> int | None:
+    """Return the window scale that a segment's options offer."""
+    at = 0
+    while at < len(options) and options[at] != 0:
+        if options[at] == 1:
+            at += 1
+            continue
+        if options[at] == 3:
+            return min(MOST_SCALE, options[at + 2])
+        at += options[at + 1]
+    return None
+
+
+def _follow(flow: Flow, segment: Segment, direction: int) -> bool:
+    """Advance a TCP flow; return whether the segment was sound, and so counts as life."""
+    this, other = flow.ends[direction], flow.ends[1 - direction]
+    if "R" in segment.flags:
+        return _follow_reset(flow, segment, direction)
+    if "S" in segment.flags:
+        return _follow_syn(flow, segment, direction)
+    is_client = direction == 0
+    if flow.state is State.OPENING:
+        return False
+    if flow.state is State.ANSWERED and is_client and not _is_expected(other, segment):
+        return False
+    if not _is_sound(this, other, segment):
+        return False
+    flow.doubted = False
+    if flow.state is State.ANSWERED and is_client:
+        flow.state = State.ESTABLISHED
+    if "F" in segment.flags:
+        mine, others = State.HALF_CLIENT, State.HALF_BACKEND
+        if not is_client:
+            mine, others = others, mine
+        if flow.state in (State.ANSWERED, State.ESTABLISHED):
+            flow.state = mine
+        elif flow.state is others:
+            flow.state = State.CLOSING
+    return True
+
+
+def _is_sound(this: End, other: End, segment: Segment) -> bool:
+    """Hold a segment against both ends' numbers and windows, and keep its own if it stands."""
+    reach = (this.acknowledged + other.window - segment.sequence) % WORD
+    owed = (other.sent - segment.acknowledgement) % WORD
+    open_ = (other.sent - other.acknowledged) % WORD
+    if reach > 2 * other.window + segment.length or owed > open_ + this.window:
+        return False
+    this.sent = _later(this.sent, (segment.sequence + segment.length) % WORD)
+    other.acknowledged = _later(other.acknowledged, segment.acknowledgement)
+    this.window = max(this.window, segment.window << (this.scale or 0))
+    return True
+
+
+def _later(one: int, two: int) -> int:
+    return two if (two - one) % WORD < WORD // 2 else one
+
+
+def _is_expected(end: End, segment: Segment) -> bool:
+    """Return whether a segment acknowledges what `end` has sent, and no less than before."""
+    ahead = (segment.acknowledgement - end.acknowledged) % WORD
+    return ahead <= (end.sent - end.acknowledged) % WORD
+
+
+def _follow_syn(flow: Flow, segment: Segment, direction: int) -> bool:
+    this, other = flow.ends[direction], flow.ends[1 - direction]
+    begun = (segment.sequence + 1) % WORD
+    if direction == 0 and "A" not in segment.flags:
+        if flow.state is State.OPENING:
+            this.sent = (segment.sequence + segment.length) % WORD
+            this.acknowledged, this.scale = begun, segment.scale
+            this.window = max(1, segment.window)
+        return flow.state in (State.OPENING, State.ANSWERED)
+    if (
+        direction == 0
+        or "A" not in segment.flags
+        or flow.state not in (State.OPENING, State.ANSWERED)
+    ):
+        return False
+    if not _is_expected(other, segment):
+        return False
+    if flow.state is State.OPENING:
+        this.sent = this.acknowledged = begun
+        this.scale = segment.scale
+        if segment.scale is None or other.scale is None:
+            this.scale = other.scale = None
+        flow.state = State.ANSWERED
+    this.window = max(1, segment.window, this.window)
+    return True
+
+
+def _follow_reset(flow: Flow, segment: Segment, direction: int) -> bool:
+    this, other = flow.ends[direction], flow.ends[1 - direction]
+    if flow.state is State.CLOSING:
+        return False
+    expected = "A" not in segment.flags or _is_expected(other, segment)
+    opening = flow.state in (State.OPENING, State.ANSWERED)
+    exact = segment.sequence in (this.sent, this.acknowledged) and expected
+    if direction == 1 and opening:
+        refusal = "A" in segment.flags and expected
+        exact = refusal or (exact and flow.state is State.ANSWERED)
+    elif flow.state is State.OPENING:
+        exact = segment.sequence in (this.sent, this.acknowledged)
+    if exact:
+        flow.state = State.CLOSING
+        return True
+    in_window = (segment.sequence - this.acknowledged) % WORD <= other.window
+    if not opening and in_window and expected and not flow.doubted:
+        flow.doubted = True
+        return True
+    return False
