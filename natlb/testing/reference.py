@@ -155,10 +155,14 @@ class Reference:
         return None
 
     def _ran_out(self, flow: Flow, time: int) -> bool:
+        return self.left(flow, time) <= 0
+
+    def left(self, flow: Flow, time: int) -> int:
+        """Return how many milliseconds a flow has to live from `time` on."""
         timer = TIMERS.get(flow.state, "tcp_established")
         if flow.doubted and timer == "tcp_established":
             timer = "tcp_transitory"
-        return time - flow.seen >= round(1000 * self.timeouts[timer])
+        return flow.seen + round(1000 * self.timeouts[timer]) - time
 
     def _is_over(self, flow: Flow, segment: Segment | None, time: int) -> bool:
         """Return whether a client's packet finds its flow ended, or begins it anew."""

@@ -156,6 +156,15 @@ class Conversations(RuleBasedStateMachine):
         flow = flows[pick % len(flows)]
         self.send(flow, 0 if is_client else 1, kind, number, scale=scale, size=size, window=window)
 
+    @rule(
+        pick=st.integers(0, 9),
+        is_client=st.booleans(),
+        kind=st.sampled_from(["near rst", "next rst", "far rst", "rst ack", "fin", "far"]),
+    )
+    def hang_up(self, pick: int, is_client: bool, kind: str) -> None:
+        """One end wants no more, or somebody forges that."""
+        self.say(pick, is_client, kind, 0, None, 1, 65535)
+
     @rule(client=st.sampled_from(CLIENTS), data=st.binary(max_size=20), bare=st.booleans())
     def ask(self, client: str, data: bytes, bare: bool) -> None:
         """A client's datagram, perhaps without a checksum."""
@@ -212,12 +221,12 @@ class Conversations(RuleBasedStateMachine):
         """The same conversations, in the same states, with the same backends."""
         time = int(self.now * 1000)
         expected = sorted(
-            (flow.client, flow.vip, flow.server, flow.label)
+            (flow.client, flow.vip, flow.server, flow.label, self.reference.left(flow, time))
             for flow in self.reference.flows.values()
-            if not self.reference._ran_out(flow, time)
+            if self.reference.left(flow, time) > 0
         )
         found = sorted(
-            (flow.client, flow.vip, flow.server, flow.state)
+            (flow.client, flow.vip, flow.server, flow.state, round(1000 * flow.expires_seconds))
             for flow in self.engine.flows()
             if flow.expires_seconds > 0
         )
