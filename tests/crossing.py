@@ -62,7 +62,7 @@ class Crossing:
         assert bind(core.flows, number, first_state(protocol)) == number
         row["actions"] = ACTION_NAT | ACTION_XLAT | (ACTION_MSS if mss else 0)
         core.tables.services.flags.writeable = True
-        core.tables.services["mss"] = mss
+        core.tables.services["mss6"] = mss
         for count in core.counters.backends, core.counters.services:
             count[0]["current"] = count[0]["total"] = 1
             count[0]["opening"] = int(protocol == TCP)

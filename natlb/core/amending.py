@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 from natlb.core.identification import next_identification
 from natlb.core.layout import ACTION_IPID, ACTION_MSS, ACTION_XLAT
 from natlb.jit import i64, kernel, rare_kernel
-from natlb.wire.fields import IP4_HEADER, IP6_HEADER, SYN
+from natlb.wire.fields import SYN
 from natlb.wire.mss import clamp_mss
 from natlb.wire.rewrite import set_identification
 
 if TYPE_CHECKING:
     from natlb.core.state import Core
     from natlb.wire.octets import Octets
-
-WIDER = IP6_HEADER - IP4_HEADER  # what IPv6 leaves less of an MTU
 
 
 @rare_kernel
@@ -35,14 +33,10 @@ def amend(core: Core, i: int, packet: Octets, row: Any) -> None:
 
 @kernel
 def lower_mss(core: Core, i: int, packet: Octets, row: Any) -> None:
-    """Lower a SYN's MSS to what its service lets through.
-
-    A service says so for IPv4. IPv6 has 20 octets less, on either side where one of them is IPv6.
-    """
-    limit = i64(core.tables.services[i64(row["service"])]["mss"])
+    """Lower a SYN's MSS to what its service lets through: IPv6 on either side has a limit of its own."""
+    service = core.tables.services[i64(row["service"])]
     parsed = core.batch.parsed[i]
-    if limit == 0:
-        return
-    if parsed["version"] == 6 or i64(row["actions"]) & ACTION_XLAT:
-        limit -= WIDER
-    clamp_mss(packet, core.batch.frames[i], parsed, limit)
+    has_ip6 = parsed["version"] == 6 or i64(row["actions"]) & ACTION_XLAT
+    limit = i64(service["mss6"]) if has_ip6 else i64(service["mss4"])
+    if limit != 0:
+        clamp_mss(packet, core.batch.frames[i], parsed, limit)

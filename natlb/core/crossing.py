@@ -15,7 +15,7 @@ from natlb.core.batch import emit
 from natlb.core.cutting import send_in_pieces
 from natlb.core.flow_table import direction_of, half, row_of
 from natlb.core.identification import next_identification
-from natlb.core.layout import ACTION_MSS
+from natlb.core.layout import ACTION_MSS, ACTION_XLAT
 from natlb.core.progress import account_packet, advance
 from natlb.core.refusal import answer_error, answer_too_big
 from natlb.core.state import TTL_OWN, Core
@@ -68,6 +68,19 @@ def cross_fragment(core: Core, i: int, packet: Octets, found: int, now: int, hop
     return cross(core, i, packet, found, now, hops)
 
 
+@rare_kernel
+def refuse_untranslatable(core: Core, i: int, packet: Octets, actions: int) -> int:
+    """Return the outcome of a packet of a flow that may not be translated, whatever its flow.
+
+    Between versions its sender is told where the route says so (RFC 7915 section 5.1).
+    """
+    if actions & ACTION_XLAT and core.batch.parsed[i]["version"] == 6:
+        route = find_unfinished_route(packet, core.batch.parsed[i])
+        if route:
+            return answer_error(core, i, packet, UNSUPPORTED, ICMP6_PARAMETER_PROBLEM, 0, route)
+    return drop(UNSUPPORTED)
+
+
 @kernel
 def _cross_to4(core: Core, i: int, packet: Octets, found: int, now: int, hops: int) -> int:
     """Return the outcome of an IPv6 packet that goes on as an IPv4 one.
@@ -78,9 +91,6 @@ def _cross_to4(core: Core, i: int, packet: Octets, found: int, now: int, hops: i
     frame, parsed = core.batch.frames[i], core.batch.parsed[i]
     way = _way(core, found)
     mtu = i64(core.tables.ways[way]["mtu"])
-    route = find_unfinished_route(packet, parsed)
-    if route:
-        return answer_error(core, i, packet, UNSUPPORTED, ICMP6_PARAMETER_PROBLEM, 0, route)
     largest = largest_segment(frame, parsed)
     less = i64(parsed["l4"]) - IP4_HEADER
     is_too_big = largest - less > mtu

@@ -215,7 +215,8 @@ SERVICE = np.dtype(
         ("unknown", np.int32),  # REJECT or SILENCE: TCP without a flow
         ("nat", np.int32),  # DNAT or FULL
         ("max_flows", np.int64),  # 0: no limit
-        ("mss", np.int64),  # largest MSS let through; 0: any
+        ("mss4", np.int32),  # largest MSS let through over IPv4; 0: any
+        ("mss6", np.int32),  # and where either side is IPv6
         ("datagrams", np.int64),  # answers after which UDP gets a new choice; 0: never
         ("access_start", np.int64),  # in `Tables.access`
         ("access_size", np.int64),  # 0: everybody

@@ -68,7 +68,7 @@ def open_flow(core: Core, i: int, service: int, now: int, pick: Pick) -> int:
     row = core.flows.rows[number]
     if tables.services[service]["datagrams"] and parsed["protocol"] == UDP:
         row["marks"] = MARK_DATAGRAMS
-    if tables.services[service]["mss"] and parsed["protocol"] == TCP:
+    if tables.services[service]["mss4"] and parsed["protocol"] == TCP:
         row["actions"] |= ACTION_MSS
     join_unconfirmed(core.flows, number)
     note_flow_opened(core, row)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from natlb.core.amending import amend
 from natlb.core.batch import emit
-from natlb.core.crossing import cross
+from natlb.core.crossing import cross, refuse_untranslatable
 from natlb.core.cutting import send_in_pieces
 from natlb.core.direct import stray
 from natlb.core.flow_table import direction_of, half, row_of
@@ -14,11 +14,10 @@ from natlb.core.layout import ACTION_NAT, ACTION_XLAT
 from natlb.core.progress import account_packet, advance
 from natlb.core.refusal import answer_too_big, answer_ttl_expired
 from natlb.core.state import TTL_DIRECT, TTL_OWN, Core
-from natlb.core.verdict import FORWARD, drop
+from natlb.core.verdict import FORWARD
 from natlb.jit import i64, kernel
 from natlb.wire.offload import largest_segment
 from natlb.wire.parsed import UNTRANSLATABLE
-from natlb.wire.reasons import UNSUPPORTED
 from natlb.wire.rewrite import decrease_ttl, rewrite
 
 if TYPE_CHECKING:
@@ -38,11 +37,11 @@ def translate(core: Core, i: int, packet: Octets, found: int, now: int, hops: in
     this, other = half(row, direction), half(row, 1 - direction)
     if frame["way"] != i64(other["way"]):
         return stray(core, i, row, now)
+    actions = i64(row["actions"])
     if parsed["kind"] & UNTRANSLATABLE:
-        return drop(UNSUPPORTED)
+        return refuse_untranslatable(core, i, packet, actions)
     if is_ttl_spent(parsed["ttl"], hops):
         return answer_ttl_expired(core, i, packet)
-    actions = i64(row["actions"])
     if actions & ACTION_XLAT:
         return cross(core, i, packet, found, now, hops)
     mtu = i64(core.tables.ways[i64(this["way"])]["mtu"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from natlb.jit import kernel
+from natlb.jit import kernel, rare_kernel
 from natlb.wire.checksum import sum_octets
 from natlb.wire.fields import (
     AUTHENTICATION,
@@ -27,6 +27,7 @@ from natlb.wire.fields import (
     IP6_HOP_LIMIT,
     IP6_NEXT_HEADER,
     IP6_PAYLOAD_LENGTH,
+    IP6_SEGMENTS_LEFT,
     IP6_SOURCE,
     MAPPED_LANE,
     ROUTING,
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
 
 # Work per packet is bounded; RFC 8504 section 5.3 lets a host set such a limit
 MOST_EXTENSION_HEADERS = 8
+
+# RFC 791 section 3.1
+OPTION_END, OPTION_NOTHING = 0, 1
+OPTION_LOOSE_ROUTE, OPTION_STRICT_ROUTE = 131, 137
 
 
 @kernel
@@ -79,11 +84,34 @@ def _parse_ip4(packet: Octets, parsed: Parsed) -> int:
     read_address4(packet, parsed)
     if header > IP4_HEADER:
         parsed["kind"] = UNTRANSLATABLE
+        refusal = _judge_options4(packet, header)
+        if refusal != ACCEPTED:
+            return refusal
     fragment = get_u16(packet, IP4_FRAGMENT)
     parsed["dont_fragment"] = 1 if fragment & IP4_DONT_FRAGMENT else 0
     parsed["identification"] = get_u16(packet, IP4_IDENTIFICATION)
     offset = (fragment & IP4_FRAGMENT_OFFSET) * 8
     return _note_fragment(parsed, offset, fragment & IP4_MORE_FRAGMENTS, total - header)
+
+
+@rare_kernel
+def _judge_options4(packet: Octets, header: int) -> int:
+    """Return the verdict on IPv4 options: a source route never passes (RFC 7126 section 4.3)."""
+    at = IP4_HEADER
+    while at < header:
+        kind = get_u8(packet, at)
+        if kind == OPTION_END:
+            return ACCEPTED
+        if kind == OPTION_NOTHING:
+            at += 1
+            continue
+        if kind == OPTION_LOOSE_ROUTE or kind == OPTION_STRICT_ROUTE:
+            return UNSUPPORTED
+        length = get_u8(packet, at + 1) if at + 1 < header else 0
+        if length < 2 or at + length > header:
+            return MALFORMED
+        at += length
+    return ACCEPTED
 
 
 @kernel
@@ -165,7 +193,9 @@ def _skip_extension_headers(packet: Octets, parsed: Parsed, end: int) -> int:
             return ACCEPTED
         if at + 8 > end:
             return MALFORMED
-        parsed["kind"] |= UNTRANSLATABLE if following == AUTHENTICATION else EXTENDED
+        parsed["kind"] |= EXTENDED
+        if _is_bound_to_addresses(packet, at, following):
+            parsed["kind"] |= UNTRANSLATABLE
         if following == ROUTING and get_u8(packet, at + 2) == ROUTING_TYPE_SOURCE:
             return UNSUPPORTED
         if following == FRAGMENT:
@@ -178,6 +208,17 @@ def _skip_extension_headers(packet: Octets, parsed: Parsed, end: int) -> int:
         following = get_u8(packet, at)
         at += length
     return UNSUPPORTED
+
+
+@kernel
+def _is_bound_to_addresses(packet: Octets, at: int, kind: int) -> bool:
+    """Return whether an extension header makes the packet's sums cover other addresses or none.
+
+    A route that is not at its end: the checksum covers where it ends (RFC 8200 section 8.1).
+    """
+    if kind == ROUTING:
+        return get_u8(packet, at + IP6_SEGMENTS_LEFT) != 0
+    return kind == AUTHENTICATION
 
 
 @kernel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from collections import Counter
 from itertools import pairwise
@@ -11,7 +12,8 @@ import pytest
 
 from natlb.engine import DropReason, Verdict
 from natlb.testing import packets
-from natlb.testing.packets import split_endpoint
+from natlb.testing.packets import split_endpoint, sum_words
+from natlb.wire.checksum import NO_DELTA, add_delta, apply_delta
 from tests.conformance.site import Site, Version
 from tests.judge import dissect
 
@@ -290,3 +292,24 @@ def test_udp_and_tcp_of_equal_ports_are_two_flows(version: Version) -> None:
     assert [flow.protocol for flow in site.engine.flows()] == ["tcp", "udp"]
     site.wait(8)
     assert [flow.protocol for flow in site.engine.flows()] == ["tcp"]
+
+
+@pytest.mark.conformance("U19")
+def test_an_incremental_sum_is_always_the_full_one() -> None:
+    """Words of all kinds, zeros and all ones among them: RFC 1624, and not RFC 1141."""
+    chance = random.Random(1624)
+    edges = [0, 1, 0xFFFF, 0xFFFE, 0x8000]
+    for _ in range(200_000):
+        words = [
+            chance.choice(edges) if chance.random() < 0.4 else chance.getrandbits(16)
+            for _ in "1234"
+        ]
+        old = sum_words(struct.pack("!4H", *words))
+        changed = [chance.choice(edges), chance.getrandbits(16), *words[2:]]
+        delta = NO_DELTA
+        for before, after in zip(words, changed, strict=True):
+            delta = add_delta(delta, before, after)
+        full = sum_words(struct.pack("!4H", *changed))
+        if old == 0 or full == 0:
+            continue  # all words zero: no header is
+        assert apply_delta(~old & 0xFFFF, delta) == ~full & 0xFFFF

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from natlb.control.config.values import BackendConfig, ServiceConfig, Timeouts
 
 MOST_WEIGHT = 65535
+TCP_OVER_IP6 = 60
 TCP_OVER_IP4 = 40  # octets of headers without options: an MTU has so much more than its MSS
 DETACHED_SECONDS = 5.0  # that late answers are waited for where UDP was given another backend
 
@@ -184,7 +185,8 @@ def _fill_limits(tables: Tables, config: Config, indices: Indices, sides: Sides)
         record["max_flows"] = service.max_flows or 0
         record["datagrams"] = service.datagrams
         clamp = service.mss_clamp
-        record["mss"] = sides.least_mtu - TCP_OVER_IP4 if clamp is True else int(clamp)
+        record["mss4"] = sides.least_mtu - TCP_OVER_IP4 if clamp is True else int(clamp)
+        record["mss6"] = sides.least_mtu - TCP_OVER_IP6 if clamp is True else int(clamp)
 
 
 def _fill_numbers(numbers: Any, config: Config, seed: int, generation: int) -> None:

@@ -218,7 +218,7 @@ class ServiceShape(_Shape):
         default=False,
         description="the largest segment (MSS) that both ends of TCP may ask for: `false` (as they"
         " like), `true` (what both ways out take whole) or a number, 88 to"
-        " 65495; IPv6 gets 20 less",
+        " 65495",
     )
     datagrams: Annotated[int, Within(0, MOST_DATAGRAMS)] = Field(
         default=0,

@@ -215,6 +215,33 @@ def test_a_source_route_is_unsupported_and_other_routing_is_not() -> None:
         assert parsed_of(with_headers([routing], TCP, SYN6[40:]))["refusal"] == expected
 
 
+def test_a_route_that_is_not_at_its_end_forbids_translation() -> None:
+    """The checksum covers where it ends, which natlb does not change (RFC 8200 section 8.1)."""
+    for left, expected in ((0, EXTENDED), (1, EXTENDED | UNTRANSLATABLE)):
+        routing = (ROUTING, bytes([0, 4, left]) + bytes(4))
+        assert parsed_of(with_headers([routing], TCP, SYN6[40:]))["kind"] == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "refusal"),
+    [
+        (b"\x01\x01\x07\x04\x04\x00\x00\x00", ACCEPTED),
+        (b"\x07\x04\x04\x00", ACCEPTED),
+        (b"\x83\x07\x04\x0a\x09\x00\x0b\x00", UNSUPPORTED),
+        (b"\x01\x89\x03\x04", UNSUPPORTED),
+        (b"\x07\x00\x00\x00", MALFORMED),
+        (b"\x07\x01\x00\x00", MALFORMED),
+        (b"\x07\x28\x00\x00", MALFORMED),
+        (b"\x01\x01\x01\x07", MALFORMED),
+    ],
+)
+def test_ip4_options_are_judged(options: bytes, refusal: int) -> None:
+    """Their lengths, and that none routes the packet (RFC 7126 section 4.3)."""
+    packet = packets.tcp(CLIENT, VIP, header=Header(options=options))
+
+    assert parsed_of(packet)["refusal"] == refusal
+
+
 def test_fragments_of_ip6_are_told_apart() -> None:
     """An atomic one (offset 0, no more) is a whole packet with an extension header (RFC 6946)."""
     atomic = parsed_of(with_headers([fragment6(0, 0)], TCP, SYN6[40:]))

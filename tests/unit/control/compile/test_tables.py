@@ -147,7 +147,7 @@ def test_a_service_says_what_it_lets_through_and_how() -> None:
     given = config_from_mapping({"services": services, "datapath": {"source": ["10.77.0.1"]}})
     web, dns = (compiled(given).services[INDICES.services[name]] for name in ("web", "dns"))
 
-    names = ("unknown", "nat", "max_flows", "mss", "datagrams")
+    names = ("unknown", "nat", "max_flows", "mss4", "datagrams")
     assert [int(web[name]) for name in names] == [REJECT, DNAT, 0, 0, 0]
     assert [int(dns[name]) for name in names] == [SILENCE, FULL, 7, 1400, 3]
 
@@ -157,7 +157,7 @@ def test_a_clamp_that_names_no_number_is_what_both_ways_out_take() -> None:
     given = config_from_mapping(config({"web": {**SERVICES["web"], "mss_clamp": True}}))
     sides = Sides(public=WayOut(mtu=1500), private=WayOut(mtu=1300))
 
-    assert compiled(given, sides=sides).services[INDICES.services["web"]]["mss"] == 1260
+    assert compiled(given, sides=sides).services[INDICES.services["web"]]["mss4"] == 1260
 
 
 @pytest.mark.parametrize(("health", "lives"), [("up", 1), ("unknown", 1), ("down", 0)])
