@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 
 @kernel
-def translate(core: Core, i: int, packet: Octets, found: int, now: int, hops: int) -> int:
+def translate(  # noqa: PLR0911 - a return for each way that it may not go on
+    core: Core, i: int, packet: Octets, found: int, now: int, hops: int
+) -> int:
     """Return the outcome of a packet that belongs to a flow, rewritten and put out if it may go on.
 
     Nothing of the flow changes for a packet that is refused.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from ipaddress import ip_address
 
 from natlb.testing import packets
 from natlb.testing.packets import sum_words
@@ -44,7 +45,9 @@ def piece(
 
 def joined(pieces: list[bytes]) -> bytes:
     """Return the datagram that fragments make, in any order; they must fit without a gap."""
-    parts, ids = {}, set()
+    head, protocol = b"", 0
+    parts: dict[int, tuple[bytes, int]] = {}
+    ids = set()
     for each in pieces:
         if each[0] >> 4 == 4:
             length, identification, field = struct.unpack_from("!HHH", each, 2)
@@ -70,5 +73,5 @@ def joined(pieces: list[bytes]) -> bytes:
 
 def _ends(head: bytes) -> tuple[packets.Address, packets.Address]:
     if head[0] >> 4 == 4:
-        return packets.ip_address(head[12:16]), packets.ip_address(head[16:20])
-    return packets.ip_address(head[8:24]), packets.ip_address(head[24:40])
+        return ip_address(head[12:16]), ip_address(head[16:20])
+    return ip_address(head[8:24]), ip_address(head[24:40])

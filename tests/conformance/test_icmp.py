@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -69,7 +70,7 @@ def ends_of(quote: bytes) -> tuple[str, str]:
     padded = quote + bytes(max(0, at + 20 - len(quote)))
     sport, dport = struct.unpack_from("!HH", padded, at)
     ends = (quote[12:16], quote[16:20]) if version == 4 else (quote[8:24], quote[24:40])
-    (source, destination) = (packets.ip_address(each) for each in ends)
+    (source, destination) = (ip_address(each) for each in ends)
     return packets.join_endpoint(source, sport), packets.join_endpoint(destination, dport)
 
 
@@ -391,7 +392,7 @@ def test_an_error_about_a_hairpinned_flow_is_delivered(version: Version) -> None
 def test_no_room_is_prohibited(version: Version, why: str) -> None:
     """RFC 5508 REQ-8: the client is told, the flows that are there go on."""
     source = "10.9.0.100" if version == 4 else "fd00:9::100"
-    words: dict[str, Any] = {
+    words: dict[str, dict[str, Any]] = {
         "table": {"datapath": {"max_flows": 1}},
         "ports": {
             "service": {"nat": "full"},
@@ -400,8 +401,8 @@ def test_no_room_is_prohibited(version: Version, why: str) -> None:
         },
         "service": {"service": {"max_flows": 1}},
         "access": {"service": {"access": {"allow": ["198.51.100.2/32", "2001:db8:c::2/128"]}}},
-    }[why]
-    site = Site(version, **words)
+    }
+    site = Site(version, **words[why])
     first = site.send(site.udp()).packets[0]
     site.send(site.answer(first))
     refused = packets.udp(site.at("other_client", 5001), site.at("vip", 53), b"x")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -339,7 +340,7 @@ def test_identifications_are_not_given_twice() -> None:
 def test_protocols_of_all_kinds(version: Version, protocol: int, size: int) -> None:
     """Whatever a service does not carry is dropped, and nothing raises."""
     site = Site(version)
-    ends = packets.ip_address(site.client), packets.ip_address(site.vip)
+    ends = ip_address(site.client), ip_address(site.vip)
     result = site.send(packets.ip(*ends, protocol, bytes(size)))
 
     assert result.verdict is Verdict.DROP

@@ -297,7 +297,11 @@ def test_windows_of_a_gibibyte_and_numbers_that_wrap(version: Version, isn: int)
     scale = bytes([3, 3, 14, 1])
     site = Site(version, timeouts={"tcp_established": 30, "tcp_transitory": 10})
     server = server_of(site.send(site.tcp("S", sequence=isn, options=scale)))
-    answer = {"sequence": 5000, "acknowledgement": (isn + 1) & WORD, "options": scale}
+    answer: dict[str, Any] = {
+        "sequence": 5000,
+        "acknowledgement": (isn + 1) & WORD,
+        "options": scale,
+    }
     site.send(reply(site, server, "SA", **answer))
     site.send(site.tcp("A", sequence=(isn + 1) & WORD, acknowledgement=5001, window=65535))
     ack = {"acknowledgement": (isn + 1) & WORD, "window": 65535}
@@ -334,11 +338,9 @@ def test_options_are_left_as_they_are(version: Version, name: str, flags: str) -
     site = Site(version)
     if flags == "PA":
         server = site.opened()
-        words = {"sequence": 5001, "acknowledgement": 1001, "options": OPTIONS[name]}
-        assert (
-            OPTIONS[name]
-            in site.send(reply(site, server, "PA", payload=b"odd", **words)).packets[0]
-        )
+        words: dict[str, Any] = {"sequence": 5001, "acknowledgement": 1001}
+        words |= {"options": OPTIONS[name], "payload": b"odd"}
+        assert OPTIONS[name] in site.send(reply(site, server, "PA", **words)).packets[0]
     sequence = 1001 if flags == "PA" else 1000
     packet = site.tcp(
         flags, sequence=sequence, acknowledgement=5001, options=OPTIONS[name], payload=b"abc"
@@ -466,7 +468,7 @@ def test_mss_clamping(version: Version, said: int, clamp: Any) -> None:
     at = packets.transport_at(syn) + 20
     assert struct.unpack_from("!H", syn, at + 3)[0] == min(said, most)
     server = packets.read(syn).destination
-    words = {"sequence": 5000, "acknowledgement": 1001, "options": option}
+    words: dict[str, Any] = {"sequence": 5000, "acknowledgement": 1001, "options": option}
     answer = site.send(reply(site, server, "SA", **words)).packets[0]
     assert struct.unpack_from("!H", answer, packets.transport_at(answer) + 23)[0] == min(said, most)
     data = site.send(site.tcp("A", sequence=1001, acknowledgement=5001, options=option)).packets[0]

@@ -478,9 +478,12 @@ def test_pieces_of_a_flow_between_versions_are_crossed(
     path.send(pieces[0])
     path.engine._flows.rows[1]["actions"] |= ACTION_XLAT
     seen: list[Any] = []
-    monkeypatch.setattr(
-        fragments_module, "cross_fragment", lambda *given: seen.append(given) or 3 << 8 | 5
-    )
+
+    def note(*given: Any) -> int:
+        seen.append(given)
+        return 3 << 8 | 5
+
+    monkeypatch.setattr(fragments_module, "cross_fragment", note)
     result = path.send(pieces[1])
 
     assert result.reason is DropReason.MARTIAN

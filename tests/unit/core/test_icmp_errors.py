@@ -72,17 +72,17 @@ def is_sent(result: Result, packet: bytes, side: str) -> bool:
 
 def told_client(talk: Conversation, quote: bytes, sender: str = "", **how: Any) -> Result:
     """Return what becomes of an error about the client's packet, from behind natlb."""
-    kind = how.pop("kind", UNREACHABLE[talk.version])
-    error = packets.icmp(
-        sender or talk.server, talk.client, *kind, how.pop("rest", 0), quote, **how
-    )
+    number, code = how.pop("kind", UNREACHABLE[talk.version])
+    rest = how.pop("rest", 0)
+    error = packets.icmp(sender or talk.server, talk.client, number, code, rest, quote, **how)
     return talk.path.process(error, 1.0, FROM_PRIVATE)
 
 
 def told_server(talk: Conversation, quote: bytes, sender: str = "", **how: Any) -> Result:
     """Return what becomes of an error about the backend's packet, from before natlb."""
-    kind = how.pop("kind", UNREACHABLE[talk.version])
-    error = packets.icmp(sender or talk.client, talk.vip, *kind, how.pop("rest", 0), quote, **how)
+    number, code = how.pop("kind", UNREACHABLE[talk.version])
+    rest = how.pop("rest", 0)
+    error = packets.icmp(sender or talk.client, talk.vip, number, code, rest, quote, **how)
     return talk.path.process(error, 1.0, FROM_PUBLIC)
 
 
@@ -312,12 +312,10 @@ def test_extensions_stay_as_they_are(protocol: str, version: int, octets: int, s
     """Octets and checksum: they cover nothing that changes (C5, RFC 4884)."""
     talk = converse(protocol, version, payload=bytes(range(256))[:size] * 2)
     kind = (11, 0) if version == 4 else (3, 0)
-    texts = []
-    for packet in (talk.request_sent, talk.request):
-        rest, text = extended(version, packet, octets, extension_object())
-        texts.append(text)
-    result = told_client(talk, texts[0], kind=kind, rest=rest)
-    expected = packets.icmp(talk.vip, talk.client, *kind, rest, texts[1])
+    rest, said = extended(version, talk.request_sent, octets, extension_object())
+    _, heard = extended(version, talk.request, octets, extension_object())
+    result = told_client(talk, said, kind=kind, rest=rest)
+    expected = packets.icmp(talk.vip, talk.client, *kind, rest, heard)
 
     assert is_sent(result, expected, "public")
     assert result.packets[0].endswith(extension_object())

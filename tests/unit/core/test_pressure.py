@@ -83,7 +83,9 @@ def talk(path: Any, words: str, port: int = 40000) -> None:
         who, _, flags = word.partition(":")
         vip = DNS if flags == "U" else WEB
         ends = (source, vip) if who == "c" else (server, source)
-        numbers = {"sequence": 1001, "acknowledgement": 1001} if flags != "S" else {}
+        numbers: dict[str, Any] = {}
+        if flags != "S":
+            numbers = {"sequence": 1001, "acknowledgement": 1001}
         if flags == "SA":
             numbers["sequence"] = 1000
         packet = packets.udp(*ends) if flags == "U" else packets.tcp(*ends, flags, **numbers)

@@ -29,7 +29,7 @@ class Crowd:
         self.servers: dict[str, str] = {}
         self.refused = 0
 
-    def send(self, source: str, destination: str, flags: str, **numbers: int) -> Any:
+    def send(self, source: str, destination: str, flags: str, **numbers: Any) -> Any:
         """Send a segment, and return what it became."""
         packet = packets.tcp(source, destination, flags, **numbers)
         return self.path.process(packet, self.now)

@@ -143,13 +143,14 @@ def test_a_syn_is_taken_as_acknowledged_and_its_data_is_not() -> None:
 def test_a_syn_that_is_repeated_without_its_data_keeps_where_it_ended() -> None:
     """RFC 7413 section 4.1.3: and with more it goes on from there; another number begins anew."""
     half = half_of()
-    for fields, expected in [
+    cases: list[tuple[dict[str, Any], int]] = [
         ({"sequence": 1000, "payload": b"early"}, 1006),
         ({"sequence": 1000}, 1006),
         ({"sequence": 1000, "payload": b"earlier"}, 1008),
         ({"sequence": 900}, 901),
         ({"sequence": 0x90000000}, 0x90000001),
-    ]:
+    ]
+    for fields, expected in cases:
         begin_windows(half, *segment(**fields))
         assert half["sequence_end"] == expected
 

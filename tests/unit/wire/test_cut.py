@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scapy.layers.inet import IP, UDP, fragment
@@ -16,7 +18,7 @@ needs_plain_kernels()
 CLIENT, BACKEND = "198.51.100.2:5000", "10.9.0.11:53"
 
 
-def datagram(size: int, **header: int) -> bytes:
+def datagram(size: int, **header: Any) -> bytes:
     """Return a datagram of so many octets of payload that may be fragmented."""
     payload = bytes(at & 0xFF for at in range(size))
     return packets.udp(CLIENT, BACKEND, payload, header=Header(dont_fragment=False, **header))

@@ -147,7 +147,8 @@ def test_a_piece_that_could_replace_tcps_flags_is_malformed(
 ) -> None:
     """Eight octets in (RFC 3128); UDP's header has no more than eight."""
     names = (CLIENT, VIP) if version == 4 else (CLIENT6, VIP6)
-    head = packets.ip(*(packets.split_endpoint(name)[0] for name in names), protocol, b"")
+    source, destination = (packets.split_endpoint(name)[0] for name in names)
+    head = packets.ip(source, destination, protocol, b"")
 
     assert parsed_of(piece(head, protocol, bytes(16), offset, 7, more=False))["refusal"] == verdict
 
