@@ -33,7 +33,7 @@ def amend(core: Core, i: int, packet: Octets, row: Any) -> None:
 
 @kernel
 def lower_mss(core: Core, i: int, packet: Octets, row: Any) -> None:
-    """Lower a SYN's MSS to what its service lets through: IPv6 on either side has a limit of its own."""
+    """Lower a SYN's MSS to what its service lets through, for IPv6 where either side speaks it."""
     service = core.tables.services[i64(row["service"])]
     parsed = core.batch.parsed[i]
     has_ip6 = parsed["version"] == 6 or i64(row["actions"]) & ACTION_XLAT

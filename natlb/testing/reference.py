@@ -259,14 +259,15 @@ def _follow(flow: Flow, segment: Segment, direction: int) -> bool:
     if flow.state is State.ANSWERED and is_client:
         flow.state = State.ESTABLISHED
     if "F" in segment.flags:
-        mine, others = State.HALF_CLIENT, State.HALF_BACKEND
-        if not is_client:
-            mine, others = others, mine
-        if flow.state in (State.ANSWERED, State.ESTABLISHED):
-            flow.state = mine
-        elif flow.state is others:
-            flow.state = State.CLOSING
+        halves = State.HALF_CLIENT, State.HALF_BACKEND
+        flow.state = _behind_fin(flow.state, halves[direction], halves[1 - direction])
     return True
+
+
+def _behind_fin(state: State, mine: State, others: State) -> State:
+    if state in (State.ANSWERED, State.ESTABLISHED):
+        return mine
+    return State.CLOSING if state is others else state
 
 
 def _is_sound(this: End, other: End, segment: Segment) -> bool:

@@ -22,7 +22,7 @@ import threading
 from contextlib import ExitStack
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from ruamel.yaml import YAML
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Version = Literal[4, 6]
+Socket: TypeAlias = socket.socket
 VIPS: dict[int, str] = {4: "203.0.113.10", 6: "2001:db8:203::10"}
 CLIENTS: dict[int, str] = {4: "198.51.100.2", 6: "2001:db8:1::2"}
 SERVERS: dict[int, tuple[str, str]] = {
@@ -145,8 +146,8 @@ class KernelLab:
                 (f"mixed{version}", f"tcp://{joined(vip, 81)}", other, 8080),
                 (f"full{version}", f"tcp://{joined(vip, 82)}", servers, 8080),
             ):
-                pool = [joined(each, port) for each in pool]
-                services[name] = {"listen": listen, "backends": pool}
+                backends = [joined(each, port) for each in pool]
+                services[name] = {"listen": listen, "backends": backends}
                 if name.startswith("full"):
                     services[name]["nat"] = "full"
         config: dict[str, Any] = {
@@ -221,14 +222,14 @@ class KernelLab:
 
     # Clients
 
-    def socket(self, version: Version, kind: socket.SocketKind) -> socket.socket:
+    def socket(self, version: Version, kind: socket.SocketKind) -> Socket:
         """Return a socket in the client's namespace, with a time limit, closed at the end."""
         made = call_inside(self.client, lambda: socket.socket(FAMILIES[version], kind))
         made.settimeout(10)
         self._stack.callback(made.close)
         return made
 
-    def connect(self, version: Version, port: int = 80) -> socket.socket:
+    def connect(self, version: Version, port: int = 80) -> Socket:
         """Return a connection to the VIP."""
         made = self.socket(version, socket.SOCK_STREAM)
         made.connect((VIPS[version], port))

@@ -148,7 +148,7 @@ class Conversations(RuleBasedStateMachine):
         scale: int | None,
         size: int,
         window: int,
-    ) -> None:  # noqa: PLR0913
+    ) -> None:
         """A segment of either end of a connection there is, or was not long ago."""
         flows = [flow for flow in self.reference.flows.values() if flow.service != "dns"]
         if not flows:
