@@ -188,6 +188,22 @@ def test_every_package_is_in_the_table_of_imports() -> None:
     assert drawn == expected
 
 
+def test_the_stages_of_a_packet_are_modules() -> None:
+    """A module that is renamed takes its line in the docs along."""
+    tree = read_tree(ROOT)
+    named = [
+        name for row in rows("docs/architecture.md", "stages") for name in CODE.findall(row[1])
+    ]
+    modules = [
+        f"natlb.{name.replace('/', '.')}"
+        if name.startswith(("wire/", "io/"))
+        else f"natlb.core.{name.rstrip('/')}"
+        for name in named
+    ]
+
+    assert not [name for name in modules if name not in tree]
+
+
 def test_every_command_is_in_the_readme() -> None:
     """A command that nobody reads about is not used."""
     readme = read("README.md")
@@ -257,6 +273,17 @@ def test_the_snippet_in_the_readme_prints_what_it_says() -> None:
         exec(compile(snippet, "README.md", "exec"), {"__name__": "snippet"})
 
     assert printed.getvalue() == said["text"]
+
+
+def test_a_decision_that_another_supersedes_is_listed_so() -> None:
+    """Whoever reads the old page must learn of the new one from the list: pages are not edited."""
+    listing = read("docs/decisions/README.md")
+    for page in (ROOT / "docs" / "decisions").glob("[0-9]*.md"):
+        text = page.read_text(encoding="utf-8")
+        for number in re.findall(r"^Supersedes .*?\[(\d{4})\]", text, re.MULTILINE):
+            (line,) = re.findall(rf"^\| \[{number}\].*$", listing, re.MULTILINE)
+            assert "supersede" in line, page.name
+            assert page.name[:4] in line, page.name
 
 
 def test_every_decision_is_in_the_list_under_its_number() -> None:
