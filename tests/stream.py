@@ -14,22 +14,23 @@ from typing import TYPE_CHECKING, Any
 from natlb.engine import Engine, PacketMeta
 from natlb.testing import packets
 from natlb.testing.packets import Header, join_endpoint, split_endpoint
-from tests.datapath import B1, B1_6, B2, B3, CLIENT, CLIENT6, SERVICES, VIP, VIP6, config
+from tests.datapath import B1, B1_6, B2, B3, CLIENT, CLIENT6, VIP, VIP6
+from tests.hostile import MTUS, SERVICES, config, seeds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 BATCH = 24
-NAMES = [f"web/{B1}:8080", f"web/{B2}:8080", f"dns/{B1}:5353", f"web6/[{B1_6}]:8080"]
-ADDED = {**SERVICES, "web": {**SERVICES["web"], "backends": [f"{B2}:8080", f"{B3}:8080"]}}
-HASHED = {**SERVICES, "web": {**SERVICES["web"], "policy": "source-hash"}}
-TIMEOUTS = {
-    "tcp_established": 60,
-    "tcp_opening": 9,
-    "tcp_transitory": 7,
-    "udp": 11,
-    "udp_unreplied": 5,
-}
+SEEDS = seeds()
+CHANGES: list[dict[str, Any]] = [
+    SERVICES,
+    {**SERVICES, "web": {**SERVICES["web"], "backends": [f"{B2}:8080", f"{B3}:8080"]}},
+    {**SERVICES, "web": {**SERVICES["web"], "policy": "source-hash"}},
+    {**SERVICES, "web": {**SERVICES["web"], "nat": "full", "unknown": "drop"}},
+    {**SERVICES, "mixed": {**SERVICES["mixed"], "backends": [f"[{B1_6}]:8081"], "mss_clamp": True}},
+    {**SERVICES, "plain": {**SERVICES["plain"], "datagrams": 2, "max_flows": 2}},
+]
+WORDS = ["", "state=established", "protocol=udp", "client=198.51.100.0/30"]
 
 
 class Stream:
@@ -40,28 +41,28 @@ class Stream:
         self.chance = random.Random(seed)
 
     def packet(self) -> tuple[bytes, PacketMeta]:
-        """Return one more packet."""
+        """Return one more packet: of few ends, whose flows get on, or of any kind there is."""
         chance = self.chance
-        packet = self._sound()
-        if chance.random() < 0.25:
+        packet = self._sound() if chance.random() < 0.3 else chance.choice(SEEDS)
+        if chance.random() < 0.15:
             packet = self._mutated(packet)
-        side = chance.choice([None, None, None, None, "public", "private"])
-        unfinished = chance.random() < 0.2
+        side = chance.choice([*[None] * 10, "public", "private"])
+        unfinished = chance.random() < 0.1
         if unfinished and len(packet) > 60 and chance.random() < 0.9:
             packet = self._unfinished(packet)
-        size = chance.choice([0, 0, 0, 1, 100, 1448, 65535])
+        size = chance.choice([*[0] * 12, 1, 100, 1448, 65535])
         return packet, PacketMeta(side=side, unfinished_checksum=unfinished, segment_size=size)  # type: ignore[arg-type]
 
     def _ends(self) -> tuple[str, str, int]:
         chance = self.chance
-        six, port = chance.random() < 0.3, chance.choice([80, 53, 99])
+        six, port = chance.random() < 0.3, chance.choice([80, 80, 53, 54, 81, 99])
         client = split_endpoint(CLIENT6 if six else CLIENT)[0] + chance.randrange(6)
         vip = VIP6 if six else VIP
         source = join_endpoint(client, 40000 + chance.randrange(4))
         destination = f"[{vip}]:{port}" if six else f"{vip}:{port}"
         if chance.random() < 0.5:
             backend = chance.choice([B1_6, "fd00:9::12"] if six else [B1, B2, B3])
-            server = {80: 8080, 53: 5353}.get(port, 1234)
+            server = {80: 8080, 53: 5353, 54: 5454, 81: 8081}.get(port, 1234)
             return (f"[{backend}]:{server}" if six else f"{backend}:{server}"), source, port
         return source, destination, port
 
@@ -79,7 +80,7 @@ class Stream:
         payload = chance.choice([b"", b"x", b"hello", bytes(chance.choice([64, 1300, 3001]))])
         if chance.random() < 0.06:
             return self._icmp(source, destination, header)
-        if port == 53 or chance.random() < 0.1:
+        if port in (53, 54) or chance.random() < 0.1:
             checksum = chance.choice([None, None, None, 0])
             return packets.udp(source, destination, payload, checksum=checksum, header=header)
         return packets.tcp(
@@ -120,10 +121,10 @@ def play(seed: int, steps: int) -> Iterator[str]:
     stream = Stream(seed)
     chance = stream.chance
     ttl = chance.choice(["route", "direct", "own"])
-    path = Engine(config(timeouts=TIMEOUTS, max_flows=40), seed, ttl=ttl, mtu=(1400, 1280))  # type: ignore[arg-type]
+    path = Engine(config(), seed, ttl=ttl, mtu=MTUS)  # type: ignore[arg-type]
     now = 0.0
     for number in range(steps):
-        now += chance.choice([0.0, 0.0, 0.001, 0.5, 3.0])
+        now += chance.choice([0.0, 0.0, 0.001, 0.1, 0.5, 3.0] if number % 20 else [130.0])
         batch = [stream.packet() for _ in range(BATCH)]
         results = path.process_batch([p for p, _ in batch], now, [meta for _, meta in batch])
         digest = hashlib.sha256()
@@ -146,22 +147,32 @@ def _change(path: Engine, chance: random.Random, now: float) -> str:
     if drawn < 0.1:
         sent = path.tick(now)
     elif drawn < 0.15:
-        words = chance.choice(["", "state=established", "protocol=udp", "client=198.51.100.0/30"])
-        sent = path.command(f"flush {words} --reset", now)
+        sent = path.command(f"flush {chance.choice(WORDS)} --reset", now)
     elif drawn < 0.2:
-        path.load(config(chance.choice([SERVICES, ADDED, HASHED]), timeouts=TIMEOUTS, max_flows=40))
-    elif drawn < 0.3:
-        known = {f"{backend.service}/{backend.name}" for backend in path.backends()}
-        name = chance.choice(NAMES)
+        path.load(config(chance.choice(CHANGES)))
+    elif drawn < 0.35:
+        names = [f"{backend.service}/{backend.name}" for backend in path.backends()]
         state: Any = chance.choice(["ready", "ready", "draining", "maint"])
-        if name in known:
-            sent = path.set_backend(name, state=state, weight=chance.randrange(3))
+        health: Any = chance.choice([None, None, "up", "down"])
+        weight = chance.choice([None, 0, 1, 2])
+        sent = path.set_backend(chance.choice(names), state=state, weight=weight, health=health)
     return hashlib.sha256(b"".join(sent)).hexdigest()[:8] if sent else "-"
 
 
 def _memory(path: Engine) -> Iterator[tuple[str, Any]]:
-    for memory in (path._flows, path._counters, path._core.tables):
+    """Yield all arrays there are, but the batch, whose spare slots keep what once was in them."""
+    core = path._core
+    for memory in (core.flows, core.counters, core.tables, core.sources, core.cooling):
         yield from memory._asdict().items()
+    yield from _arrays(core.fragments._asdict().items())
+
+
+def _arrays(named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    for name, value in named:
+        if isinstance(value, tuple):
+            yield from _arrays(value._asdict().items())  # type: ignore[attr-defined]
+        else:
+            yield name, value
 
 
 if __name__ == "__main__":

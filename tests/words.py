@@ -6,8 +6,9 @@
     ip 198.51.100.2 > 203.0.113.10 47 zeros=20
     hex 4500001400000000400000000a0000010a000002
 
-`quoting=N` puts the first N octets of the packet answered into an ICMP error. `padded=N` and
-`cut=N` add zeros behind a packet and take its last octets away; `flip=N` changes a bit of octet N.
+`quoting=N` puts the first N octets of the packet answered into an ICMP error. `piece=N` is the
+packet's fragment N of three: 64 octets, 80, and the rest. `padded=N` and `cut=N` add zeros behind a
+packet and take its last octets away; `flip=N` changes a bit of octet N.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ipaddress import ip_address
 
 from natlb.testing import packets
 from natlb.testing.packets import Header
+from tests.conformance.pieces import cut
 
 HEADER_WORDS = {
     "ttl": "ttl",
@@ -41,6 +43,8 @@ def packet_of(line: str, answered: bytes = b"") -> bytes:
     packet = _built(kind, (source, destination), plain, numbers, answered)
     packet += bytes(numbers.pop("padded", 0))
     packet = packet[: len(packet) - numbers.pop("cut", 0)]
+    if (at := numbers.pop("piece", None)) is not None:
+        packet = cut(packet, [64, 80])[at]
     if (at := numbers.pop("flip", None)) is not None:
         packet = packet[:at] + bytes([packet[at] ^ 1]) + packet[at + 1 :]
     assert not numbers, f"{line}: what is {numbers}?"

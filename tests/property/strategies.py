@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
 from natlb.engine import Engine
 from natlb.testing import packets
 from natlb.testing.packets import Header, join_endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 EDGE_WORDS = st.sampled_from([b"\0\0", b"\xff\xff", b"\0\1", b"\xff\xfe", b"\x80\0", b"\x7f\xff"])
 PAYLOADS = st.one_of(
@@ -47,13 +50,14 @@ class Ends:
     vip: str
     backend: str
 
-    def engine(self, **options: Any) -> Engine:
+    def engine(self, nat: str = "dnat", source: Sequence[str] = (), **options: Any) -> Engine:
         """Return an engine with that one backend behind that one VIP, for TCP and UDP."""
         services = {
-            protocol: {"listen": f"{protocol}://{self.vip}", "backends": [self.backend]}
+            protocol: {"listen": f"{protocol}://{self.vip}", "backends": [self.backend], "nat": nat}
             for protocol in ("tcp", "udp")
         }
-        return Engine({"datapath": {"max_flows": 16}, "services": services}, **options)
+        datapath = {"max_flows": 16, "source": list(source)}
+        return Engine({"datapath": datapath, "services": services}, **options)
 
 
 @st.composite

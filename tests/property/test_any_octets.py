@@ -9,18 +9,11 @@ from hypothesis import strategies as st
 
 from natlb.engine import PacketMeta, Verdict
 from natlb.testing import packets
-from tests.datapath import B1, CLIENT, CLIENT6, VIP, VIP6, assert_counts_agree, broken_laws, engine
+from tests.datapath import assert_counts_agree
+from tests.hostile import all_broken_laws, engine, seeds
 
-SOUND = [
-    packets.tcp(f"{CLIENT}:40000", f"{VIP}:80", payload=b"hello"),
-    packets.udp(f"{CLIENT}:5000", f"{VIP}:53", b"hello"),
-    packets.tcp(f"[{CLIENT6}]:40000", f"[{VIP6}]:80"),
-    packets.udp(f"[{CLIENT6}]:5000", f"[{VIP6}]:53", b"hello"),
-    packets.tcp(f"{B1}:8080", f"{CLIENT}:40000", "SA"),
-    packets.echo_request(CLIENT, VIP),
-    packets.echo_request(CLIENT6, VIP6),
-    packets.icmp(CLIENT, VIP, 3, 4, 1300, packets.udp(f"{VIP}:53", f"{CLIENT}:5000")),
-]
+SOUND = seeds()
+MOST_PIECES = 3  # of one packet here: the MTUs are near to each other
 METAS = st.builds(
     PacketMeta,
     side=st.sampled_from([None, "public", "private"]),
@@ -44,22 +37,31 @@ def nearly_sound(draw: Any) -> bytes:
     return bytes(packet)
 
 
-@settings(max_examples=settings.default.max_examples * 2)  # type: ignore[union-attr]
-@given(st.lists(st.tuples(st.one_of(st.binary(max_size=120), nearly_sound()), METAS), max_size=8))
-def test_any_octets_get_a_verdict_and_a_counter(batch: list[tuple[bytes, PacketMeta]]) -> None:
-    """And nothing of them goes out that was dropped (I4, I6)."""
-    path = engine(max_flows=4)
-    results = path.process_batch([p for p, _ in batch], 0.0, [meta for _, meta in batch])
+BATCHES = st.lists(st.tuples(st.one_of(st.binary(max_size=120), nearly_sound()), METAS), max_size=8)
 
-    for (packet, _), result in zip(batch, results, strict=True):
-        assert (result.reason is None) <= (result.verdict is not Verdict.DROP)
-        stays = result.verdict in (Verdict.DROP, Verdict.HOLD)
-        assert len(result.packets) <= (0 if stays else len(batch))  # held pieces may go along
-        if result.verdict is Verdict.PASS:
-            assert packet in result.packets
-        if result.verdict is Verdict.REPLY:
-            assert result.packets[0][6] & 0x3F or not packets.faults(result.packets[0])
+
+@settings(max_examples=settings.default.max_examples * 2)  # type: ignore[union-attr]
+@given(st.lists(st.tuples(BATCHES, st.sampled_from([0.0, 0.2, 3.0])), max_size=3))
+def test_any_octets_get_a_verdict_and_a_counter(
+    batches: list[tuple[list[tuple[bytes, PacketMeta]], float]],
+) -> None:
+    """And nothing of them goes out that was dropped (I4, I6)."""
+    path = engine()
+    now, held = 0.0, 0
+    for batch, seconds in batches:
+        now += seconds
+        results = path.process_batch([p for p, _ in batch], now, [meta for _, meta in batch])
+        for (packet, _), result in zip(batch, results, strict=True):
+            assert (result.reason is None) <= (result.verdict is not Verdict.DROP)
+            held += result.verdict is Verdict.HOLD
+            stays = result.verdict in (Verdict.DROP, Verdict.HOLD)
+            assert len(result.packets) <= (0 if stays else MOST_PIECES * (1 + held))
+            if result.verdict is Verdict.PASS:
+                assert packet in result.packets
+            if result.verdict is Verdict.REPLY:
+                assert result.packets[0][6] & 0x3F or not packets.faults(result.packets[0])
+        path.tick(now)
     stats = path.stats()
     assert "internal" not in stats.drops
     assert_counts_agree(stats)
-    assert not broken_laws(path._flows, path._counters)
+    assert not all_broken_laws(path)

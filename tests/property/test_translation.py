@@ -12,6 +12,8 @@ from natlb.testing import packets
 from tests import judge
 from tests.property.strategies import Ends, datagrams, ends, segments
 
+SOURCES = ["10.99.0.1", "fd00:99::1"]
+
 
 def opened(who: Ends, protocol: str, **options: Any) -> Any:
     """Return an engine in which the client's flow was made."""
@@ -42,6 +44,30 @@ def test_a_rewritten_packet_is_the_one_rebuilt(
 
     assert path.process(there, 0.0).packets == [judge.rebuilt(there, who.client, who.backend)]
     assert path.process(back, 0.0).packets == [judge.rebuilt(back, who.vip, who.client)]
+
+
+@given(ends(), PROTOCOLS, st.data())
+def test_with_full_nat_both_ends_are_rebuilt(who: Ends, protocol: str, data: st.DataObject) -> None:
+    """Both ways; towards the backend a packet that may be fragmented gets an identification."""
+    path = who.engine(nat="full", source=SOURCES)
+    build = packets.tcp if protocol == "tcp" else packets.udp
+    first = path.process(build(who.client, who.vip), 0.0, PacketMeta(side="public"))
+    own = packets.read(first.packets[0]).source
+    there = drawn(data, protocol, who.client, who.vip)
+    back = drawn(data, protocol, who.backend, own)
+
+    (out,) = path.process(there, 0.0, PacketMeta(side="public")).packets
+    assert out == judge.rebuilt(renamed(there, out), own, who.backend)
+    (out,) = path.process(back, 0.0, PacketMeta(side="private")).packets
+    assert out == judge.rebuilt(renamed(back, out), who.vip, who.client)
+    assert packets.split_endpoint(own)[0].compressed in SOURCES
+
+
+def renamed(packet: bytes, other: bytes) -> bytes:
+    """Return a packet with the identification of another, where IPv4 lets it be fragmented."""
+    if packet[0] >> 4 == 6 or packet[6] & 0x40:
+        return packet
+    return packet[:4] + other[4:6] + packet[6:]
 
 
 @given(ends(), PROTOCOLS, st.data())
@@ -110,10 +136,18 @@ def test_damage_stays_damage(who: Ends, protocol: str, data: st.DataObject) -> N
 def test_a_packet_of_another_client_is_never_mixed_in(
     who: Ends, protocol: str, data: st.DataObject
 ) -> None:
-    """A reply to somebody without a flow is not translated (trap 7)."""
+    """A reply to somebody without a flow is not translated (trap 7).
+
+    It is of a direct conversation, which TCP begins with a SYN; else it is late, and goes nowhere.
+    """
     path = opened(who, protocol)
     address, port = packets.split_endpoint(who.client)
     other = packets.join_endpoint(address, port % 0xFFFF + 1)
     packet = drawn(data, protocol, who.backend, other)
 
-    assert path.process(packet, 0.0).verdict is Verdict.PASS
+    result = path.process(packet, 0.0)
+    if protocol == "tcp" and "S" not in packets.read(packet).flags:
+        assert result.reason is DropReason.OUT_OF_STATE
+        return
+    assert result.verdict is Verdict.PASS
+    assert result.packets == [packet]

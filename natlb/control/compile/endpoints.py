@@ -86,14 +86,19 @@ class _Range(NamedTuple):
 def endpoints_of(
     config: Config, indices: Indices, retired: Retired, sides: Sides
 ) -> NDArray[np.void]:
-    """Return an ENDPOINT for all that means something, each once, in no order."""
+    """Return an ENDPOINT for all that means something, each once, by address.
+
+    So one configuration gives the same octets in every process: addresses in a set have an order
+    that Python draws anew each time it starts.
+    """
     kinds = _kinds_of_addresses(config, retired, sides)
     ranges = [_Range(address, 0, 1, 0, kind, 0) for address, kind in kinds.items()]
     for service in config.services.values():
         ranges += _listened(service, indices.services[service.name])
     for service in config.services.values():
         ranges += _answering(service, indices.services[service.name])
-    return _each_once(ranges, {address: at for at, address in enumerate(kinds)})
+    in_order = sorted(kinds, key=lanes_of)
+    return _each_once(ranges, {address: at for at, address in enumerate(in_order)})
 
 
 def _kinds_of_addresses(config: Config, retired: Retired, sides: Sides) -> dict[Address, int]:

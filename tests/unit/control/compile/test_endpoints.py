@@ -120,6 +120,19 @@ def test_addresses_of_full_nat_and_of_the_host_are_known() -> None:
     assert found[VIP4, 0, 0] == (VIP | HOST | SHARED, 0)
 
 
+def test_endpoints_are_in_the_order_of_addresses() -> None:
+    """Whatever order a set has, which Python draws anew in each process."""
+    services = {
+        "web": {**SERVICES["web"], "backends": [f"10.9.{n}.1:80" for n in range(50, 9, -1)]}
+    }
+    found_config = config_from_mapping(config(services))
+    indices = Indices().assign(found_config, set(), set())
+    found = endpoints_of(found_config, indices, Retired(), Sides())["address3"].tolist()
+
+    assert found == sorted(found)
+    assert len(found) == 2 * 41 + 2
+
+
 def test_retired_addresses_keep_their_meaning() -> None:
     """Flows still need them; what is both keeps both, and the host its own."""
     gone = ip_address("203.0.113.99")
