@@ -118,6 +118,14 @@ if COMPILED:
             """Return what the Python function returns."""
             return self.py_func(*arguments)
 
+        def get_call_template(self, arguments: Any, keywords: Any) -> Any:
+            """Compile once for all numbers, not once for each constant that is passed."""
+            plain = tuple(
+                types.unliteral(each) if isinstance(each, types.IntegerLiteral) else each
+                for each in arguments
+            )
+            return super().get_call_template(plain, keywords)
+
 else:
     os.environ["NUMBA_DISABLE_JIT"] = "1"
     i64 = int
