@@ -216,6 +216,8 @@ class KernelLab:
                 continue
             except OSError:
                 return
+            if sender is None:  # shut down
+                return
             self.datagrams.append((name, octets, sender[0]))
             with contextlib.suppress(OSError):
                 datagrams.sendto(octets, sender)

@@ -184,6 +184,8 @@ def test_the_kernels_own_error_shows_no_private_address(lab: KernelLab, version:
         os.system(f"ip -n {lab.gateway} {family} route add unreachable {net}")
     try:
         client = lab.socket(version, socket.SOCK_DGRAM)
+        level = socket.IPPROTO_IP if version == 4 else socket.IPPROTO_IPV6
+        client.setsockopt(level, IP_RECVERR if version == 4 else IPV6_RECVERR, 1)
         client.connect((VIPS[version], 53))
         client.send(b"x")
         with pytest.raises(OSError) as caught:
