@@ -121,7 +121,7 @@ if COMPILED:
         def get_call_template(self, arguments: Any, keywords: Any) -> Any:
             """Compile once for all numbers, not once for each constant that is passed."""
             plain = tuple(
-                types.unliteral(each) if isinstance(each, types.IntegerLiteral) else each
+                each.literal_type if isinstance(each, types.IntegerLiteral) else each
                 for each in arguments
             )
             return super().get_call_template(plain, keywords)

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
 HALF_RANGE = 1 << 31
 MOST_SCALE = 14  # RFC 7323 section 2.3: a larger one counts as this
-NO_SCALE = 255  # the SYN had no such option
+NO_SCALE = 16  # the SYN had no such option; masked with SHIFT it shifts by nothing
+SHIFT = 15
 PROBE = 1  # octets that may be sent into a closed window (RFC 9293 section 3.8.6.1)
 
 
@@ -70,7 +71,7 @@ def follow_windows(this: Half, other: Half, packet: Octets, parsed: Parsed) -> b
     if not is_acknowledgement_sound(this, other, acknowledgement):
         return False
     keep_numbers(this, other, (sequence + length) & WORD, acknowledgement)
-    window = get_u16(packet, parsed["l4"] + TCP_WINDOW) << i64(this["window_scale"])
+    window = get_u16(packet, parsed["l4"] + TCP_WINDOW) << (i64(this["window_scale"]) & SHIFT)
     if window > i64(this["window_most"]):
         this["window_most"] = window
     return True

@@ -50,7 +50,14 @@ class Read:
     flags: str = ""
     sequence: int = 0
     acknowledgement: int = 0
+    window: int = 0
+    options: bytes = b""
     payload: bytes = b""
+
+    @property
+    def length(self) -> int:
+        """How many sequence numbers a segment takes."""
+        return len(self.payload) + ("S" in self.flags) + ("F" in self.flags)
 
 
 def split_endpoint(text: str) -> tuple[Address, int]:
@@ -227,10 +234,12 @@ def read(packet: bytes) -> Read:
         ports = struct.unpack_from("!HH", packet, at)
         payload_at = at + UDP_HEADER
     if protocol == TCP:
-        sequence, acknowledgement, offset, bits = struct.unpack_from("!IIBB", packet, at + 4)
+        numbers = struct.unpack_from("!IIBBH", packet, at + 4)
+        sequence, acknowledgement, offset, bits, window = numbers
         flags = "".join(letter for bit, letter in enumerate(TCP_FLAGS) if bits >> bit & 1)
         fields = {"flags": flags, "sequence": sequence, "acknowledgement": acknowledgement}
         payload_at = at + (offset >> 4) * 4
+        fields |= {"window": window, "options": packet[at + TCP_HEADER : payload_at]}
     ends = [
         join_endpoint(address, port) if protocol in (TCP, UDP) else str(address)
         for address, port in zip(addresses, ports, strict=True)

@@ -7,9 +7,8 @@ chooses no backend: it says which ones may be chosen, and is told which one was.
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass, field
-from enum import Enum, auto
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from natlb.testing import packets
@@ -17,37 +16,27 @@ from natlb.testing import packets
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Choice = Callable[[set[str]], str]
+
 WORD = 1 << 32
 MOST_SCALE = 14
+PROBE = 1  # octet beyond a closed window, that asks whether it is open again
 
 
 class State(Enum):
-    """Where a conversation is."""
+    """Where a conversation is: natlb's name for it, and the timer that runs."""
 
-    OPENING = auto()
-    ANSWERED = auto()
-    ESTABLISHED = auto()
-    HALF_CLIENT = auto()
-    HALF_BACKEND = auto()
-    CLOSING = auto()
-    UNREPLIED = auto()
-    REPLIED = auto()
+    OPENING = ("opening", "tcp_opening", 1)
+    ANSWERED = ("opening", "tcp_opening", 2)
+    ESTABLISHED = ("established", "tcp_established", 1)
+    HALF_CLIENT = ("established", "tcp_established", 2)
+    HALF_BACKEND = ("established", "tcp_established", 3)
+    CLOSING = ("closing", "tcp_transitory", 1)
+    UNREPLIED = ("unreplied", "udp_unreplied", 1)
+    REPLIED = ("replied", "udp", 1)
 
 
-LABELS = {
-    State.OPENING: "opening",
-    State.ANSWERED: "opening",
-    State.CLOSING: "closing",
-    State.UNREPLIED: "unreplied",
-    State.REPLIED: "replied",
-}
-TIMERS = {
-    State.OPENING: "tcp_opening",
-    State.ANSWERED: "tcp_opening",
-    State.CLOSING: "tcp_transitory",
-    State.UNREPLIED: "udp_unreplied",
-    State.REPLIED: "udp",
-}
+HANDSHAKE = State.OPENING, State.ANSWERED
 
 
 @dataclass
@@ -79,12 +68,13 @@ class Flow:
     state: State
     seen: int
     doubted: bool = False
+    strayed: list[bool] = field(default_factory=lambda: [False, False])
     ends: tuple[End, End] = field(default_factory=lambda: (End(), End()))
 
     @property
     def label(self) -> str:
         """The state's name as natlb says it."""
-        return LABELS.get(self.state, "established")
+        return self.state.value[0]
 
 
 @dataclass(frozen=True)
@@ -93,18 +83,6 @@ class Fate:
 
     packet: bytes | None = None
     reason: str | None = None
-
-
-@dataclass(frozen=True)
-class Segment:
-    """What of a packet matters here."""
-
-    flags: str
-    sequence: int
-    acknowledgement: int
-    window: int
-    length: int
-    scale: int | None
 
 
 class Reference:
@@ -120,53 +98,46 @@ class Reference:
         self.services, self.pools, self.timeouts = services, pools, timeouts
         self.flows: dict[tuple[int, str, str], Flow] = {}
 
-    def process(self, packet: bytes, now: float, chosen: Callable[[set[str]], str]) -> Fate:
+    def process(self, packet: bytes, now: float, chosen: Choice) -> Fate:
         """Return what must become of a packet; `chosen` is asked which allowed backend it was."""
         read = packets.read(packet)
         key = read.protocol, read.source, read.destination
         time = int(now * 1000)
-        segment = _segment(packet, read) if read.protocol == packets.TCP else None
-        flow = self.flows.get(key)
-        if flow is not None and self._is_over(flow, segment, time):
+        segment = read if read.protocol == packets.TCP else None
+        if (flow := self.flows.get(key)) and self._is_over(flow, segment, time):
             del self.flows[key]
             flow = None
-        if flow is None:
-            flow = self._of_reply(key, time)
-            if flow is not None:
-                return self._forward(flow, packet, segment, time, direction=1)
-            return self._arrive(packet, read, segment, time, chosen)
-        return self._forward(flow, packet, segment, time, direction=0)
+        if flow is not None:
+            return self._forward(flow, packet, segment, time, direction=0)
+        if (flow := self._of_reply(key, time)) is not None:
+            return self._forward(flow, packet, segment, time, direction=1)
+        return self._arrive(packet, read, time, chosen)
 
     def tick(self, now: float) -> None:
         """Forget what has run out."""
         time = int(now * 1000)
-        self.flows = {
-            key: flow for key, flow in self.flows.items() if not self._ran_out(flow, time)
-        }
+        self.flows = {at: flow for at, flow in self.flows.items() if self.left(flow, time) > 0}
 
     def _of_reply(self, key: tuple[int, str, str], time: int) -> Flow | None:
         """Return the flow whose backend talks to whose client here."""
         protocol, source, destination = key
         for at, flow in list(self.flows.items()):
             if (at[0], flow.server, flow.client) == (protocol, source, destination):
-                if not self._ran_out(flow, time):
+                if self.left(flow, time) > 0:
                     return flow
                 del self.flows[at]
         return None
 
-    def _ran_out(self, flow: Flow, time: int) -> bool:
-        return self.left(flow, time) <= 0
-
     def left(self, flow: Flow, time: int) -> int:
         """Return how many milliseconds a flow has to live from `time` on."""
-        timer = TIMERS.get(flow.state, "tcp_established")
+        timer = flow.state.value[1]
         if flow.doubted and timer == "tcp_established":
             timer = "tcp_transitory"
         return flow.seen + round(1000 * self.timeouts[timer]) - time
 
-    def _is_over(self, flow: Flow, segment: Segment | None, time: int) -> bool:
+    def _is_over(self, flow: Flow, segment: packets.Read | None, time: int) -> bool:
         """Return whether a client's packet finds its flow ended, or begins it anew."""
-        if self._ran_out(flow, time):
+        if self.left(flow, time) <= 0:
             return True
         server = self.pools[flow.service].get(flow.server)
         is_dead = server is None or not server.lives
@@ -174,20 +145,12 @@ class Reference:
             return is_dead
         if "S" not in segment.flags or "A" in segment.flags:
             return False
-        return flow.state is State.CLOSING or (
-            is_dead and flow.state in (State.OPENING, State.ANSWERED)
-        )
+        return flow.state is State.CLOSING or (is_dead and flow.state in HANDSHAKE)
 
-    def _arrive(
-        self,
-        packet: bytes,
-        read: packets.Read,
-        segment: Segment | None,
-        time: int,
-        chosen: Callable[[set[str]], str],
-    ) -> Fate:
+    def _arrive(self, packet: bytes, read: packets.Read, time: int, chosen: Choice) -> Fate:
         """Return the fate of a packet of no flow."""
         service = self.services.get((read.protocol, read.destination))
+        segment = read if read.protocol == packets.TCP else None
         if service is None:
             return Fate(reason="stray")
         if segment is not None and ("S" not in segment.flags or "A" in segment.flags):
@@ -203,7 +166,7 @@ class Reference:
         return self._forward(flow, packet, segment, time, direction=0)
 
     def _forward(
-        self, flow: Flow, packet: bytes, segment: Segment | None, time: int, *, direction: int
+        self, flow: Flow, packet: bytes, segment: packets.Read | None, time: int, *, direction: int
     ) -> Fate:
         """Follow a packet of a flow, and return it with its other ends."""
         if segment is None:
@@ -218,50 +181,46 @@ class Reference:
         return Fate(packet=packets.readdressed(packet, *ends))
 
 
-def _segment(packet: bytes, read: packets.Read) -> Segment:
-    at = packets.transport_at(packet)
-    header = (packet[at + 12] >> 4) * 4
-    flags = "".join(each for each in read.flags if each in "SAFR")
-    length = len(read.payload) + ("S" in flags) + ("F" in flags)
-    window = struct.unpack_from("!H", packet, at + 14)[0]
-    scale = _scale(packet[at + 20 : at + header])
-    return Segment(flags, read.sequence, read.acknowledgement, window, length, scale)
-
-
 def _scale(options: bytes) -> int | None:
     """Return the window scale that a segment's options offer."""
-    at = 0
-    while at < len(options) and options[at] != 0:
-        if options[at] == 1:
-            at += 1
-            continue
-        if options[at] == 3:
-            return min(MOST_SCALE, options[at + 2])
-        at += options[at + 1]
+    while options and options[0] != 0:
+        if options[0] == 3:
+            return min(MOST_SCALE, options[2])
+        options = options[1 if options[0] == 1 else options[1] :]
     return None
 
 
-def _follow(flow: Flow, segment: Segment, direction: int) -> bool:
+def _follow(flow: Flow, segment: packets.Read, direction: int) -> bool:
     """Advance a TCP flow; return whether the segment was sound, and so counts as life."""
     this, other = flow.ends[direction], flow.ends[1 - direction]
     if "R" in segment.flags:
         return _follow_reset(flow, segment, direction)
     if "S" in segment.flags:
         return _follow_syn(flow, segment, direction)
-    is_client = direction == 0
-    if flow.state is State.OPENING:
-        return False
-    if flow.state is State.ANSWERED and is_client and not _is_expected(other, segment):
+    is_last = flow.state is State.ANSWERED and direction == 0  # of the handshake
+    if flow.state is State.OPENING or (is_last and not _is_expected(other, segment)):
         return False
     if not _is_sound(this, other, segment):
-        return False
-    flow.doubted = False
-    if flow.state is State.ANSWERED and is_client:
+        return flow.state not in HANDSHAKE and _may_be_lost(flow, segment, direction)
+    flow.doubted, flow.strayed[direction] = False, False
+    if is_last:
         flow.state = State.ESTABLISHED
     if "F" in segment.flags:
         halves = State.HALF_CLIENT, State.HALF_BACKEND
         flow.state = _behind_fin(flow.state, halves[direction], halves[1 - direction])
     return True
+
+
+def _may_be_lost(flow: Flow, segment: packets.Read, direction: int) -> bool:
+    """Note what is out of reach; believe it where the other end acknowledges it."""
+    this, other = flow.ends[direction], flow.ends[1 - direction]
+    ahead = (segment.acknowledgement - other.sent) % WORD
+    if (-ahead) % WORD <= (other.sent - other.acknowledged) % WORD + this.window:
+        flow.strayed[direction] = True
+    elif _is_in_reach(this, other, segment) and flow.strayed[1 - direction] and ahead < WORD // 2:
+        other.sent = other.acknowledged = segment.acknowledgement
+        return _follow(flow, segment, direction)
+    return False
 
 
 def _behind_fin(state: State, mine: State, others: State) -> State:
@@ -270,12 +229,11 @@ def _behind_fin(state: State, mine: State, others: State) -> State:
     return State.CLOSING if state is others else state
 
 
-def _is_sound(this: End, other: End, segment: Segment) -> bool:
+def _is_sound(this: End, other: End, segment: packets.Read) -> bool:
     """Hold a segment against both ends' numbers and windows, and keep its own if it stands."""
-    reach = (this.acknowledged + other.window - segment.sequence) % WORD
     owed = (other.sent - segment.acknowledgement) % WORD
     open_ = (other.sent - other.acknowledged) % WORD
-    if reach > 2 * other.window + segment.length or owed > open_ + this.window:
+    if not _is_in_reach(this, other, segment) or owed > open_ + this.window:
         return False
     this.sent = _later(this.sent, (segment.sequence + segment.length) % WORD)
     other.acknowledged = _later(other.acknowledged, segment.acknowledgement)
@@ -283,49 +241,49 @@ def _is_sound(this: End, other: End, segment: Segment) -> bool:
     return True
 
 
+def _is_in_reach(this: End, other: End, segment: packets.Read) -> bool:
+    reach = (this.acknowledged + other.window + PROBE - segment.sequence) % WORD
+    return reach <= 2 * other.window + PROBE + segment.length
+
+
 def _later(one: int, two: int) -> int:
     return two if (two - one) % WORD < WORD // 2 else one
 
 
-def _is_expected(end: End, segment: Segment) -> bool:
+def _is_expected(end: End, segment: packets.Read) -> bool:
     """Return whether a segment acknowledges what `end` has sent, and no less than before."""
     ahead = (segment.acknowledgement - end.acknowledged) % WORD
     return ahead <= (end.sent - end.acknowledged) % WORD
 
 
-def _follow_syn(flow: Flow, segment: Segment, direction: int) -> bool:
+def _follow_syn(flow: Flow, segment: packets.Read, direction: int) -> bool:
     this, other = flow.ends[direction], flow.ends[1 - direction]
     begun = (segment.sequence + 1) % WORD
     if direction == 0 and "A" not in segment.flags:
         if flow.state is State.OPENING:
             this.sent = (segment.sequence + segment.length) % WORD
-            this.acknowledged, this.scale = begun, segment.scale
+            this.acknowledged, this.scale = begun, _scale(segment.options)
             this.window = max(1, segment.window)
-        return flow.state in (State.OPENING, State.ANSWERED)
-    if (
-        direction == 0
-        or "A" not in segment.flags
-        or flow.state not in (State.OPENING, State.ANSWERED)
-    ):
-        return False
-    if not _is_expected(other, segment):
+        return flow.state in HANDSHAKE
+    is_answer = direction == 1 and "A" in segment.flags and flow.state in HANDSHAKE
+    if not is_answer or not _is_expected(other, segment):
         return False
     if flow.state is State.OPENING:
         this.sent = this.acknowledged = begun
-        this.scale = segment.scale
-        if segment.scale is None or other.scale is None:
+        this.scale = _scale(segment.options)
+        if _scale(segment.options) is None or other.scale is None:
             this.scale = other.scale = None
         flow.state = State.ANSWERED
     this.window = max(1, segment.window, this.window)
     return True
 
 
-def _follow_reset(flow: Flow, segment: Segment, direction: int) -> bool:
+def _follow_reset(flow: Flow, segment: packets.Read, direction: int) -> bool:
     this, other = flow.ends[direction], flow.ends[1 - direction]
     if flow.state is State.CLOSING:
         return False
     expected = "A" not in segment.flags or _is_expected(other, segment)
-    opening = flow.state in (State.OPENING, State.ANSWERED)
+    opening = flow.state in HANDSHAKE
     exact = segment.sequence in (this.sent, this.acknowledged) and expected
     if direction == 1 and opening:
         refusal = "A" in segment.flags and expected

@@ -37,7 +37,7 @@ WORD = 1 << 32
 NUMBERS = st.one_of(st.sampled_from([0, 5, WORD - 1, WORD - 20, 1 << 31]), st.integers(0, WORD - 1))
 SCALES = st.sampled_from([None, 0, 7, 14, 20])
 KINDS = ["ack", "data", "again", "probe", "fin", "far", "syn", "syn-ack", "early", "next rst"]
-KINDS += ["near rst", "far rst", "rst ack"]
+KINDS += ["near rst", "far rst", "rst ack", "ack ahead", "ack of old", "ack of far"]
 
 
 class Conversations(RuleBasedStateMachine):
@@ -159,7 +159,9 @@ class Conversations(RuleBasedStateMachine):
     @rule(
         pick=st.integers(0, 9),
         is_client=st.booleans(),
-        kind=st.sampled_from(["near rst", "next rst", "far rst", "rst ack", "fin", "far"]),
+        kind=st.sampled_from(
+            ["near rst", "next rst", "far rst", "rst ack", "fin", "far", "ack of far"]
+        ),
     )
     def hang_up(self, pick: int, is_client: bool, kind: str) -> None:
         """One end wants no more, or somebody forges that."""
@@ -243,6 +245,8 @@ def segment(flow: Flow, direction: int, kind: str, number: int, size: int) -> di
     """Return the fields of a segment of this kind, by what the ends have said so far."""
     this, other = flow.ends[direction], flow.ends[1 - direction]
     words: dict[str, Any] = {"sequence": this.sent, "acknowledgement": other.sent}
+    acked = {"ack ahead": 77, "ack of old": -(1 << 25), "ack of far": (1 << 30) + size}.get(kind, 0)
+    words["acknowledgement"] = (other.sent + acked) % WORD
     flags = {"fin": "FA", "syn": "S", "syn-ack": "SA", "rst ack": "RA"}.get(kind, "A")
     if kind in ("data", "again", "early", "far"):
         words["payload"] = bytes(size)

@@ -18,6 +18,7 @@ from natlb.core.windows import (
     is_reset_next,
     is_within_reach,
 )
+from natlb.engine import Verdict
 from natlb.testing import packets
 from tests.conversation import FROM, SCALE, WEB, WORD, Conversation
 from tests.kernels import needs_plain_kernels, octets, parsed_of
@@ -189,3 +190,14 @@ def test_a_connection_whose_syn_ack_had_data_in_flight_is_acknowledged_anywhere_
         talk.backend("A", b"early answer")
         talk.client("A", acknowledgement=taken)
         assert talk.flow.state == "established"
+
+
+def test_a_scale_that_was_never_agreed_on_shifts_nothing() -> None:
+    """A connection that was refused, and whose client says something all the same."""
+    talk = Conversation()
+    talk.client("S")
+    talk.backend("RA", sequence=0, acknowledgement=1001)
+    result = talk.client("FA", sequence=1001, acknowledgement=0)
+
+    assert result.verdict is Verdict.FORWARD
+    assert talk.row["original"]["window_most"] == 65535
