@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from natlb.core.fragment_table import UNDECIDED
 from natlb.core.holding import COUNT_HELD
 from natlb.core.layout import HELD, MARK_COUNTED
 from natlb.core.sources import flows_of_source
@@ -30,7 +31,7 @@ from tests.datapath import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MTUS = 1500, 1300  # public, private
 LARGE = 1400  # octets that fit on one side only
@@ -39,6 +40,12 @@ NEIGHBOUR = "10.9.0.77"  # in the backends' network, and none of them
 ROUTER, ROUTER6 = "192.0.2.1", "2001:db8:e::1"
 PORTS = range(2000, 2016)  # of full NAT, so few that one can be guessed
 CLIENT_PORTS = range(40000, 40003)
+MSS, SCALE = b"\2\4\5\xb4", b"\3\3\7"
+OPTIONS = MSS + SCALE, b"\1" + MSS, b"\1\1" + SCALE
+# Type and code of every ICMP error, and some that none has
+KINDS4 = [*((3, code) for code in range(17)), (11, 0), (11, 1), (12, 0), (12, 1), (12, 2), (4, 0)]
+KINDS6 = [*((1, code) for code in range(8)), (3, 0), (3, 1), (4, 0), (4, 1), (4, 2), (5, 0)]
+EXTENSION = b"\x20\0\0\0\0\x08\1\1\0\1\2\3"  # RFC 4884
 DATAPATH: dict[str, Any] = {
     "max_flows": 40,
     "fragments": 8,
@@ -116,6 +123,8 @@ def _own_faults(path: Engine) -> Iterator[str]:
     listed: list[int] = []
     for at, record in enumerate(records):
         number = int(record["first_held"]) if record["used"] else 0
+        if number and record["fate"] != UNDECIDED:
+            yield f"pieces wait for datagram {at}, which was decided"
         while number and len(listed) <= len(used):
             listed.append(number)
             if holding.places[number]["record"] != at:
@@ -136,17 +145,17 @@ def _own_faults(path: Engine) -> Iterator[str]:
 
 def _calls() -> Iterator[bytes]:
     """Yield what clients send."""
-    payload, syn = b"odd", b"\2\4\5\xb4"
+    payload = b"odd"
     for port in CLIENT_PORTS:
         for client, vip in ((CLIENT, VIP), (OTHER_CLIENT, VIP), (f"[{CLIENT6}]", f"[{VIP6}]")):
             source = f"{client}:{port}"
             for called in (80, 81, 82):
                 there = f"{vip}:{called}"
-                yield packets.tcp(source, there, options=syn)
+                yield packets.tcp(source, there, options=OPTIONS[port % len(OPTIONS)])
                 yield packets.tcp(source, there, "A")
                 yield packets.tcp(source, there, "PA", payload=payload)
-                yield packets.tcp(source, there, "FA", sequence=1004)
-                yield packets.tcp(source, there, "R", sequence=1004)
+                yield packets.tcp(source, there, "FA", sequence=1004, acknowledgement=1004)
+                yield packets.tcp(source, there, "R", sequence=1004 + port % 2)
             for called in (53, 54, 81, 82)[:: 1 if vip == VIP else 2]:
                 yield packets.udp(source, f"{vip}:{called}", payload)
         for backend, vip in ((B2, VIP), (NEIGHBOUR, VIP), (f"[{B2_6}]", f"[{VIP6}]")):
@@ -168,11 +177,11 @@ def _answers() -> Iterator[bytes]:
             for client in (*clients, *own):
                 for port in (8080, 8081 + at) if client in clients else (8081 + at,):
                     server = f"{backend}:{port}"
-                    yield packets.tcp(server, client, "SA", sequence=5000, acknowledgement=1001)
-                    yield packets.tcp(
-                        server, client, "PA", sequence=5001, acknowledgement=1004, payload=b"yes"
-                    )
-                    yield packets.tcp(server, client, "FA", sequence=5004, acknowledgement=1005)
+                    yield packets.tcp(server, client, "SA", options=OPTIONS[at])
+                    yield packets.tcp(server, client, "PA", acknowledgement=1004, payload=b"yes")
+                    yield packets.tcp(server, client, "FA", sequence=1004, acknowledgement=1005)
+                    yield packets.tcp(server, client, "RA", sequence=0)
+                    yield packets.tcp(server, client, "PA", sequence=900_000, payload=b"far")
                 for port in (5353, 5454, 8081 + at):
                     yield packets.udp(f"{backend}:{port}", client, bytes(200))
             yield packets.tcp(f"{backend}:999", clients[0])
@@ -180,30 +189,57 @@ def _answers() -> Iterator[bytes]:
 
 def _errors() -> Iterator[bytes]:
     """Yield errors about all of these, from routers on both sides, clients and backends."""
-    kinds = {4: ((3, 4, 1200), (3, 3, 0), (11, 0, 0)), 6: ((2, 0, 1290), (1, 4, 0), (3, 0, 0))}
+    number = 0
     for port in CLIENT_PORTS:
         for build, called, server in (
             (packets.tcp, 80, 8080),
             (packets.tcp, 81, 8081),
+            (packets.tcp, 82, 8082),
             (packets.udp, 53, 5353),
             (packets.udp, 54, 5454),
+            (packets.udp, 81, 8081),
         ):
-            for version, client, vip, source, backends, router in (
-                (4, CLIENT, VIP, SOURCE, BACKENDS4, ROUTER),
-                (6, f"[{CLIENT6}]", f"[{VIP6}]", f"[{SOURCE6}]", BACKENDS6, ROUTER6),
-            ):
-                quotes: list[tuple[bytes, str, tuple[str, ...]]] = [
-                    (build(f"{vip}:{called}", f"{client}:{port}"), vip, (router, client))
-                ]
-                for ours, own in ((client, port), (source, PORTS[port % len(PORTS)])):
-                    for backend in backends:
-                        quote = build(f"{ours}:{own}", f"{backend}:{server}")
-                        quotes.append((quote, ours, (backend,)))
-                for number, (quote, to, senders) in enumerate(quotes):
-                    kind, code, rest = kinds[version][number % 3]
+            for version in (4, 6):
+                for quote, to, senders in _quotes(version, port, build, called, server):
                     for sender in senders:
-                        ends = sender.strip("[]"), to.strip("[]")
-                        yield packets.icmp(*ends, kind, code, rest, quote)
+                        yield _error(number, sender.strip("[]"), to.strip("[]"), quote)
+                        yield _too_big(number, sender.strip("[]"), to.strip("[]"), quote)
+                        number += 1
+
+
+def _quotes(
+    version: int, port: int, build: Callable[[str, str], bytes], called: int, server: int
+) -> Iterator[tuple[bytes, str, tuple[str, ...]]]:
+    """Yield what errors about a flow quote, whom they are to, and whom they are from."""
+    client, vip, source, backends, router = (
+        (CLIENT, VIP, SOURCE, BACKENDS4, ROUTER)
+        if version == 4
+        else (f"[{CLIENT6}]", f"[{VIP6}]", f"[{SOURCE6}]", BACKENDS6, ROUTER6)
+    )
+    yield build(f"{vip}:{called}", f"{client}:{port}"), vip, (router, client)
+    for ours, own in ((client, port), (source, PORTS[port % len(PORTS)])):
+        for backend in backends:
+            yield build(f"{ours}:{own}", f"{backend}:{server}"), ours, (backend,)
+
+
+def _error(number: int, sender: str, to: str, quote: bytes) -> bytes:
+    """Return an error of one of the kinds there are, whose quote is whole, cut or extended."""
+    kinds = KINDS6 if ":" in to else KINDS4
+    kind, code = kinds[number % len(kinds)]
+    rest = (0, 0x09000000, 6, 1200)[number % 4]
+    if number % 3 == 1:
+        quote = quote[: len(quote) - (12 if number % 2 else 4)]
+    elif number % 3 == 2:
+        quote = quote + bytes(128 - len(quote)) + EXTENSION
+        rest = 16 << 24 if ":" in to else 32 << 16
+    return packets.icmp(sender, to, kind, code, rest, quote)
+
+
+def _too_big(number: int, sender: str, to: str, quote: bytes) -> bytes:
+    """Return the error of a path whose MTU is small."""
+    if ":" in to:
+        return packets.icmp(sender, to, 2, 0, 1290, quote)
+    return packets.icmp(sender, to, 3, 4, (1200, 0)[number % 2], quote)
 
 
 def _pieces() -> Iterator[bytes]:
@@ -265,6 +301,36 @@ def _odd_ones() -> Iterator[bytes]:
             (51, b"\x06\4" + bytes(22)),
         ):
             yield packets.ip(ends[0], ends[1], first, text + segment)
+
+
+def talks() -> list[list[bytes]]:
+    """Return connections from their first segment to their last, each as one backend has it."""
+    found = []
+    for port in CLIENT_PORTS:
+        for client, vip, backends in (
+            (CLIENT, VIP, BACKENDS4),
+            (OTHER_CLIENT, VIP, BACKENDS4),
+            (f"[{CLIENT6}]", f"[{VIP6}]", BACKENDS6),
+        ):
+            for backend in backends:
+                here, there, server = f"{client}:{port}", f"{vip}:80", f"{backend}:8080"
+                ends = [
+                    packets.tcp(here, there, "FA", sequence=1004, acknowledgement=1004),
+                    packets.tcp(server, here, "FA", sequence=1004, acknowledgement=1004),
+                ]
+                found.append(
+                    [
+                        packets.tcp(here, there, options=MSS + SCALE),
+                        packets.tcp(server, here, "SA", options=MSS + SCALE),
+                        packets.tcp(here, there, "A"),
+                        packets.tcp(here, there, "PA", payload=b"odd"),
+                        packets.tcp(server, here, "PA", acknowledgement=1004, payload=b"yes"),
+                        packets.tcp(server, here, "R", sequence=1010 - port % 3 * 3),
+                        *ends[:: 1 if port % 2 else -1],
+                        packets.tcp(here, there, options=MSS),
+                    ]
+                )
+    return found
 
 
 def seeds() -> list[bytes]:

@@ -17,13 +17,13 @@ from hypothesis import settings
 from natlb import jit
 from natlb.core.batch import start_batch
 from natlb.core.housekeeping import keep_house
-from natlb.core.layout import HEADROOM
+from natlb.core.layout import HEADROOM, STATE_LABELS
 from natlb.core.pipeline import process_batch
 from natlb.core.policy import pick
 from natlb.core.state import TTL_ROUTE
 from natlb.engine import BATCH, Engine, Verdict
 from tests.datapath import assert_counts_agree
-from tests.hostile import MTUS, all_broken_laws, engine, seeds
+from tests.hostile import MTUS, all_broken_laws, engine, seeds, talks
 from tests.invariants import Left, judge, left_by
 
 EXAMPLES = settings.default.max_examples  # type: ignore[union-attr]
@@ -32,6 +32,7 @@ MOST_PACKETS = 10_000_000
 PACKETS = min(MOST_PACKETS, EXAMPLES * (2000 if EXAMPLES >= 500 else 500))
 PACKETS //= 1 if jit.COMPILED else 5
 AT_ONCE = 16 * BATCH  # mutated together: most of the time is numpy's, for each call
+TALKS = 32  # connections among the packets of each lot
 WIDTH = 1600  # octets that a packet may have here
 LAWS_EVERY = 100  # batches
 LEAP = 40  # batches until all timers run out, and ports have cooled down
@@ -44,7 +45,11 @@ class Mutator:
         """Draw by this seed."""
         self.chance = np.random.default_rng(seed)
         self.batch = path._batch
-        sound = seeds()
+        sound, talking = seeds(), talks()
+        self._talks = []
+        for talk in talking:
+            self._talks.append(np.arange(len(sound), len(sound) + len(talk)))
+            sound += talk
         self.lengths = np.array([len(packet) for packet in sound])
         self.octets = np.zeros((len(sound), WIDTH), np.uint8)
         for at, packet in enumerate(sound):
@@ -70,8 +75,9 @@ class Mutator:
     def _make(self) -> None:
         chance, frames = self.chance, self._forms
         chosen = chance.integers(0, len(self.lengths), AT_ONCE)
+        is_left = self._let_talk(chosen)
         octets, lengths = self.octets[chosen], self.lengths[chosen].copy()
-        self._mutate(octets, lengths)
+        self._mutate(octets, lengths, np.flatnonzero(~is_left))
         frames[:] = 0
         frames["start"] = HEADROOM
         frames["length"] = lengths
@@ -81,17 +87,27 @@ class Mutator:
         self._offload(octets, frames)
         self._made = octets
 
-    def _mutate(self, octets: Any, lengths: Any) -> None:
-        """Change octets of about half of the packets, and cut or lengthen some."""
-        chance, rows = self.chance, np.arange(AT_ONCE)
+    def _let_talk(self, chosen: Any) -> Any:
+        """Have some connections among the others, and return which packets to leave as they are."""
+        chance, is_left = self.chance, np.zeros(AT_ONCE, bool)
+        for start in range(0, AT_ONCE - AT_ONCE // TALKS, AT_ONCE // TALKS):
+            talk = self._talks[chance.integers(0, len(self._talks))]
+            places = start + 2 * np.arange(len(talk))
+            chosen[places] = talk
+            is_left[places] = chance.random(len(talk)) < 0.9
+        return is_left
+
+    def _mutate(self, octets: Any, lengths: Any, rows: Any) -> None:
+        """Change octets of about half of these packets, and cut or lengthen some."""
+        chance = self.chance
         for _ in range(4):
-            hit = rows[chance.random(AT_ONCE) < 0.15]
+            hit = rows[chance.random(rows.size) < 0.15]
             places = chance.integers(0, np.minimum(lengths[hit], 96))
             octets[hit, places] = chance.integers(0, 256, hit.size)
-        cut = chance.random(AT_ONCE) < 0.05
+        cut = rows[chance.random(rows.size) < 0.05]
         lengths[cut] = chance.integers(0, lengths[cut] + 1)
-        longer = chance.random(AT_ONCE) < 0.05
-        lengths[longer] += chance.integers(0, 40, int(longer.sum()))
+        longer = rows[chance.random(rows.size) < 0.05]
+        lengths[longer] += chance.integers(0, 40, longer.size)
         mended = (octets[:, 0] == 0x45) & (chance.random(AT_ONCE) < 0.8)
         octets[mended, 10:12] = 0
         words = octets[mended, :20].astype(np.int64).reshape(-1, 10, 2)
@@ -155,6 +171,7 @@ def test_mutated_packets_by_the_million_break_nothing() -> None:
     path = engine()
     mutator = Mutator(1, path)
     seen: Counter[str] = Counter()
+    states: Counter[int] = Counter()
     turns, now = PACKETS // BATCH, 0
     for turn in range(turns):
         now += 130_000 if turn % LEAP == 0 else int(mutator.chance.integers(0, 200))
@@ -162,6 +179,7 @@ def test_mutated_packets_by_the_million_break_nothing() -> None:
         if turn % 10 == 9:
             start_batch(path._batch, 0)
             keep_house(path._core, now)
+        states.update(path._flows.rows["state"].tolist())
         if turn % LAWS_EVERY == LAWS_EVERY - 1:
             assert not all_broken_laws(path)
 
@@ -172,6 +190,8 @@ def test_mutated_packets_by_the_million_break_nothing() -> None:
         assert seen[verdict] > turns // 2, seen
     for kind in UNCOMMON:
         assert seen[kind] > turns // 20, seen
+    for state in STATE_LABELS:
+        assert states[state] > turns // 20, states
     assert len(stats.drops) >= 12, stats.drops
     assert {"echo", "no-service", "out-of-state", "mtu-exceeded"} <= set(stats.replies)
     assert stats.flows.opened > turns // 4
