@@ -142,13 +142,10 @@ def _follow_opening(row: Row, packet: Octets, parsed: Parsed, direction: int, ev
 def _follow_reset(row: Row, packet: Octets, parsed: Parsed, direction: int) -> int:
     """Return where a reset leads: closed, doubted from now on, or UNSOUND.
 
-    In doubt already, it does not begin the short timer anew. What the client offered to scale its
-    windows by was not agreed on where nobody answered.
+    In doubt already, it does not begin the short timer anew.
     """
     state = i64(row["state"])
     if _is_reset_exact(row, packet, parsed, direction):
-        if state == OPENING:
-            row["original"]["window_scale"] = 0
         return i64(TRANSITIONS[state, direction, IS_RESET])
     this, other = half(row, direction), half(row, 1 - direction)
     is_open = ESTABLISHED <= state <= HALF_REPLY
