@@ -101,7 +101,8 @@ def test_damage_stays_damage(version: int, protocol: str, data: st.DataObject) -
     for source, destination, side, _ in talk.ways():
         packet = drawn(data.draw, protocol, source, destination)
         at = packets.transport_at(packet)
-        places = sorted(set(range(at + 8, len(packet))) - {at + 12, at + 13})
+        options = range(at + 20, at + 20 + len(packets.read(packet).options))  # are judged
+        places = sorted(set(range(at + 8, len(packet))) - {at + 12, at + 13, *options})
         if not places or is_unchecked(packet):
             continue
         where, bit = data.draw(st.sampled_from(places)), data.draw(st.integers(0, 7))
