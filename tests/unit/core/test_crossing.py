@@ -265,6 +265,15 @@ def test_a_route_that_is_not_at_its_end_is_not_translated(left: int, verdict: Ve
         assert (answer[40], answer[41], int.from_bytes(answer[44:48])) == (4, 0, 43)
 
 
+def test_what_is_authenticated_is_not_translated() -> None:
+    """An authentication header covers the addresses (RFC 4302): dropped in silence."""
+    talk = Crossing(TO4)
+    header = bytes([6, 4, 0, 0]) + bytes(20)
+    result = talk.send(extended(talk.original(payload=b"hello"), 51, header))
+
+    assert (result.verdict, result.reason) == (Verdict.DROP, DropReason.UNSUPPORTED)
+
+
 def test_an_atomic_fragment_brings_its_identification() -> None:
     """And may be cut: its sender said so by the header (RFC 7915 section 5.1.1)."""
     talk = Crossing(TO4)
