@@ -63,6 +63,10 @@ class Crossing:
         row["actions"] = ACTION_NAT | ACTION_XLAT | (ACTION_MSS if mss else 0)
         core.tables.services.flags.writeable = True
         core.tables.services["mss6"] = mss
+        core.tables.backends.flags.writeable = True
+        for lane in range(4):
+            core.tables.backends[f"address{lane}"] = row["reply"][f"source{lane}"]
+        core.tables.backends["port"] = row["reply"]["source_port"]
         for count in core.counters.backends, core.counters.services:
             count[0]["current"] = count[0]["total"] = 1
             count[0]["opening"] = int(protocol == TCP)

@@ -30,6 +30,7 @@ from natlb.core.translate import translate
 from natlb.jit import i64, kernel, rare_kernel
 from natlb.wire.fields import TCP
 from natlb.wire.parsed import UNTRANSLATABLE
+from natlb.wire.rewrite import Lanes, source_lanes
 
 if TYPE_CHECKING:
     from natlb.core.opening import Pick
@@ -96,10 +97,33 @@ def _begins_anew(core: Core, i: int, row: Any) -> bool:
     A SYN on a closing flow is a client's who uses its port again. One of an unanswered flow, and
     any datagram, leaves a backend that is down or gone; established TCP never does.
     """
-    backend = core.tables.backends[i64(row["backend"])]
     if i64(row["protocol"]) != TCP:
-        return not backend["lives"]
+        return not _lives(core, row)
     if not is_opener(core.batch.parsed[i]["tcp_flags"]):
         return False
     state = i64(row["state"])
-    return state == CLOSING or (state <= ANSWERED and not backend["lives"])
+    return state == CLOSING or (state <= ANSWERED and not _lives(core, row))
+
+
+@kernel
+def _lives(core: Core, row: Any) -> bool:
+    """Return whether a flow's backend is configured, where the flow reaches it, and not down.
+
+    A number outlives a change of address: the backend of that name is elsewhere then.
+    """
+    backend, reply = core.tables.backends[i64(row["backend"])], row["reply"]
+    if not backend["lives"]:
+        return False
+    port = i64(backend["port"]) or i64(row["original"]["destination_port"])
+    return i64(reply["source_port"]) == port and source_lanes(reply) == _lanes_of(backend)
+
+
+@kernel
+def _lanes_of(backend: Any) -> Lanes:
+    """Return a backend's address."""
+    return (
+        i64(backend["address0"]),
+        i64(backend["address1"]),
+        i64(backend["address2"]),
+        i64(backend["address3"]),
+    )

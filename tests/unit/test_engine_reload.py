@@ -92,6 +92,23 @@ def test_flows_of_a_service_that_was_removed_go_on() -> None:
     assert path.process(packets.tcp(f"{CLIENT}:1", WEB), 50.0).verdict is Verdict.PASS
 
 
+def test_a_backend_that_moves_keeps_what_is_established_alone() -> None:
+    """Its name and number stay: an unanswered SYN follows it to the new address (trap 9)."""
+    path = engine(one_service(backends=[{"name": "b", "address": f"{B1}:8080"}]))
+    established(path, FROM)
+    waiting = f"{CLIENT}:40001"
+    path.process(packets.tcp(waiting, WEB), 0.0)
+    path.load(config(one_service(backends=[{"name": "b", "address": f"{B2}:8080"}])))
+    path.process(packets.tcp(waiting, WEB), 0.0)
+
+    assert backend_of(path, FROM) == f"{B1}:8080"
+    assert {flow.client: flow.server for flow in path.flows()} == {
+        FROM: f"{B1}:8080",
+        waiting: f"{B2}:8080",
+    }
+    assert_counts_agree(path.stats())
+
+
 def test_a_number_is_not_used_again_while_a_flow_holds_it() -> None:
     """Else a flow would be shown, and reset, with another backend's."""
     path = engine(one_service(backends=[f"{B1}:8080"]))

@@ -237,6 +237,32 @@ def test_a_flow_of_a_dead_backend_is_moved_at_the_next_datagram(how: str, answer
     assert ask(path, 0.6) == f"{B2}:53"
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "server"),
+    [
+        (f"{B1}:53", f"{B2}:53", f"{B2}:53"),
+        (f"{B1}:53", f"{B1}:54", f"{B1}:54"),
+        (f"{B1}:54", B1, f"{B1}:53"),
+        (B1, f"{B1}:53", f"{B1}:53"),
+    ],
+)
+def test_a_backend_that_keeps_its_name_and_moves_takes_its_datagrams_along(
+    before: str, after: str, server: str
+) -> None:
+    """Its number stays, and what it stands for does not: nobody is left at the old address."""
+    for address in (before, after):
+        services = pool(datagrams=0, backends=[{"name": "b", "address": address}])
+        if address == before:
+            path = engine(services)
+            first = ask(path)
+        else:
+            path.load({"datapath": {"max_flows": 1000}, "services": services})
+
+    assert ask(path, 0.5) == server
+    assert [flow.server for flow in path.flows()] == [server]
+    assert path.stats().flows.opened == (1 if first == server else 2)
+
+
 def test_a_pool_that_comes_back_from_empty_gets_its_clients_back() -> None:
     """Nobody is left with a backend that is gone, nor with the refusal (trap 2)."""
     path = engine(pool(datagrams=0))
