@@ -355,3 +355,11 @@ def test_an_address_of_full_nat_answers_an_echo_and_nothing_else(meta: PacketMet
     ping = packets.echo_request(CLIENT, "10.9.0.12")
     assert path.process(ping, 0.0, meta).verdict is Verdict.REPLY
     assert is_dropped(path.process(segment, 0.0, meta), DropReason.OUT_OF_STATE)
+
+
+def test_a_segment_of_no_flow_is_dropped_where_the_service_says_so() -> None:
+    """`unknown: drop`: silence instead of a reset (T16)."""
+    path = engine(one_service(unknown="drop"))
+    segment = packets.tcp(f"{CLIENT}:40000", f"{VIP}:80", "A")
+
+    assert is_dropped(path.process(segment, 0.0), DropReason.OUT_OF_STATE)

@@ -30,7 +30,7 @@ def test_a_tick_ends_all_that_has_run_out() -> None:
 def test_a_tick_relieves_the_table_of_all_that_the_pressure_allows() -> None:
     """One great leap of the clock ends the same flows as many small steps to the same time."""
     leaping, stepping = crowded(4000), crowded(4000)
-    for second in range(4, 61):
+    for second in range(4, 61, 4):
         stepping.tick(second * 1.0)
     leaping.tick(60.0)
     left = [{flow.client for flow in path.flows()} for path in (leaping, stepping)]
