@@ -140,8 +140,8 @@ def test_a_bad_reload_changes_nothing(lab: ProcessLab) -> None:
     lab.configure("services: {web: {listn: 1}}")
     with pytest.raises(ConfigError, match="listn"):
         lab.api.reload()
-    lab.configure(CONFIG.replace("203.0.113.10", "198.51.100.1"))
-    with pytest.raises(HostError, match=r"198\.51\.100\.1"):
+    lab.configure(CONFIG.replace("10.77.0.12", "192.0.2.99"))
+    with pytest.raises(HostError, match=r"192\.0\.2\.99"):
         lab.api.reload()
     lab.configure(CONFIG + "datapath: {max_flows: 5}")
     with pytest.raises(ConfigError, match="restart"):

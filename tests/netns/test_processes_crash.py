@@ -131,10 +131,10 @@ def test_a_socket_file_that_nobody_listens_behind_is_replaced(lab: ProcessLab) -
     ("text", "code", "word"),
     [
         ("services: {web: {listn: 1}}", 65, "listn"),
-        (CONFIG.replace("203.0.113.10", "198.51.100.1"), 78, "198.51.100.1"),
+        (CONFIG.replace("10.77.0.12", "192.0.2.99"), 78, "192.0.2.99"),
         (CONFIG + "datapath: {private: [nosuch0]}", 78, "nosuch0"),
     ],
-    ids=["unknown key", "VIP of the host", "no such interface"],
+    ids=["unknown key", "no route", "no such interface"],
 )
 def test_what_cannot_be_is_refused_before_the_start(
     lab: ProcessLab, text: str, code: int, word: str
