@@ -5,7 +5,8 @@ backend both are one conversation, so its answers to both would be one stream. O
 conversation natlb sees what the backend sends. Where that comes from an endpoint which a service
 sends to, a row in state DIRECT keeps the tuple, and a flow gets another backend or a source of
 natlb's own. TCP begins one with a SYN, an answered one included; any other segment without a row
-is late traffic of a flow that has ended, and would show the client a private address.
+is late traffic of a flow that has ended, and would show the client a private address: the backend
+is told by a reset, as a client is.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from natlb.core.batch import emit
-from natlb.core.flow_table import NOTHING, insert
+from natlb.core.flow_table import NOTHING, hash_key, insert, lookup, row_of
 from natlb.core.layout import (
     BACKEND_ENDPOINT,
     DIRECT,
@@ -25,7 +26,8 @@ from natlb.core.layout import (
     ROWS,
 )
 from natlb.core.lifetime import WORD, begin_life
-from natlb.core.one_key import keep_direct
+from natlb.core.one_key import forget_direct, keep_direct
+from natlb.core.refusal import refuse
 from natlb.core.tables import find_endpoint
 from natlb.core.verdict import PASS, drop
 from natlb.jit import i64, kernel, rare_kernel
@@ -34,6 +36,7 @@ from natlb.wire.reasons import MARTIAN, OUT_OF_STATE
 from natlb.wire.rewrite import source_lanes
 
 if TYPE_CHECKING:
+    from natlb.core.flow_table import FlowTable
     from natlb.core.state import Core
     from natlb.wire.parsed import Parsed
 
@@ -64,10 +67,27 @@ def pass_on(core: Core, i: int, now: int) -> int:
     at = find_endpoint(core.tables, source_lanes(parsed), i64(parsed["source_port"]), protocol)
     if at >= 0 and i64(core.tables.endpoints[at]["kind"]) == BACKEND_ENDPOINT:
         if protocol == TCP and parsed["tcp_flags"] & SYN == 0:
-            return drop(OUT_OF_STATE)
+            start, end = frame["start"], frame["start"] + frame["length"]
+            return refuse(core, i, core.batch.slots[frame["slot"], start:end], OUT_OF_STATE)
         _remember(core, i, now)
     emit(core.batch, frame, PRIVATE if frame["way"] == PUBLIC else PUBLIC)
     return PASS
+
+
+@rare_kernel
+def give_way(flows: FlowTable, number: int) -> bool:
+    """Forget the direct conversation that holds a new row's reply key; return whether one did.
+
+    Not an open connection, which would be cut. Datagrams and half a handshake may as well be the
+    last words of a flow that ended, and its client must not be kept out by them.
+    """
+    reply, protocol = flows.rows[number]["reply"], i64(flows.rows[number]["protocol"])
+    found = lookup(flows, reply, protocol, hash_key(flows, reply, protocol))
+    holder = flows.rows[row_of(found)]
+    if i64(holder["state"]) != DIRECT or i64(holder["marks"]) & MARK_DOUBTED == 0:
+        return False
+    forget_direct(flows, row_of(found))
+    return True
 
 
 @kernel

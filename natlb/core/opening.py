@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from natlb.core.counters import account_opened
 from natlb.core.datagrams import find_waiting, take_back
+from natlb.core.direct import give_way
 from natlb.core.flow_table import CONFLICT, NOTHING, abandon, bind, insert
 from natlb.core.hashing import WORD, spread_hash
 from natlb.core.layout import ACTION_MSS, ACTION_NAT, DRAWS, MARK_DATAGRAMS
@@ -102,8 +103,9 @@ def _bind(core: Core, i: int, number: int, service: int, backend: int, draw: int
 
     The same backend's same port may already talk to this client's port, through another VIP or
     directly: then a reply could not be told apart, and another backend is tried, and at last a
-    source of natlb's own. Where it was this client that was taken from that backend a moment ago,
-    the row that waits for late answers there is returned.
+    source of natlb's own; without one, a direct conversation gives way. Where it was this client
+    that was taken from that backend a moment ago, the row that waits for late answers there is
+    returned.
     """
     bound = _bind_backend(core, i, number, service, backend)
     record = core.tables.services[service]
@@ -112,10 +114,14 @@ def _bind(core: Core, i: int, number: int, service: int, backend: int, draw: int
             return bound
         at = record["ring_start"] + (draw + choice) % record["ring_size"]
         bound = _bind_backend(core, i, number, service, i64(core.tables.rings[at]))
-    if bound == CONFLICT and has_sources(core.tables):
-        _write_backend(core, i, number, service, backend)
+    if bound != CONFLICT:
+        return bound
+    _write_backend(core, i, number, service, backend)
+    if has_sources(core.tables):
         return bind_with_source(core, i, number, backend)
-    return bound
+    if give_way(core.flows, number):
+        return bind(core.flows, number, first_state(core.batch.parsed[i]["protocol"]))
+    return CONFLICT
 
 
 @rare_kernel

@@ -62,13 +62,16 @@ def error_source(core: Core, i: int) -> Lanes:
 def answer_error(
     core: Core, i: int, packet: Octets, reason: int, kind: int, code: int, rest: int
 ) -> int:
-    """Answer with an ICMP error and return the outcome; silence where none may be sent."""
+    """Answer with an ICMP error and return the outcome; silence where none may be sent.
+
+    "Too big" is not limited: it is smaller than what it answers, and without it a transfer hangs.
+    """
     batch = core.batch
     frame = batch.frames[i]
     source = error_source(core, i)
     if source == NOWHERE or not may_be_answered(packet, frame, batch.parsed[i]):
         return drop(reason)
-    if not may_send_error(core):
+    if reason != MTU_EXCEEDED and not may_send_error(core):
         return drop(RATE_LIMIT)
     write_error(batch.slots[frame["slot"]], frame, batch.parsed[i], source, kind, code, rest)
     emit(batch, frame, frame["way"])

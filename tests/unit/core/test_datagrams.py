@@ -250,13 +250,13 @@ def test_a_backend_that_keeps_its_name_and_moves_takes_its_datagrams_along(
     before: str, after: str, server: str
 ) -> None:
     """Its number stays, and what it stands for does not: nobody is left at the old address."""
-    for address in (before, after):
-        services = pool(datagrams=0, backends=[{"name": "b", "address": address}])
-        if address == before:
-            path = engine(services)
-            first = ask(path)
-        else:
-            path.load({"datapath": {"max_flows": 1000}, "services": services})
+    old, new = (
+        pool(datagrams=0, backends=[{"name": "b", "address": address}])
+        for address in (before, after)
+    )
+    path = engine(old)
+    first = ask(path)
+    path.load({"datapath": {"max_flows": 1000}, "services": new})
 
     assert ask(path, 0.5) == server
     assert [flow.server for flow in path.flows()] == [server]

@@ -10,9 +10,12 @@ from natlb.testing import packets
 from natlb.testing.packets import Header
 from tests.conversation import FROM, WEB, Conversation
 from tests.datapath import VIP, assert_counts_agree, broken_laws, engine
+from tests.kernels import needs_plain_kernels
 
 if TYPE_CHECKING:
     from natlb.engine import Engine
+
+needs_plain_kernels()
 
 DNS = f"{VIP}:53"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from natlb.core.layout import DIRECT_ROWS, OPENED
+from natlb.core.layout import DIRECT_ROWS, MARK_DOUBTED, OPENED
 from natlb.engine import DropReason, Engine, PacketMeta, Verdict
 from natlb.testing import packets
 from tests.datapath import (
@@ -98,7 +98,7 @@ def test_a_direct_connection_passes_whole(flags: str) -> None:
 
 @pytest.mark.parametrize("flags", ["A", "PA", "FA", "R", "RA"])
 def test_late_traffic_of_a_flow_that_ended_does_not_leave(flags: str) -> None:
-    """It would show a private address (I3)."""
+    """It would show a private address (I3); the backend is told, but not upon a reset."""
     path = engine(alone())
     path.process(packets.tcp(FROM, WEB), 0.0)
     path.process(packets.tcp(SERVER, FROM, "SA"), 0.0)
@@ -106,8 +106,14 @@ def test_late_traffic_of_a_flow_that_ended_does_not_leave(flags: str) -> None:
     path.command("flush", 1.0)
     result = path.process(packets.tcp(SERVER, FROM, flags), 1.0)
 
-    assert (result.verdict, result.reason) == (Verdict.DROP, DropReason.OUT_OF_STATE)
+    assert result.reason is DropReason.OUT_OF_STATE
     assert not direct_rows(path._flows)
+    if "R" in flags:
+        assert result.verdict is Verdict.DROP
+    else:
+        assert (result.verdict, result.sides) == (Verdict.REPLY, ["private"])
+        reset = packets.read(result.packets[0])
+        assert (reset.source, reset.destination, reset.flags) == (FROM, SERVER, "R")
 
 
 @pytest.mark.parametrize(
@@ -152,13 +158,15 @@ def test_a_client_of_both_ways_and_one_backend_gets_a_source_of_natlbs() -> None
 def test_a_client_of_both_ways_is_refused_where_there_is_no_other_way() -> None:
     """By the name that a taken reply key has; and not for ever."""
     path = engine(alone(timeouts={"tcp_established": 20}), timeouts={"tcp_transitory": 10})
-    assert passes(path, packets.tcp(SERVER, FROM, "SA"))
+    for flags in ("SA", "A", "FA"):
+        assert passes(path, packets.tcp(SERVER, FROM, flags))
+        is_open = flags == "A"
+        assert (path._flows.rows[1]["marks"] & MARK_DOUBTED == 0) == is_open
+        if is_open:
+            assert server_of(path, packets.tcp(FROM, WEB), 0.0) == "port-exhausted"
 
-    assert server_of(path, packets.tcp(FROM, WEB), 1.0) == "port-exhausted"
-    assert server_of(path, packets.tcp(FROM, WEB), 10.0) == "port-exhausted"
-    path.tick(10.0)
+    assert server_of(path, packets.tcp(FROM, WEB), 0.0) == SERVER
     assert not direct_rows(path._flows)
-    assert server_of(path, packets.tcp(FROM, WEB), 10.0) == SERVER
 
 
 def test_a_direct_conversation_is_no_way_in_for_the_public_side() -> None:
@@ -250,3 +258,40 @@ def test_a_service_that_goes_leaves_its_direct_conversations_alone() -> None:
     answer = packets.udp(f"{B2}:53", FROM, b"!")
     assert path.process(answer, 0.0, PRIVATE).packets == [answer]
     assert len(direct_rows(path._flows)) == 1
+
+
+def test_datagrams_of_a_backend_that_speaks_first_give_way_to_its_client() -> None:
+    """Where there is no other backend and no source: a client is never kept out by them."""
+    path = engine({"dns": {"listen": f"udp://{VIP}:53", "backends": [f"{B1}:5353"]}})
+    client = f"{CLIENT}:5000"
+    for _ in range(2):
+        assert path.process(packets.udp(f"{B1}:5353", client), 0.0).verdict is Verdict.PASS
+    call = path.process(packets.udp(client, f"{VIP}:53"), 1.0)
+    answer = path.process(packets.udp(f"{B1}:5353", client), 1.0)
+
+    assert call.verdict is Verdict.FORWARD
+    assert packets.read(answer.packets[0]).source == f"{VIP}:53"
+    assert not direct_rows(path._flows)
+
+
+def test_an_open_direct_connection_gives_way_to_nobody() -> None:
+    """It would be cut; half a handshake may be what a flow that has ended left."""
+    for flags, verdict in ((("SA",), Verdict.FORWARD), (("SA", "A"), Verdict.REPLY)):
+        path = engine(alone())
+        for each in flags:
+            path.process(packets.tcp(SERVER, FROM, each), 0.0)
+        assert path.process(packets.tcp(FROM, WEB), 1.0).verdict is verdict
+
+
+def test_a_flow_by_another_vip_gives_way_to_nobody() -> None:
+    """It is no direct conversation."""
+    other = "203.0.113.20"
+    services = {
+        name: {"listen": f"udp://{vip}:53", "backends": [f"{B1}:5353"]}
+        for name, vip in (("one", VIP), ("two", other))
+    }
+    path = engine(services)
+    path.process(packets.udp(f"{CLIENT}:5000", f"{VIP}:53"), 0.0)
+    result = path.process(packets.udp(f"{CLIENT}:5000", f"{other}:53"), 0.0)
+
+    assert result.reason is DropReason.PORT_EXHAUSTED

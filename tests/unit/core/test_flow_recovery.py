@@ -176,10 +176,10 @@ class Scenario:
             step(self)
         at_step(len(self.STEPS))
 
-    def live(self) -> dict[bytes, bytes]:
+    def live(self) -> dict[bytes, Any]:
         """Return the live flows: both keys, and the row."""
         rows = [self.flows.rows[number] for number in live_rows(self.flows)]
-        return {_keys(row): row.tobytes() for row in rows}
+        return {_keys(row): row.item() for row in rows}
 
 
 class Corners(Scenario):
@@ -290,7 +290,7 @@ def test_a_table_is_sound_again_whichever_store_the_worker_was_killed_at(
         flows, counters = killed_and_recovered(scenario.flows, scenario.counters)
         where = f"store {stores[0]}, step {kind.STEPS[step[0]].__name__}"
         assert not broken_laws(flows, counters), where
-        found = {_keys(flows.rows[n]): flows.rows[n].tobytes() for n in live_rows(flows)}
+        found = {_keys(flows.rows[n]): flows.rows[n].item() for n in live_rows(flows)}
         assert found[bystander[0]] == bystander[1], where
         assert survivors[step[0]] & survivors[step[0] + 1] <= set(found), where
 

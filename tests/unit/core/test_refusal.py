@@ -195,3 +195,14 @@ def test_who_has_no_address_answers_from_the_dummy_or_not_at_all() -> None:
     result = large_answer(path, version=6)
 
     assert (result.verdict, result.reason) == (Verdict.DROP, DropReason.MTU_EXCEEDED)
+
+
+def test_too_big_is_told_whatever_else_was_answered() -> None:
+    """It is no amplifier, and a transfer hangs without it."""
+    path = engine(mtu=(1500, 1300), datapath={"max_flows": 10, "error_rate": 0})
+    big = packets.udp(f"{CLIENT}:5000", f"{VIP}:53", bytes(1400))
+    closed = packets.udp(f"{CLIENT}:5000", f"{VIP}:9", b"x")
+
+    assert path.process(closed, 0.0).reason is DropReason.RATE_LIMIT
+    assert path.process(big, 0.0).reason is DropReason.MTU_EXCEEDED
+    assert path.process(big, 0.0).verdict is Verdict.REPLY

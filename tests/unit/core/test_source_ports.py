@@ -26,6 +26,9 @@ from tests.datapath import (
     full_nat,
     live_rows,
 )
+from tests.kernels import needs_plain_kernels
+
+needs_plain_kernels()
 
 WEB, WEB6, DNS = f"{VIP}:80", f"[{VIP6}]:80", f"{VIP}:53"
 SERVER = f"{B1}:8080"
