@@ -111,7 +111,7 @@ def _bind(core: Core, i: int, number: int, service: int, backend: int, draw: int
     record = core.tables.services[service]
     for choice in range(OTHER_CHOICES):
         if bound != CONFLICT:
-            return bound
+            break
         at = record["ring_start"] + (draw + choice) % record["ring_size"]
         bound = _bind_backend(core, i, number, service, i64(core.tables.rings[at]))
     if bound != CONFLICT:
