@@ -11,7 +11,7 @@ filled from behind (Knuth, volume 3, 6.4, algorithm R), so there are no tombston
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -104,16 +104,10 @@ def _find(sources: Sources, flows: FlowTable, client: Lanes) -> int:
     counts = sources.counts
     at = _home(sources, flows, client)
     for _ in range(counts.size):
-        if counts[at]["flows"] == 0 or _lanes(counts[at]) == client:
+        if counts[at]["flows"] == 0 or source_lanes(counts[at]) == client:
             return at
         at = at + 1 & counts.size - 1
     return NO_PLACE
-
-
-@kernel
-def _lanes(count: Any) -> Lanes:
-    """Return the client of an entry."""
-    return source_lanes(count)
 
 
 @kernel
@@ -123,7 +117,7 @@ def _close_gap(sources: Sources, flows: FlowTable, gap: int) -> None:
     last = counts.size - 1
     at = gap + 1 & last
     while counts[at]["flows"] != 0:
-        home = _home(sources, flows, _lanes(counts[at]))
+        home = _home(sources, flows, source_lanes(counts[at]))
         if (at - home & last) >= (at - gap & last):
             counts[gap] = counts[at]
             counts[at]["flows"] = 0

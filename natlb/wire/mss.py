@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from natlb.jit import rare_kernel
+from natlb.jit import i64, rare_kernel
 from natlb.wire.checksum import update_checksum
 from natlb.wire.fields import (
     TCP_CHECKSUM,
@@ -12,9 +12,9 @@ from natlb.wire.fields import (
     TCP_MSS_LENGTH,
     TCP_OPTION_END,
     TCP_OPTION_MSS,
-    TCP_OPTION_NOTHING,
 )
 from natlb.wire.octets import get_u8, get_u16, set_u16
+from natlb.wire.tcp_options import option_size
 
 if TYPE_CHECKING:
     from natlb.wire.frame import Frame
@@ -26,22 +26,16 @@ if TYPE_CHECKING:
 def clamp_mss(packet: Octets, frame: Frame, parsed: Parsed, limit: int) -> None:
     """Lower a SYN's MSS options to `limit`; none is raised, and none is added.
 
-    Nothing of TCP's options is checked before: the walk ends at the first that cannot be.
+    The walk ends at the first option that cannot be.
     """
-    at = parsed["l4"] + TCP_HEADER
-    while at + 1 < parsed["payload"]:
-        kind = get_u8(packet, at)
-        if kind == TCP_OPTION_END:
+    at, end = i64(parsed["l4"]) + TCP_HEADER, i64(parsed["payload"])
+    while at < end:
+        kind, size = get_u8(packet, at), option_size(packet, at, end)
+        if kind == TCP_OPTION_END or size == 0:
             return
-        if kind == TCP_OPTION_NOTHING:
-            at += 1
-            continue
-        length = get_u8(packet, at + 1)
-        if length < 2 or at + length > parsed["payload"]:
-            return
-        if kind == TCP_OPTION_MSS and length == TCP_MSS_LENGTH:
+        if kind == TCP_OPTION_MSS and size == TCP_MSS_LENGTH:
             _lower(packet, frame, parsed, at + 2, limit)
-        at += length
+        at += size
 
 
 @rare_kernel
