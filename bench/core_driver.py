@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from natlb.core.batch import start_batch
+from natlb.core.choice import pool_of
 from natlb.core.flow_table import (
     NOTHING,
     direction_of,
@@ -18,11 +19,12 @@ from natlb.core.flow_table import (
     lookup,
     row_of,
 )
-from natlb.core.layout import HEADROOM
+from natlb.core.layout import CHOICES, HEADROOM
 from natlb.core.pipeline import process_batch
-from natlb.core.policy import Pool
+from natlb.core.policy import NewFlow
 from natlb.core.state import TTL_ROUTE, Core
 from natlb.jit import entry, i64, kernel
+from natlb.wire.fields import MAPPED_LANE
 from natlb.wire.frame import set_plain
 from natlb.wire.parse import parse
 from natlb.wire.reasons import ACCEPTED
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from natlb.core.opening import Pick
+    from natlb.core.choice import Pick
 
 BATCH = 64
 FIRST_WORD = HEADROOM // 8
@@ -141,11 +143,11 @@ def _rewrite(core: Core) -> None:
 @entry
 def pick_often(core: Core, service: int, count: int, pick: Pick) -> int:
     """Pick a backend so often, as the pipeline calls a policy; return a sum of all picked."""
-    tables, counters = core.tables, core.counters
-    pool = Pool(tables.services, tables.rings, tables.backends, counters.backends, counters.policy)
+    pool = pool_of(core)
     total = 0
     draw = 1
     for _ in range(count):
         draw = (draw * 48271) % 0x7FFFFFFF  # Park and Miller's generator, 1988
-        total += pick(pool, service, draw, draw >> 1)
+        flow = NewFlow(draw, draw >> 1, 0, 0, 0, MAPPED_LANE, draw, draw & 0xFFFF)
+        total += pick(pool, CHOICES * service, flow)
     return total

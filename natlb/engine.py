@@ -29,7 +29,7 @@ from natlb.control.compile import (
 from natlb.control.compile.requests import flush_commands
 from natlb.control.config import Config, config_from_mapping, difference, load_config
 from natlb.core.assembly import assemble
-from natlb.core.batch import COUNT_IN, NOW, OUTPUT, Batch, make_batch, start_batch
+from natlb.core.batch import COUNT_IN, MICROS, NOW, OUTPUT, Batch, make_batch, start_batch
 from natlb.core.commands import GIVEN, Commands, is_command_waiting, step_command
 from natlb.core.entry import prepare_engine
 from natlb.core.housekeeping import keep_house
@@ -264,6 +264,7 @@ class Engine:
             message = f"now={now} is before {self._now_ms / 1000}: time never goes back"
             raise ValueError(message)
         self._now_ms = self._batch.numbers[NOW] = milliseconds
+        self._batch.numbers[MICROS] = int(now * 1_000_000)
 
     def _turn_batch(self, pairs: Sequence[tuple[bytes, PacketMeta]]) -> list[Result]:
         for at, (packet, meta) in enumerate(pairs):

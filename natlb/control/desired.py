@@ -19,8 +19,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
-from natlb.control.compile import Indices, Retired, RunTime
-from natlb.control.compile.tables import AS_CONFIGURED
+from natlb.control.compile import AS_CONFIGURED, Indices, Retired, RunTime
 from natlb.control.config import parse_config, syntax_of
 from natlb.control.config.load import file_name
 from natlb.control.registry import BackendPlace, Record, RuntimeChange

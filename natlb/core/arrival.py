@@ -8,7 +8,7 @@ from natlb.core.batch import emit
 from natlb.core.direct import pass_back, pass_on
 from natlb.core.icmp_errors import translate_error
 from natlb.core.layout import BACKEND_ADDRESS, PUBLIC, REJECT, SHARED, SOURCE, VIP
-from natlb.core.opening import Pick, open_flow
+from natlb.core.opening import open_flow
 from natlb.core.refusal import answer_ttl_expired, prohibit, refuse
 from natlb.core.tables import NO_SERVICE_INDEX, find_service, has_sources, kind_of_address
 from natlb.core.tracking import is_opener
@@ -26,6 +26,7 @@ from natlb.wire.fields import TCP, UDP
 from natlb.wire.parsed import FRAGMENTED, UNTRANSLATABLE
 from natlb.wire.reasons import (
     ACCESS,
+    BACKEND_LIMIT,
     BAD_CHECKSUM,
     MARTIAN,
     NO_BACKEND,
@@ -40,6 +41,7 @@ from natlb.wire.reasons import (
 from natlb.wire.rewrite import destination_lanes, source_lanes
 
 if TYPE_CHECKING:
+    from natlb.core.choice import Pick
     from natlb.core.state import Core
     from natlb.wire.octets import Octets
     from natlb.wire.parsed import Parsed
@@ -146,6 +148,7 @@ def _is_prohibition(reason: int) -> bool:
         reason == TABLE_FULL
         or reason == PORT_EXHAUSTED
         or reason == SERVICE_LIMIT
+        or reason == BACKEND_LIMIT
         or reason == SOURCE_LIMIT
         or reason == ACCESS
     )

@@ -32,9 +32,10 @@ NUMBERS = (
     "now",  # of the batch, in milliseconds since the table's epoch
     "shared",  # the spare slot that several packets lie in
     "filled",  # up to where
+    "micros",  # the batch's time once more, in microseconds: for what answers take
 )
 COUNT_IN, PARSED_SO_FAR, FOUND_SO_FAR, TRACKED_SO_FAR, OUTPUT, SETTLED, SPARE, TOUCHED = range(8)
-NOW, SHARED_SLOT, FILLED = range(8, 11)
+NOW, SHARED_SLOT, FILLED, MICROS = range(8, 12)
 
 SPARE_SLOTS = 64  # for packets that are not an input packet changed in place
 MOST_EXTRA = 1024  # output frames beyond one for each slot: the pieces of packets that were cut

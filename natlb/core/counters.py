@@ -13,6 +13,7 @@ from natlb.core.layout import (
     ANSWERED,
     BYTES_FORWARDED,
     BYTES_RECEIVED,
+    CLOSING,
     DROPPED,
     FORWARDED,
     HELD,
@@ -34,14 +35,17 @@ if TYPE_CHECKING:
 
 
 class Counters(NamedTuple):
-    """A worker's counters: TOTALS, by reason, by backend and by service; policies' own words."""
+    """A worker's counters: TOTALS, by reason, by backend and by service; what choices go by."""
 
     totals: NDArray[np.int64]
     drops: NDArray[np.int64]
     replies: NDArray[np.int64]
     backends: NDArray[np.void]
     services: NDArray[np.void]
-    policy: NDArray[np.int64]  # POLICY_WORDS for each service
+    notes: NDArray[np.void]  # NOTE, by backend
+    policy: NDArray[np.int64]  # POLICY_WORDS for each choice
+    programs: NDArray[np.float64]  # [program, word]: of the user's own policies
+    affinities: NDArray[np.void]  # AFFINITY
 
 
 @kernel
@@ -123,9 +127,11 @@ def account_opened(counters: Counters, row: Any) -> None:
 def account_ended(counters: Counters, row: Any, state: int) -> None:
     """Count a flow that was in `state` and is no more."""
     opening = 1 if OPENING <= state <= ANSWERED else 0
+    closing = 1 if state == CLOSING else 0
     for count in _counts_of(counters, row):
         count["current"] -= 1
         count["opening"] -= opening
+        count["closing"] -= closing
 
 
 @kernel
@@ -133,6 +139,13 @@ def account_no_longer_opening(counters: Counters, row: Any) -> None:
     """Count a flow that left state OPENING and lives on."""
     for count in _counts_of(counters, row):
         count["opening"] -= 1
+
+
+@kernel
+def account_closing(counters: Counters, row: Any) -> None:
+    """Count a flow that both ends have closed: it is no load any more."""
+    for count in _counts_of(counters, row):
+        count["closing"] += 1
 
 
 @kernel

@@ -33,7 +33,7 @@ from natlb.wire.parsed import UNTRANSLATABLE
 from natlb.wire.rewrite import Lanes, source_lanes
 
 if TYPE_CHECKING:
-    from natlb.core.opening import Pick
+    from natlb.core.choice import Pick
     from natlb.core.state import Core
     from natlb.wire.octets import Octets
     from natlb.wire.parsed import Parsed

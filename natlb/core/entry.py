@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from natlb.core.choice import pool_of
 from natlb.core.commands import step_command
 from natlb.core.flow_recovery import recover
 from natlb.core.housekeeping import keep_house
 from natlb.core.intake import take_in
 from natlb.core.pipeline import give_up_packet, process_batch
-from natlb.core.policy import Pool, pick
+from natlb.core.policy import NewFlow, pick
 from natlb.core.sources import count_all_sources
 from natlb.core.state import TTL_ROUTE, Core
 from natlb.jit import COMPILED, compile_for, function_type
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
 def pick_type(core: Core) -> Any:
     """Return the type that every policy's `pick()` has as an argument; None when interpreted."""
     if COMPILED:  # pragma: no cover - coverage is measured where nothing is compiled
-        tables, counts = core.tables, core.counters
-        pool = Pool(tables.services, tables.rings, tables.backends, counts.backends, counts.policy)
-        return function_type(pick, pool, 0, 0, 0)
+        return function_type(pick, pool_of(core), 0, NewFlow(0, 0, 0, 0, 0, 0, 0, 0))
     return None
 
 

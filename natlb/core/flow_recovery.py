@@ -13,6 +13,7 @@ from natlb.core.flow_table import FlowTable, finish_removal
 from natlb.core.layout import (
     ANSWERED,
     CLOSED,
+    CLOSING,
     CURRENT,
     DETACHED,
     DIRECT,
@@ -85,9 +86,11 @@ def _recount(flows: FlowTable, counters: Counters) -> None:
     for at in range(counters.backends.size):
         counters.backends[at]["current"] = 0
         counters.backends[at]["opening"] = 0
+        counters.backends[at]["closing"] = 0
     for at in range(counters.services.size):
         counters.services[at]["current"] = 0
         counters.services[at]["opening"] = 0
+        counters.services[at]["closing"] = 0
     current = direct = 0
     for number in range(1, flows.meta[FRESH]):
         row = flows.rows[number]
@@ -97,12 +100,14 @@ def _recount(flows: FlowTable, counters: Counters) -> None:
         if state >= FIRST_LIVE:
             current += 1
             opening = 1 if OPENING <= state <= ANSWERED else 0
+            closing = 1 if state == CLOSING else 0
             for count in (
                 counters.backends[i64(row["backend"])],
                 counters.services[i64(row["service"])],
             ):
                 count["current"] += 1
                 count["opening"] += opening
+                count["closing"] += closing
     flows.meta[CURRENT] = current
     flows.meta[DIRECT_ROWS] = direct
     flows.meta[PEAK] = max(flows.meta[PEAK], current)

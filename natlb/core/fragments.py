@@ -73,7 +73,7 @@ from natlb.wire.reasons import (
 from natlb.wire.rewrite import decrease_ttl, rewrite_addresses, set_identification
 
 if TYPE_CHECKING:
-    from natlb.core.opening import Pick
+    from natlb.core.choice import Pick
     from natlb.core.state import Core
     from natlb.wire.octets import Octets
 

@@ -20,6 +20,7 @@ State: TypeAlias = tuple[int, int, int, int]
 WORD = 0xFFFFFFFF
 V2 = 0x6C796765
 V3 = 0x74656462
+NO_PORT = -1
 
 
 @kernel
@@ -107,12 +108,14 @@ def datagram_hash(key0: int, key1: int, key: Any, identification: int, context: 
 
 
 @kernel
-def spread_hash(key0: int, key1: int, lanes: State) -> int:
-    """Return the 32-bit hash of a client's address: the same on every node with this seed."""
+def spread_hash(key0: int, key1: int, lanes: State, port: int) -> int:
+    """Return the 32-bit hash of an address, and a port if any: the same on every node of a seed."""
     state = _begin(key0, key1)
     for lane in lanes:
         state = _absorb(state, lane)
-    return _finish(state, 16)
+    if port == NO_PORT:
+        return _finish(state, 16)
+    return _finish(_absorb(state, port), 18)
 
 
 @kernel

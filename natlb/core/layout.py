@@ -11,7 +11,7 @@ import numpy as np
 
 from natlb.wire.fields import TCP, UDP
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 
 KEY_FIELDS = [
     *((f"source{lane}", np.uint32) for lane in range(4)),
@@ -33,7 +33,8 @@ HALF = np.dtype(
         ("acknowledged", np.uint32),  # TCP: the highest of them the other side acknowledged
         ("window_most", np.uint32),  # TCP: the largest window offered, scaled
         ("sequence_delta", np.uint32),  # reserved: added to sequence numbers
-        ("timestamp_delta", np.uint32),  # reserved: added to timestamps
+        ("timestamp_delta", np.uint32),  # reserved: added to timestamps. Of `reply`, until the
+        # backend has answered: when the flow was opened, in microseconds modulo 2^32
         ("window_scale", np.uint8),  # TCP: what its windows are shifted by
         ("way", np.uint8),  # where packets of this direction leave
     ],
@@ -150,22 +151,50 @@ DIRECT_ROWS = 22
 
 MOST_SERVICES = 4096
 MOST_BACKENDS = 65536
-POLICY_WORDS = 8  # of private state that a policy has for each service
+POLICY_WORDS = 8  # of private state for each choice: the policy's own, and these:
+WORD_COMPARED, WORD_DIFFERED, WORD_FALLBACKS = 5, 6, 7
+MOST_PROGRAMS = 64  # policies of the user's own at once
+PROGRAM_WORDS = 1024  # of private state that each of them has
 
 # What is counted for each backend and each service
 COUNT = np.dtype(
     [
         ("current", np.int64),
         ("opening", np.int64),
+        ("closing", np.int64),
         ("total", np.int64),
         ("packets_original", np.int64),
         ("packets_reply", np.int64),
         ("bytes_original", np.int64),
         ("bytes_reply", np.int64),
-        ("exhausted_ms", np.int64),  # backends: until when no port is searched for full NAT
     ],
     align=True,
 )
+
+# What a worker keeps of each backend for its next choices
+NOTE = np.dtype(
+    [
+        ("smooth", np.int64),  # its current weight in smooth weighted round robin
+        ("handshake_us", np.int64),  # peak EWMA of what its answers take; 0: none seen yet
+        ("handshake_ms", np.int64),  # when that was worked out
+        ("shadow", np.int64),  # flows that the shadow policy would have given it
+        ("exhausted_ms", np.int64),  # until when no port is searched for full NAT
+    ],
+    align=True,
+)
+
+# Which backend a client's flows go to, where a service has affinity
+AFFINITY = np.dtype(
+    [
+        *((f"source{lane}", np.uint32) for lane in range(4)),  # cut to the service's prefix
+        ("service", np.uint32),
+        ("backend", np.uint32),
+        ("identity", np.uint32),  # of the backend: an index may be given to another one
+        ("seen", np.uint32),  # when a flow was last opened, in ms modulo 2^32
+    ]
+)
+AFFINITY_BUCKET = 8  # entries that a client's may lie in
+MOST_AFFINITIES = 1 << 17
 
 # The worker's totals, one int64 each
 TOTALS = (
@@ -208,11 +237,11 @@ SHARED = 64  # with VIP: the host keeps what no service listens on
 
 SERVICE = np.dtype(
     [
-        ("policy", np.int32),
         ("no_backend", np.int32),  # REJECT or SILENCE
-        ("ring_start", np.int64),
-        ("ring_size", np.int64),
         ("unknown", np.int32),  # REJECT or SILENCE: TCP without a flow
+        ("pool_start", np.int64),  # in `Tables.rings`: the backends that take new flows
+        ("pool_size", np.int64),
+        ("shadow", np.int32),  # 1 iff the second choice is made as well
         ("nat", np.int32),  # DNAT or FULL
         ("max_flows", np.int64),  # 0: no limit
         ("mss4", np.int32),  # largest MSS let through over IPv4; 0: any
@@ -220,6 +249,9 @@ SERVICE = np.dtype(
         ("datagrams", np.int64),  # answers after which UDP gets a new choice; 0: never
         ("access_start", np.int64),  # in `Tables.access`
         ("access_size", np.int64),  # 0: everybody
+        ("affinity_ms", np.int64),  # 0: none
+        ("affinity_prefix", np.int32),  # bits of an IPv4 client's address, of 128: 96 to 128
+        ("affinity_prefix6", np.int32),  # and of an IPv6 client's
     ],
     align=True,
 )
@@ -228,17 +260,43 @@ SILENCE = 1
 DNAT = 0
 FULL = 1
 
+# How a service chooses: its policy at 2 * service, its shadow behind it
+CHOICE = np.dtype(
+    [
+        ("policy", np.int32),  # a place in POLICY_NAMES, or FIRST_PROGRAM and more
+        ("key", np.int32),  # what `spread_hash` is of: KEY_*
+        ("service", np.int64),
+        ("ring_start", np.int64),  # in `Tables.rings`: what the policy's compiling half made
+        ("ring_size", np.int64),
+        ("weights", np.int64),  # of all backends that take new flows, together
+        *((f"parameter{number}", np.int64) for number in range(4)),  # the policy's own
+    ],
+    align=True,
+)
+CHOICES = 2  # for each service
+FIRST_PROGRAM = 64
+KEY_SOURCE = 0  # the client's address
+KEY_SOURCE_PORT = 1  # and its port
+KEY_DESTINATION = 2  # the address that was called
+KEY_DESTINATION_PORT = 3
+
 BACKEND = np.dtype(
     [
         *((f"address{lane}", np.uint32) for lane in range(4)),
         ("port", np.uint16),  # 0: the port the client called
         ("way", np.uint8),
         ("takes", np.uint8),  # 1 iff new flows may be given to it
-        ("weight", np.uint32),
+        ("weight", np.uint32),  # in WEIGHT_ONEs; 0 iff it takes none
         ("lives", np.uint32),  # 1 iff it is configured and not known to be down
+        ("identity", np.uint32),  # of service and name: who has this index now
+        ("max_flows", np.int64),  # 0: no limit
+        ("began_ms", np.int64),  # when it came into the pool; slow start counts from there
+        ("slow_start_ms", np.int64),  # 0: none, or long over
+        ("slow_start_exponent", np.float64),
     ],
     align=True,
 )
+WEIGHT_ONE = 256  # a weight of 1: slow start needs fractions of it
 
 # A step of an access list: its verdict holds from this address to the next step's
 ACCESS_STEP = np.dtype(

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
+from natlb.core.batch import MICROS
+from natlb.core.choice import Pick, choose, pool_of
 from natlb.core.counters import account_opened
 from natlb.core.datagrams import find_waiting, take_back
 from natlb.core.direct import give_way
 from natlb.core.flow_table import CONFLICT, NOTHING, abandon, bind, insert
-from natlb.core.hashing import WORD, spread_hash
+from natlb.core.hashing import WORD
 from natlb.core.layout import ACTION_MSS, ACTION_NAT, DRAWS, MARK_DATAGRAMS
 from natlb.core.lifetime import begin_life
 from natlb.core.limits import judge_new_flow, note_flow_opened
-from natlb.core.policy import NO_BACKEND_INDEX, Pool
+from natlb.core.policy.pool import has_room
 from natlb.core.pressure import join_unconfirmed
 from natlb.core.relief import make_room
 from natlb.core.source_ports import bind_with_source, needs_source
-from natlb.core.tables import SEED0, SEED1, has_sources
+from natlb.core.tables import has_sources
 from natlb.core.tracking import first_state
 from natlb.jit import i64, kernel, rare_kernel
 from natlb.wire.fields import TCP, UDP
-from natlb.wire.reasons import ACCEPTED, NO_BACKEND, PORT_EXHAUSTED, TABLE_FULL
-from natlb.wire.rewrite import source_lanes
+from natlb.wire.reasons import ACCEPTED, PORT_EXHAUSTED, TABLE_FULL
 
 if TYPE_CHECKING:
     from natlb.core.state import Core
     from natlb.wire.parsed import Parsed
-
-Pick: TypeAlias = Callable[[Pool, int, int, int], int]
 
 OTHER_CHOICES = 8  # backends tried after the policy's own choice, where its reply key is taken
 
@@ -50,14 +48,11 @@ def open_flow(core: Core, i: int, service: int, now: int, pick: Pick) -> int:
     refusal = judge_new_flow(core, i, service)
     if refusal != ACCEPTED:
         return -refusal
-    tables, counters = core.tables, core.counters
-    parsed = core.batch.parsed[i]
+    tables, parsed = core.tables, core.batch.parsed[i]
     draw = draw_random(core)
-    spread = spread_hash(tables.numbers[SEED0], tables.numbers[SEED1], source_lanes(parsed))
-    pool = Pool(tables.services, tables.rings, tables.backends, counters.backends, counters.policy)
-    backend = pick(pool, service, spread, draw)
-    if backend == NO_BACKEND_INDEX:
-        return -NO_BACKEND
+    backend = choose(core, i, service, draw, pick)
+    if backend < 0:
+        return backend
     number = _insert(core, i, now)
     if number == NOTHING:
         return -TABLE_FULL
@@ -72,8 +67,9 @@ def open_flow(core: Core, i: int, service: int, now: int, pick: Pick) -> int:
     if tables.services[service]["mss4"] and parsed["protocol"] == TCP:
         row["actions"] |= ACTION_MSS
     join_unconfirmed(core.flows, number)
+    row["reply"]["timestamp_delta"] = core.batch.numbers[MICROS] & WORD
     note_flow_opened(core, row)
-    account_opened(counters, row)
+    account_opened(core.counters, row)
     return number
 
 
@@ -112,8 +108,10 @@ def _bind(core: Core, i: int, number: int, service: int, backend: int, draw: int
     for choice in range(OTHER_CHOICES):
         if bound != CONFLICT:
             break
-        at = record["ring_start"] + (draw + choice) % record["ring_size"]
-        bound = _bind_backend(core, i, number, service, i64(core.tables.rings[at]))
+        at = record["pool_start"] + (draw + choice) % record["pool_size"]
+        other = i64(core.tables.rings[at])
+        if has_room(pool_of(core), other):
+            bound = _bind_backend(core, i, number, service, other)
     if bound != CONFLICT:
         return bound
     _write_backend(core, i, number, service, backend)

@@ -39,7 +39,7 @@ from natlb.wire.parsed import FRAGMENTED
 from natlb.wire.reasons import ACCEPTED, INTERNAL
 
 if TYPE_CHECKING:
-    from natlb.core.opening import Pick
+    from natlb.core.choice import Pick
     from natlb.core.state import Core
     from natlb.wire.octets import Octets
 

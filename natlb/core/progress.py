@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from natlb.core.counters import account_no_longer_opening, account_original, account_reply
+from natlb.core.counters import (
+    account_closing,
+    account_no_longer_opening,
+    account_original,
+    account_reply,
+)
 from natlb.core.flow_table import ORIGINAL, half
-from natlb.core.layout import ANSWERED, MARK_UNCONFIRMED
+from natlb.core.layout import ANSWERED, CLOSING, MARK_UNCONFIRMED
 from natlb.core.pressure import leave_unconfirmed
 from natlb.core.tracking import UNSOUND, follow_segment, is_confirmed, next_datagram_state
 from natlb.jit import i64, kernel
@@ -36,6 +41,8 @@ def advance(core: Core, row: Any, packet: Octets, parsed: Parsed, direction: int
     row["state"] = new
     if old <= ANSWERED and new > ANSWERED:
         account_no_longer_opening(core.counters, row)
+    if new == CLOSING:
+        account_closing(core.counters, row)
     if i64(row["marks"]) & MARK_UNCONFIRMED and is_confirmed(new):
         leave_unconfirmed(core.flows, row)
 

@@ -77,11 +77,11 @@ def bind_with_source(core: Core, i: int, number: int, backend: int) -> int:
 
     Returns what `bind()` says; CONFLICT where no port is left for this backend, or no address.
     """
-    tables, counts = core.tables, core.counters.backends[backend]
+    tables, notes = core.tables, core.counters.notes[backend]
     now = core.batch.numbers[NOW]
     is_ip4 = _is_ip4(tables.backends[backend])
     count = tables.numbers[SOURCES4 if is_ip4 else SOURCES6]
-    if count == 0 or now < counts["exhausted_ms"]:
+    if count == 0 or now < notes["exhausted_ms"]:
         return CONFLICT
     _add_actions(core, i, number, is_ip4)
     flows = core.flows
@@ -93,7 +93,7 @@ def bind_with_source(core: Core, i: int, number: int, backend: int) -> int:
         if bound != CONFLICT:
             return bound
         turn = (turn + 1) % count
-    counts["exhausted_ms"] = now + EXHAUSTED_MS
+    notes["exhausted_ms"] = now + EXHAUSTED_MS
     return CONFLICT
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from natlb.core.hashing import spread_hash
+from natlb.core.hashing import NO_PORT, spread_hash
 from natlb.core.layout import FIRST_LIVE, FRESH, KEY0, KEY1, MARK_COUNTED
 from natlb.jit import entry, i64, kernel
 from natlb.wire.fields import MAPPED_LANE
@@ -94,7 +94,7 @@ def discount_source(sources: Sources, flows: FlowTable, row: Row) -> None:
 @kernel
 def _home(sources: Sources, flows: FlowTable, client: Lanes) -> int:
     """Return where the search for a client begins."""
-    hashed = spread_hash(flows.meta[KEY0], flows.meta[KEY1], client)
+    hashed = spread_hash(flows.meta[KEY0], flows.meta[KEY1], client, NO_PORT)
     return i64(hashed & sources.counts.size - 1)
 
 

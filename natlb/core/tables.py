@@ -24,8 +24,9 @@ class Tables(NamedTuple):
 
     endpoints: NDArray[np.void]  # ENDPOINT[2^n]
     services: NDArray[np.void]  # SERVICE
+    choices: NDArray[np.void]  # CHOICE, CHOICES for each service
     backends: NDArray[np.void]  # BACKEND
-    rings: NDArray[np.int32]  # each policy's table of backends, one behind the other
+    rings: NDArray[np.int32]  # pools, and what policies look up, one behind the other
     timeouts: NDArray[np.int64]  # [service, state], milliseconds
     ways: NDArray[np.void]  # WAY; PUBLIC and PRIVATE first
     access: NDArray[np.void]  # ACCESS_STEP, each service's steps one behind the other

@@ -14,13 +14,13 @@ import numpy as np
 
 from natlb import jit
 from natlb.core.assembly import assemble
-from natlb.core.batch import COUNT_IN, TRACKED_SO_FAR, make_batch, start_batch
+from natlb.core.batch import COUNT_IN, MICROS, TRACKED_SO_FAR, make_batch, start_batch
 from natlb.core.commands import Commands, advance_command, is_command_waiting
 from natlb.core.counters import account_held_lost
 from natlb.core.entry import pick_type, prepare_takeover
 from natlb.core.flow_recovery import recover
 from natlb.core.fragments import step_fragments
-from natlb.core.layout import CURRENT, EPOCH, GENERATION, HELD, ITERATIONS, TICK
+from natlb.core.layout import CHOICES, CURRENT, EPOCH, GENERATION, HELD, ITERATIONS, TICK
 from natlb.core.lifetime import sweep_piece
 from natlb.core.memory import Kind, flow_items, make, start_flows
 from natlb.core.pipeline import give_up_packet, turn_batch
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from natlb.core.opening import Pick
+    from natlb.core.choice import Pick
     from natlb.core.state import Core
 
 clock_gettime = external("clock_gettime", "int32", "int32", "intp")
@@ -60,10 +60,10 @@ FAULTS_TOLD = 3  # tracebacks on standard error; all faults are counted as `inte
 
 
 @kernel
-def milliseconds_now(timespec: NDArray[np.int64], epoch_ns: int) -> int:
-    """Return the milliseconds since a table's epoch."""
+def microseconds_now(timespec: NDArray[np.int64], epoch_ns: int) -> int:
+    """Return the microseconds since a table's epoch."""
     clock_gettime(CLOCK_BOOTTIME, timespec.ctypes.data)
-    return i64((timespec[0] * 1_000_000_000 + timespec[1] - epoch_ns) // 1_000_000)
+    return i64((timespec[0] * 1_000_000_000 + timespec[1] - epoch_ns) // 1000)
 
 
 @entry
@@ -82,7 +82,9 @@ def turn(
     while True:
         if batch.numbers[TRACKED_SO_FAR] >= batch.numbers[COUNT_IN]:
             read_batch(queues, batch)
-        now = milliseconds_now(timespec, meta[EPOCH])
+        micros = microseconds_now(timespec, meta[EPOCH])
+        now = micros // 1000
+        batch.numbers[MICROS] = micros
         if batch.numbers[COUNT_IN] > 0:
             turn_batch(core, now, TTL_ROUTE, pick_backend)
             write_batch(queues, batch, core.counters)
@@ -214,7 +216,7 @@ class PacketLoop:
 def sample_core() -> Core:
     """Return a core of the smallest size, of the types that every worker's has."""
     ones = dict.fromkeys(("services", "backends", "rings", "timeouts", "access", "sources"), 1)
-    tables = make(Kind.TABLES, endpoints=16, ways=2, **ones)
+    tables = make(Kind.TABLES, endpoints=16, choices=CHOICES, ways=2, **ones)
     for array in tables:
         array.flags.writeable = False
     flows = make(Kind.FLOWS, **flow_items(1))

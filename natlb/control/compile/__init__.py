@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from natlb.control.compile.choices import Choices
 from natlb.control.compile.endpoints import Retired, addresses_of
 from natlb.control.compile.indices import Indices, start_counts
+from natlb.control.compile.run_time import AS_CONFIGURED, RunTime
 from natlb.control.compile.sides import Sides, WayOut
-from natlb.control.compile.tables import RunTime, compile_tables
+from natlb.control.compile.tables import compile_tables
 from natlb.control.compile.views import Snapshot
 
 __all__ = [
+    "AS_CONFIGURED",
+    "Choices",
     "Indices",
     "Retired",
     "RunTime",

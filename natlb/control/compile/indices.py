@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from natlb.core.layout import MOST_BACKENDS, MOST_SERVICES, POLICY_WORDS
+from natlb.core.layout import CHOICES, MOST_BACKENDS, MOST_SERVICES, POLICY_WORDS
 from natlb.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,9 +61,11 @@ def start_counts(counters: Counters, old: Indices, new: Indices) -> None:
     """
     for number in _given_anew(old.services, new.services):
         counters.services[number] = 0
-        counters.policy[number * POLICY_WORDS : (number + 1) * POLICY_WORDS] = 0
+        words = CHOICES * POLICY_WORDS
+        counters.policy[number * words : (number + 1) * words] = 0
     for number in _given_anew(old.backends, new.backends):
         counters.backends[number] = 0
+        counters.notes[number] = 0
 
 
 def _given_anew(old: Mapping[Name, int], new: Mapping[Name, int]) -> list[int]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+import hashlib
+from typing import TYPE_CHECKING, Any
 
 from natlb.control.compile.access import AccessSteps
 from natlb.control.compile.addresses import lanes_of
+from natlb.control.compile.choices import Choices
 from natlb.control.compile.endpoints import Retired, endpoints_of, slots_for, store_endpoints
-from natlb.control.policy import COMPILERS, Member
+from natlb.control.compile.pools import effective_weight, pool_of_service
+from natlb.control.compile.run_time import AS_CONFIGURED
 from natlb.core.layout import (
     ANSWERED,
+    CHOICES,
     CLOSING,
     DETACHED,
     DIRECT,
@@ -26,9 +29,9 @@ from natlb.core.layout import (
     SILENCE,
     STATES,
     UNREPLIED,
+    WEIGHT_ONE,
 )
 from natlb.core.memory import Kind, make
-from natlb.core.policy import POLICY_NAMES
 from natlb.core.tables import (
     ERROR_RATE,
     FRAGMENT_MS,
@@ -43,56 +46,20 @@ from natlb.core.tables import (
     TABLE_GENERATION,
     Tables,
 )
-from natlb.errors import UsageError
-from natlb.model import BackendStateName, HealthName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from natlb.control.compile.indices import Indices
+    from natlb.control.compile.run_time import RunTime
     from natlb.control.compile.sides import Sides
     from natlb.control.config import Config
-    from natlb.control.config.values import BackendConfig, ServiceConfig, Timeouts
+    from natlb.control.config.values import ServiceConfig, Timeouts
 
-MOST_WEIGHT = 65535
+MAPPED_BITS = 96  # before an IPv4 address among the 128
 TCP_OVER_IP6 = 60
 TCP_OVER_IP4 = 40  # octets of headers without options: an MTU has so much more than its MSS
 DETACHED_SECONDS = 5.0  # that late answers are waited for where UDP was given another backend
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunTime:
-    """What is true of a backend at run time; None: as the configuration says.
-
-    Raises UsageError for a state, weight or health that there is none of.
-    """
-
-    state: BackendStateName = "ready"
-    weight: int | None = None
-    health: HealthName = "unknown"
-
-    def __post_init__(self) -> None:
-        """Refuse what no policy could work with."""
-        for field_name, value, words in (
-            ("state", self.state, get_args(BackendStateName)),
-            ("health", self.health, get_args(HealthName)),
-        ):
-            if value not in words:
-                raise UsageError(f"{field_name} {value!r} is none of {', '.join(words)}")
-        if self.weight is not None and not 0 <= self.weight <= MOST_WEIGHT:
-            raise UsageError(f"weight {self.weight} is not in 0..{MOST_WEIGHT}")
-
-    def weight_of(self, backend: BackendConfig) -> int:
-        """Return the weight in force."""
-        return backend.weight if self.weight is None else self.weight
-
-    def effective_weight(self, backend: BackendConfig) -> int:
-        """Return the weight new flows are given by: 0 for a backend that takes none."""
-        takes = self.state == "ready" and self.health != "down"
-        return self.weight_of(backend) if takes else 0
-
-
-AS_CONFIGURED = RunTime()
 
 
 NOTHING_RETIRED = Retired()
@@ -107,25 +74,31 @@ def compile_tables(
     seed: int,
     generation: int,
     retired: Retired = NOTHING_RETIRED,
+    choices: Choices | None = None,
 ) -> Tables:
-    """Return the tables of a generation, read-only. `seed` (64 bits) spreads clients by hash."""
+    """Return the tables of a generation, read-only. `seed` (64 bits) spreads clients by hash.
+
+    `choices` are those of the same configuration, if they were compiled before.
+    """
     endpoints = endpoints_of(config, indices, retired, sides)
     access = AccessSteps(config)
     sources = sorted(config.datapath.source, key=lambda each: (each.version, int(each)))
-    rings = _rings(config, indices, run_time, seed)
+    choices = choices or Choices(config, indices=indices, run_time=run_time, seed=seed, memories={})
     tables: Tables = make(
         Kind.TABLES,
         endpoints=slots_for(endpoints),
         services=_length(indices.services),
+        choices=CHOICES * _length(indices.services),
         backends=_length(indices.backends),
-        rings=max(1, sum(ring.size for ring in rings.values())),
+        rings=choices.slots,
         timeouts=_length(indices.services),
         ways=2,
         access=max(1, len(access.steps)),
         sources=max(1, len(sources)),
     )
     store_endpoints(tables.endpoints, endpoints)
-    _fill_services(tables, config, indices, rings)
+    choices.fill(tables)
+    _fill_services(tables, config, indices)
     _fill_limits(tables, config, indices, sides)
     access.fill(tables, indices)
     for at, address in enumerate(sources):
@@ -142,35 +115,7 @@ def _length(numbers: Mapping[Any, int]) -> int:
     return 1 + max(numbers.values(), default=0)
 
 
-def _rings(
-    config: Config, indices: Indices, run_time: Mapping[tuple[str, str], RunTime], seed: int
-) -> dict[str, Any]:
-    """Return each service's ring, of the backends that take new flows."""
-    rings = {}
-    for service in config.services.values():
-        members = []
-        for backend in service.backends:
-            name = service.name, backend.name
-            weight = run_time.get(name, AS_CONFIGURED).effective_weight(backend)
-            if weight > 0:
-                members.append(Member(indices.backends[name], backend.name, weight))
-        rings[service.name] = COMPILERS[service.policy.name](members, seed)
-    return rings
-
-
-def _fill_services(
-    tables: Tables, config: Config, indices: Indices, rings: Mapping[str, Any]
-) -> None:
-    start = 0
-    for service in config.services.values():
-        index, ring = indices.services[service.name], rings[service.name]
-        no_backend = REJECT if service.no_backend == "reject" else SILENCE
-        policy = POLICY_NAMES.index(service.policy.name)
-        record = tables.services[index]
-        record["policy"], record["no_backend"] = policy, no_backend
-        record["ring_start"], record["ring_size"] = start, ring.size
-        tables.rings[start : start + ring.size] = ring
-        start += ring.size
+def _fill_services(tables: Tables, config: Config, indices: Indices) -> None:
     tables.timeouts[:] = _milliseconds(config.timeouts)
     for service in config.services.values():
         tables.timeouts[indices.services[service.name]] = _milliseconds(service.timeouts)
@@ -180,6 +125,7 @@ def _fill_services(
 def _fill_limits(tables: Tables, config: Config, indices: Indices, sides: Sides) -> None:
     for service in config.services.values():
         record = tables.services[indices.services[service.name]]
+        record["no_backend"] = REJECT if service.no_backend == "reject" else SILENCE
         record["unknown"] = REJECT if service.unknown == "reject" else SILENCE
         record["nat"] = FULL if service.nat == "full" else DNAT
         record["max_flows"] = service.max_flows or 0
@@ -187,6 +133,10 @@ def _fill_limits(tables: Tables, config: Config, indices: Indices, sides: Sides)
         clamp = service.mss_clamp
         record["mss4"] = sides.least_mtu - TCP_OVER_IP4 if clamp is True else int(clamp)
         record["mss6"] = sides.least_mtu - TCP_OVER_IP6 if clamp is True else int(clamp)
+        if service.affinity is not None:
+            record["affinity_ms"] = max(1, round(1000 * service.affinity.timeout))
+            record["affinity_prefix"] = MAPPED_BITS + service.affinity.prefix
+            record["affinity_prefix6"] = service.affinity.prefix6
 
 
 def _fill_numbers(numbers: Any, config: Config, seed: int, generation: int) -> None:
@@ -227,21 +177,30 @@ def _fill_backends(
     for service in config.services.values():
         for backend in service.backends:
             name = service.name, backend.name
+            record = tables.backends[indices.backends[name]]
+            for lane, word in enumerate(lanes_of(backend.address)):
+                record[f"address{lane}"] = word
+            weight = effective_weight(service, backend, run_time)
+            record["port"] = backend.port or 0
+            record["way"] = PRIVATE
+            record["takes"] = int(weight > 0)
+            record["weight"] = weight * WEIGHT_ONE
+            record["identity"] = identity_of(*name)
+            record["max_flows"] = backend.max_flows or 0
             now = run_time.get(name, AS_CONFIGURED)
-            weight = now.effective_weight(backend)
-            tables.backends[indices.backends[name]] = (
-                *lanes_of(backend.address),
-                backend.port or 0,
-                PRIVATE,
-                int(weight > 0),
-                weight,
-                int(now.health != "down"),
-            )
+            record["lives"] = int(now.health != "down")
+            if service.slow_start is not None and now.began_ms is not None:
+                record["began_ms"] = now.began_ms
+                record["slow_start_ms"] = max(1, round(1000 * service.slow_start.seconds))
+                record["slow_start_exponent"] = service.slow_start.exponent
+
+
+def identity_of(service: str, backend: str) -> int:
+    """Return 32 bits that tell a backend from any other that may get its index, never 0."""
+    digest = hashlib.blake2b(f"{service}/{backend}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "little") | 1
 
 
 def takes_new_flows(service: ServiceConfig, run_time: Mapping[tuple[str, str], RunTime]) -> int:
     """Return how many of a service's backends take new flows."""
-    return sum(
-        run_time.get((service.name, backend.name), AS_CONFIGURED).effective_weight(backend) > 0
-        for backend in service.backends
-    )
+    return len(pool_of_service(service, run_time))

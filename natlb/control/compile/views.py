@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from natlb.control.compile.addresses import address_of, endpoint, lanes_of
-from natlb.control.compile.tables import AS_CONFIGURED, takes_new_flows
+from natlb.control.compile.pools import effective_weight
+from natlb.control.compile.run_time import AS_CONFIGURED
+from natlb.control.compile.tables import takes_new_flows
 from natlb.core.layout import (
     BYTES_FORWARDED,
     BYTES_RECEIVED,
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from natlb.control.compile.indices import Indices
-    from natlb.control.compile.tables import RunTime
+    from natlb.control.compile.run_time import RunTime
     from natlb.control.config import Config
     from natlb.control.config.values import BackendConfig, ServiceConfig
     from natlb.core.counters import Counters
@@ -186,8 +188,8 @@ class Snapshot:
             name=backend.name,
             address=endpoint(backend.address, port),
             weight=now.weight_of(backend),
-            effective_weight=now.effective_weight(backend),
-            backup=False,
+            effective_weight=effective_weight(service, backend, self.run_time),
+            backup=backend.backup,
             state=now.state,
             health=now.health,
             flows=BackendFlows(

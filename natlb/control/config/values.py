@@ -69,6 +69,7 @@ class BackendConfig:
     """One real server's endpoint; `port` None keeps the port that the client called.
 
     `written` is the address as the configuration spells it, which is also the default name.
+    `max_flows` None is no limit; a `backup` serves only when no other backend is up.
     """
 
     name: str
@@ -76,6 +77,8 @@ class BackendConfig:
     port: int | None
     written: str
     weight: int = 1
+    max_flows: int | None = None
+    backup: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,17 +105,46 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Affinity:
+    """New flows of clients whose addresses agree in so many bits go to one backend.
+
+    Until `timeout` seconds after the last of them was opened.
+    """
+
+    prefix: int = 32
+    prefix6: int = 128
+    timeout: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlowStart:
+    """A backend that comes into a running pool reaches its weight after so many seconds.
+
+    Its share is the elapsed part of them to the power of `exponent`.
+    """
+
+    seconds: float
+    exponent: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceConfig:
     """What clients call, and the pool that answers.
 
     `timeouts` are the service's own, and the global ones where it has none. `mss_clamp` is True
-    for what the ways out take, or a number; `max_flows` None is no limit.
+    for what the ways out take, or a number; `max_flows` None is no limit. `shadow` is a policy
+    whose choices are counted and not used. With a smaller share of the pool up than
+    `panic_threshold`, health is ignored.
     """
 
     name: str
     listen: tuple[Listen, ...]
     backends: tuple[BackendConfig, ...]
     policy: PolicyConfig = field(default_factory=PolicyConfig)
+    shadow: PolicyConfig | None = None
+    affinity: Affinity | None = None
+    slow_start: SlowStart | None = None
+    panic_threshold: float = 0.0
     nat: Nat = "dnat"
     no_backend: NoBackend = "reject"
     unknown: Unknown = "reject"
@@ -169,9 +201,13 @@ class LogConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """A whole configuration; services stand in the order of the file."""
+    """A whole configuration; services stand in the order of the file.
+
+    `seed` (64 bits) spreads clients by hash; None: the one that the state directory keeps.
+    """
 
     services: dict[str, ServiceConfig]
+    seed: int | None = None
     datapath: DatapathConfig = field(default_factory=DatapathConfig)
     timeouts: Timeouts = field(default_factory=Timeouts)
     access: Access = field(default_factory=Access)

@@ -1,17 +1,15 @@
-"""Round robin: the ring is the pool itself, in the order of the configuration."""
+"""Round robin: the pool itself is all it needs; it knows no weight but "nothing"."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
+from natlb.control.policy.order import Compiled
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from natlb.control.policy.member import Member
+    from natlb.control.policy.order import Order
 
 
-def compile_round_robin(members: list[Member], seed: int) -> NDArray[np.int32]:  # noqa: ARG001
-    """Return each member once: round robin knows no weight but "nothing"."""
-    return np.array([member.index for member in members], np.int32)
+def compile_round_robin(order: Order) -> Compiled:  # noqa: ARG001 - as every policy's
+    """Return nothing beside the pool."""
+    return Compiled()

@@ -13,27 +13,31 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from natlb.control.policy.order import Compiled
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from natlb.control.policy.member import Member
+    from natlb.control.policy.order import Order
 
 LEAST_SLOTS = 4096
 SLOTS_PER_MEMBER = 16
 
 
-def compile_source_hash(members: list[Member], seed: int) -> NDArray[np.int32]:
+def compile_source_hash(order: Order) -> Compiled:
     """Return a ring of at least 4,096 slots; equal members and seeds give equal rings anywhere."""
+    members = order.members
     if not members:
-        return np.zeros(0, np.int32)
+        return Compiled()
     slots = 1 << max(LEAST_SLOTS, SLOTS_PER_MEMBER * len(members)).bit_length() - 1
     ring = np.zeros(slots, np.int32)
     best = np.full(slots, -np.inf)
     for member in sorted(members, key=lambda member: member.key):
-        score = _scores(member, seed, slots)
+        score = _scores(member, order.seed, slots)
         ring[score > best] = member.index
         best = np.maximum(best, score)
-    return ring
+    return Compiled(ring=ring)
 
 
 def _scores(member: Member, seed: int, slots: int) -> NDArray[np.float64]:

@@ -1,8 +1,21 @@
-"""What a policy sees: its ring, weights and load of every backend, and a few words of its own."""
+"""What a policy sees: the pool's backends and their load, the new flow, and a few words of its own.
+
+Every policy keeps these laws:
+    Only backends of the service's pool are picked; health, state, weight 0 and `backup` are
+    compiled into it. One without `has_room()` is passed over.
+    A weight is `weight_now()`, which rises slowly for a backend that came a moment ago. What
+    looks a backend up by a hash or a draw asks `is_admitted()` instead, and looks further.
+    NO_BACKEND_INDEX is the answer only where no backend of the pool has room.
+    The same tables, counts, flow and draw give the same answer, compiled or interpreted.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from natlb.core.hashing import WORD, second_hash
+from natlb.core.layout import CHOICES, POLICY_WORDS
+from natlb.jit import i64, kernel, rare_kernel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -10,17 +23,120 @@ if TYPE_CHECKING:
 
 NO_BACKEND_INDEX = -1
 
-Service: TypeAlias = Any  # one record of SERVICE
+Choice: TypeAlias = Any  # one record of CHOICE
+
+LEAST_SHARE = 0.1  # of its weight, that a backend begins slow start with (Envoy: 10 %)
 
 
 class Pool(NamedTuple):
-    """Arrays shared by all services; a service's ring is `rings[ring_start:][:ring_size]`.
+    """Arrays shared by all services; a service's pool is `rings[pool_start:][:pool_size]`.
 
-    A ring names only backends that take new flows: health, state and weight are compiled in.
+    A pool names only backends that take new flows, in the order of the configuration.
     """
 
     services: NDArray[np.void]  # SERVICE
-    rings: NDArray[np.int32]  # backend indexes
+    choices: NDArray[np.void]  # CHOICE, CHOICES for each service
+    rings: NDArray[np.int32]  # backend indexes, and what compiling halves make for picking ones
     backends: NDArray[np.void]  # BACKEND
     load: NDArray[np.void]  # COUNT, by backend
-    own: NDArray[np.int64]  # POLICY_WORDS for each service, kept from pick to pick
+    total: NDArray[np.void]  # COUNT, by service
+    notes: NDArray[np.void]  # NOTE, by backend
+    own: NDArray[np.int64]  # POLICY_WORDS for each choice, kept from pick to pick
+    programs: NDArray[np.float64]  # [program, word]
+
+
+class NewFlow(NamedTuple):
+    """The flow that is given a backend."""
+
+    spread_hash: int  # of what the choice's `key` says, and the seed: 32 bits
+    draw: int  # random, 31 bits
+    now: int  # milliseconds since the table's epoch
+    client0: int  # the client's address in lanes, IPv4 as ::ffff:a.b.c.d
+    client1: int
+    client2: int
+    client3: int
+    port: int  # the client's
+
+
+@kernel
+def service_of(choice: int) -> int:
+    """Return the service that a choice is made for."""
+    return choice // CHOICES
+
+
+@kernel
+def own_word(choice: int, word: int) -> int:
+    """Return where in `own` one of a choice's words is."""
+    return choice * POLICY_WORDS + word
+
+
+@kernel
+def pool_span(pool: Pool, choice: int) -> tuple[int, int]:
+    """Return where in `rings` the pool begins, and its size."""
+    record = pool.services[service_of(choice)]
+    return i64(record["pool_start"]), i64(record["pool_size"])
+
+
+@kernel
+def load_of(pool: Pool, backend: int) -> int:
+    """Return a backend's flows, opening and established: what it has to work at."""
+    count = pool.load[backend]
+    return i64(count["current"] - count["closing"])
+
+
+@kernel
+def has_room(pool: Pool, backend: int) -> bool:
+    """Return whether a backend has fewer flows than it may have."""
+    most = pool.backends[backend]["max_flows"]
+    return bool(most == 0 or load_of(pool, backend) < most)
+
+
+@kernel
+def weight_now(pool: Pool, backend: int, now: int) -> int:
+    """Return a backend's weight in WEIGHT_ONEs, at least 1: less than its own in slow start."""
+    record = pool.backends[backend]
+    if record["slow_start_ms"] == 0:
+        return i64(record["weight"])
+    return max(1, int(_slow_share(pool, backend, now) * i64(record["weight"])))
+
+
+@kernel
+def is_admitted(pool: Pool, backend: int, flow: NewFlow) -> bool:
+    """Return whether a backend that a hash or a draw led to takes this flow.
+
+    It has room, and in slow start this flow is of the share that it takes by now: the same flows
+    on every node, and each moment all those of the moment before.
+    """
+    if not has_room(pool, backend):
+        return False
+    if pool.backends[backend]["slow_start_ms"] == 0:
+        return True
+    lot = second_hash((flow.spread_hash ^ flow.draw ^ backend) & WORD)
+    return bool(lot < _slow_share(pool, backend, flow.now) * (WORD + 1))
+
+
+@rare_kernel
+def _slow_share(pool: Pool, backend: int, now: int) -> float:
+    """Return the share of its weight that a backend has: LEAST_SHARE at first, 1 in the end."""
+    record = pool.backends[backend]
+    passed = max(0, now - record["began_ms"]) / record["slow_start_ms"]
+    if passed >= 1.0:
+        return 1.0
+    return float(max(LEAST_SHARE, passed ** record["slow_start_exponent"]))
+
+
+@kernel
+def pick_next(pool: Pool, choice: int, start: int, flow: NewFlow) -> int:
+    """Return the first backend of the pool from a position on that has room, or NO_BACKEND_INDEX.
+
+    Where a policy's own choice came to nothing.
+    """
+    first, size = pool_span(pool, choice)
+    fallback = NO_BACKEND_INDEX
+    for step in range(size):
+        backend = i64(pool.rings[first + (start + step) % size])
+        if is_admitted(pool, backend, flow):
+            return backend
+        if fallback == NO_BACKEND_INDEX and has_room(pool, backend):
+            fallback = backend
+    return fallback

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from natlb.core.layout import POLICY_WORDS
-from natlb.core.policy.pool import NO_BACKEND_INDEX, Pool
-from natlb.jit import i64, kernel
+from natlb.core.policy.pool import (
+    NO_BACKEND_INDEX,
+    NewFlow,
+    Pool,
+    own_word,
+    pick_next,
+    pool_span,
+)
+from natlb.jit import kernel
 
 
 @kernel
-def pick_round_robin(pool: Pool, service: int, spread_hash: int, draw: int) -> int:  # noqa: ARG001
-    """Return the backend whose turn it is.
+def pick_round_robin(pool: Pool, choice: int, flow: NewFlow) -> int:
+    """Return the backend whose turn it is, or the next after it that has room.
 
     The turn is kept as a position, so after a change of the pool it goes on from about there.
     """
-    record = pool.services[service]
-    size = record["ring_size"]
+    _, size = pool_span(pool, choice)
     if size == 0:
         return NO_BACKEND_INDEX
-    turn = pool.own[service * POLICY_WORDS] % size
-    pool.own[service * POLICY_WORDS] = turn + 1
-    return i64(pool.rings[record["ring_start"] + turn])
+    turn = pool.own[own_word(choice, 0)] % size
+    pool.own[own_word(choice, 0)] = turn + 1
+    return pick_next(pool, choice, turn, flow)

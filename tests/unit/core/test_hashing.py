@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from natlb.core.hashing import datagram_hash, index_hash, second_hash, spread_hash
+from natlb.core.hashing import NO_PORT, datagram_hash, index_hash, second_hash, spread_hash
 from natlb.core.layout import HALF
 from natlb.wire.fields import TCP, UDP
 from tests import twin
@@ -62,7 +62,10 @@ def test_the_spread_hash_is_half_sip_hash_of_the_address() -> None:
         lanes: Any = tuple(random.getrandbits(32) for _ in range(4))
         seed = random.getrandbits(32), random.getrandbits(32)
 
-        assert spread_hash(*seed, lanes) == twin.half_sip_hash(seed, list(lanes), 16)
+        assert spread_hash(*seed, lanes, NO_PORT) == twin.half_sip_hash(seed, list(lanes), 16)
+        port = random.getrandbits(16)
+        expected = twin.half_sip_hash(seed, [*lanes, port], 18)
+        assert spread_hash(*seed, lanes, port) == expected
 
 
 def test_the_datagram_hash_is_its_twins() -> None:

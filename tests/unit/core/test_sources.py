@@ -83,7 +83,7 @@ def test_a_client_is_an_ipv4_address_or_an_ipv6_network_of_64_bits(
 
 def test_counts_are_exact_however_clients_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """Against a dictionary; with a poor hash, so that runs form, wrap and close again."""
-    monkeypatch.setattr(module, "spread_hash", lambda _0, _1, lanes: 29 + lanes[3] % 5)
+    monkeypatch.setattr(module, "spread_hash", lambda _0, _1, lanes, _3: 29 + lanes[3] % 5)
     random = Random(1)
     flows, sources = table_of(16), make_sources(16)
     assert sources.counts.size == 32

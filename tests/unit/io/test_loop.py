@@ -152,7 +152,7 @@ def test_fragments_that_wait_in_vain_are_dropped_without_a_packet_to_move_them(
     if why_not_one_by_one():
         pytest.skip("the compiled loop has its own clock")
     clock = [0]
-    monkeypatch.setattr(loop_module, "milliseconds_now", lambda *_: clock[0])
+    monkeypatch.setattr(loop_module, "microseconds_now", lambda *_: 1000 * clock[0])
     _, later = cut(packets.tcp(f"{CLIENT}:40000", f"{VIP}:80", payload=bytes(64)), [40])
     stand.public.arrive(later)
     stand.turn()

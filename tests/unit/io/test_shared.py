@@ -25,6 +25,7 @@ ITEMS: dict[Kind, dict[str, int]] = {
         "endpoints": 16,
         "services": 2,
         "backends": 3,
+        "choices": 6,
         "rings": 4,
         "timeouts": 2,
         "ways": 2,

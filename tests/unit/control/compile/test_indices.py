@@ -6,7 +6,7 @@ import pytest
 
 from natlb.control.compile.indices import Indices, _assign, start_counts
 from natlb.control.config import config_from_mapping
-from natlb.core.layout import POLICY_WORDS
+from natlb.core.layout import CHOICES, POLICY_WORDS
 from natlb.core.memory import Kind, make
 from natlb.errors import ConfigError
 from tests.datapath import VIP
@@ -73,6 +73,7 @@ def test_counts_of_a_new_owner_start_at_zero_and_those_of_the_old_stay() -> None
         array["total"] = 7
         array["bytes_reply"] = 7
     counters.policy[:] = 7
+    counters.notes["smooth"] = 7
     old = Indices(services={"a": 0, "b": 1}, backends={("a", "x"): 0, ("b", "y"): 1})
     new = Indices(services={"a": 0, "c": 1}, backends={("a", "z"): 0, ("b", "y"): 1})
 
@@ -81,5 +82,6 @@ def test_counts_of_a_new_owner_start_at_zero_and_those_of_the_old_stay() -> None
     assert counters.services["total"][:3].tolist() == [7, 0, 7]
     assert counters.backends["total"][:3].tolist() == [0, 7, 7]
     assert counters.services["bytes_reply"][:3].tolist() == [7, 0, 7]
-    words = counters.policy.reshape(-1, POLICY_WORDS)
-    assert [int(row.sum()) for row in words[:3]] == [7 * POLICY_WORDS, 0, 7 * POLICY_WORDS]
+    words = counters.policy.reshape(-1, CHOICES * POLICY_WORDS)
+    assert [set(row.tolist()) for row in words[:3]] == [{7}, {0}, {7}]
+    assert counters.notes["smooth"][:3].tolist() == [0, 7, 7]

@@ -2,17 +2,23 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 
 import numpy as np
 import pytest
 
-from natlb.control.policy.member import Member
+from natlb.control.policy import Member, Order
 from natlb.control.policy.source_hash import LEAST_SLOTS, compile_source_hash
 
 
 def pool(*weights: int) -> list[Member]:
     """Return members by weight."""
     return [Member(10 + at, f"10.9.0.{at}:80", weight) for at, weight in enumerate(weights)]
+
+
+def ring_of(members: list[Member], seed: int) -> Any:
+    """Return the ring that is made of members."""
+    return compile_source_hash(Order(members=members, seed=seed)).ring
 
 
 def shares(ring: np.ndarray) -> dict[int, float]:
@@ -23,13 +29,13 @@ def shares(ring: np.ndarray) -> dict[int, float]:
 
 def test_an_empty_pool_has_an_empty_ring() -> None:
     """Which picks nothing."""
-    assert compile_source_hash([], 1).size == 0
+    assert ring_of([], 1).size == 0
 
 
 @pytest.mark.parametrize(("members", "slots"), [(1, 4096), (256, 4096), (511, 4096), (512, 8192)])
 def test_a_ring_has_a_power_of_two_of_slots(members: int, slots: int) -> None:
     """At least sixteen for each member, or eight where the power lies just above."""
-    ring = compile_source_hash(pool(*[1] * members), 1)
+    ring = ring_of(pool(*[1] * members), 1)
 
     assert ring.size == slots >= LEAST_SLOTS
     assert ring.dtype == np.int32
@@ -41,7 +47,7 @@ def test_a_ring_has_a_power_of_two_of_slots(members: int, slots: int) -> None:
 def test_shares_are_those_of_the_weights(seed: int) -> None:
     """With three equal members on 4,096 slots, give or take four standard deviations."""
     for weights in ((1, 1, 1), (1, 2, 3), (1, 1, 1, 1, 96), (65535, 1, 65535)):
-        ring = compile_source_hash(pool(*weights), seed)
+        ring = ring_of(pool(*weights), seed)
         found = shares(ring)
         for at, weight in enumerate(weights):
             share = weight / sum(weights)
@@ -55,18 +61,18 @@ def test_equal_members_and_seeds_give_equal_rings() -> None:
     shuffled = random.sample(members, 4)
     renumbered = [Member(99 - each.index, each.key, each.weight) for each in members]
 
-    ring = compile_source_hash(members, 5)
-    assert (ring == compile_source_hash(shuffled, 5)).all()
-    assert (ring == 99 - compile_source_hash(renumbered, 5)).all()
-    assert (ring != compile_source_hash(members, 6)).mean() > 0.5
+    ring = ring_of(members, 5)
+    assert (ring == ring_of(shuffled, 5)).all()
+    assert (ring == 99 - ring_of(renumbered, 5)).all()
+    assert (ring != ring_of(members, 6)).mean() > 0.5
 
 
 @pytest.mark.parametrize("leaving", range(5))
 def test_a_member_that_leaves_disturbs_no_other(leaving: int) -> None:
     """Its slots alone change hands."""
     members = pool(1, 1, 2, 1, 1)
-    before = compile_source_hash(members, 3)
-    after = compile_source_hash([m for m in members if m.index != 10 + leaving], 3)
+    before = ring_of(members, 3)
+    after = ring_of([m for m in members if m.index != 10 + leaving], 3)
     changed = before != after
 
     assert (before[changed] == 10 + leaving).all()
@@ -75,8 +81,8 @@ def test_a_member_that_leaves_disturbs_no_other(leaving: int) -> None:
 
 def test_a_weight_that_rises_takes_slots_and_gives_none() -> None:
     """From everybody, in proportion."""
-    before = compile_source_hash(pool(1, 1, 1, 1), 3)
-    after = compile_source_hash(pool(1, 1, 1, 3), 3)
+    before = ring_of(pool(1, 1, 1, 1), 3)
+    after = ring_of(pool(1, 1, 1, 3), 3)
     changed = before != after
 
     assert (after[changed] == 13).all()

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from natlb.control.policy import COMPILERS
-from natlb.core.layout import SERVICE
+from natlb.core.layout import FIRST_PROGRAM
 from natlb.core.policy import NO_BACKEND_INDEX, POLICY_NAMES, pick
 from tests.datapath import engine
-from tests.unit.core.policy.pools import pool_of
+from tests.unit.core.policy.pools import flow_of, pool_of
 
 
 def test_every_policy_has_both_its_halves() -> None:
@@ -16,17 +15,20 @@ def test_every_policy_has_both_its_halves() -> None:
     assert POLICY_NAMES[:2] == ("round-robin", "source-hash")  # tables hold these by number
 
 
-@pytest.mark.parametrize("number", range(len(POLICY_NAMES)))
-def test_the_number_of_a_policy_is_its_place(number: int) -> None:
-    """Each picks from its ring, and none from an empty one."""
+@pytest.mark.parametrize("name", POLICY_NAMES)
+def test_the_number_of_a_policy_is_its_place(name: str) -> None:
+    """Each picks from its pool, and none from an empty one."""
     engine()  # types are prepared
-    assert pick(pool_of([7], policy=number), 0, 12345, 1) == 7
-    assert pick(pool_of([], policy=number), 0, 12345, 1) == NO_BACKEND_INDEX
+    assert pick(pool_of([3], name, indexes=[7]), 0, flow_of(12345, draw=1)) == 7
+    assert pick(pool_of([], name), 0, flow_of(12345, draw=1)) == NO_BACKEND_INDEX
 
 
 def test_a_number_that_no_policy_has_picks_nothing() -> None:
     """Rather than whatever comes first."""
     engine()
+    pool = pool_of([1])
+    choices = pool.choices.copy()
+    choices[0]["policy"] = len(POLICY_NAMES)
 
-    assert pick(pool_of([7], policy=len(POLICY_NAMES)), 0, 0, 0) == NO_BACKEND_INDEX
-    assert np.iinfo(SERVICE["policy"]).max > len(POLICY_NAMES)
+    assert pick(pool._replace(choices=choices), 0, flow_of()) == NO_BACKEND_INDEX
+    assert len(POLICY_NAMES) < FIRST_PROGRAM

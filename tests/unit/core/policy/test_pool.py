@@ -1,15 +1,30 @@
 from __future__ import annotations
 
-from natlb.core.policy.pool import NO_BACKEND_INDEX, Pool
+import pytest
+
+from natlb.core.choice import pool_of as pool_of_core
+from natlb.core.layout import WEIGHT_ONE
+from natlb.core.policy.pool import (
+    LEAST_SHARE,
+    NO_BACKEND_INDEX,
+    has_room,
+    is_admitted,
+    load_of,
+    pick_next,
+    weight_now,
+)
 from tests.datapath import engine
+from tests.kernels import why_not_one_by_one
+from tests.unit.core.policy.pools import FIRST, flow_of, give_load, pool_of, start_slowly
+
+one_by_one = pytest.mark.skipif(bool(why_not_one_by_one()), reason=why_not_one_by_one())
 
 
 def test_a_pool_is_made_of_what_the_core_has() -> None:
     """No copy: a policy reads counts as they are now."""
     path = engine()
-    tables, counters = path._core.tables, path._core.counters
-    pool = Pool(tables.services, tables.rings, tables.backends, counters.backends, counters.policy)
-    counters.backends[1]["current"] = 9
+    pool = pool_of_core(path._core)
+    path._core.counters.backends[1]["current"] = 9
 
     assert pool.load[1]["current"] == 9
     assert pool.rings.flags.writeable is False
@@ -18,3 +33,77 @@ def test_a_pool_is_made_of_what_the_core_has() -> None:
 def test_no_backend_is_no_index() -> None:
     """Zero is one."""
     assert NO_BACKEND_INDEX < 0
+
+
+@one_by_one
+def test_a_load_is_what_is_not_closed() -> None:
+    """Opening and established; what both ends have closed is no work."""
+    pool = pool_of([1], loads=[5])
+    pool.load[FIRST]["closing"] = 3
+
+    assert load_of(pool, FIRST) == 2
+
+
+@one_by_one
+def test_there_is_room_up_to_the_limit() -> None:
+    """And not one flow more; without a limit always."""
+    pool = pool_of([1, 1], loads=[1, 10**6], most=[2, 0])
+
+    assert [has_room(pool, index) for index in (FIRST, FIRST + 1)] == [True, True]
+    give_load(pool, FIRST, 1)
+    assert not has_room(pool, FIRST)
+
+
+@one_by_one
+@pytest.mark.parametrize(
+    ("now", "exponent", "share"),
+    [(0, 1.0, LEAST_SHARE), (500, 1.0, LEAST_SHARE), (5000, 1.0, 0.5), (5000, 2.0, 0.25),
+     (9999, 1.0, 0.9999), (10000, 3.0, 1.0), (10**9, 1.0, 1.0)],
+)  # fmt: skip
+def test_a_weight_rises_in_slow_start(now: int, exponent: float, share: float) -> None:
+    """From a tenth, as the time since to the power of the exponent."""
+    pool = pool_of([100])
+    start_slowly(pool, FIRST, began_ms=1000, seconds=10, exponent=exponent)
+
+    assert weight_now(pool, FIRST, 1000 + now) == int(100 * WEIGHT_ONE * share)
+    assert weight_now(pool, FIRST, 0) == int(100 * WEIGHT_ONE * LEAST_SHARE)  # not to come
+
+
+@one_by_one
+def test_a_weight_of_one_is_never_none() -> None:
+    """However small its share: it would have no backend at all."""
+    pool = pool_of([1])
+    pool.backends[FIRST]["weight"] = 1
+    start_slowly(pool, FIRST, began_ms=0, seconds=10)
+
+    assert weight_now(pool, FIRST, 0) == 1
+
+
+@one_by_one
+def test_slow_start_admits_its_share_of_flows() -> None:
+    """By hash: the same on every node, and those of a moment before among those of now."""
+    pool = pool_of([1])
+    start_slowly(pool, FIRST, began_ms=0, seconds=10)
+    flows = [flow_of(spread * 2654435761 & 0xFFFFFFFF) for spread in range(4000)]
+
+    def admitted(now: int) -> set[int]:
+        return {
+            flow.spread_hash for flow in flows if is_admitted(pool, FIRST, flow._replace(now=now))
+        }
+
+    assert len(admitted(3000)) == pytest.approx(1200, abs=6 * 29)  # six standard deviations
+    assert admitted(3000) < admitted(6000)
+    assert len(admitted(10000)) == 4000
+
+
+@one_by_one
+def test_the_next_one_with_room_is_found_from_anywhere() -> None:
+    """Round the end of the pool; one in slow start serves where nobody else has room."""
+    pool = pool_of([1, 1, 1], loads=[0, 1, 1], most=[1, 1, 1])
+    assert [pick_next(pool, 0, start, flow_of()) for start in range(3)] == [FIRST] * 3
+
+    start_slowly(pool, FIRST, began_ms=0, seconds=10)
+    refused = next(flow for flow in map(flow_of, range(99)) if not is_admitted(pool, FIRST, flow))
+    assert pick_next(pool, 0, 1, refused) == FIRST
+    give_load(pool, FIRST, 1)
+    assert pick_next(pool, 0, 0, refused) == NO_BACKEND_INDEX

@@ -8,7 +8,7 @@ from natlb.core.policy.source_hash import pick_source_hash
 from natlb.testing import packets
 from tests.datapath import VIP, engine, one_service
 from tests.kernels import why_not_one_by_one
-from tests.unit.core.policy.pools import pool_of
+from tests.unit.core.policy.pools import FIRST, flow_of, pool_of
 
 one_by_one = pytest.mark.skipif(bool(why_not_one_by_one()), reason=why_not_one_by_one())
 POOL = [f"10.9.0.{number}:80" for number in range(11, 16)]
@@ -18,12 +18,23 @@ CLIENTS = [f"198.51.{number >> 8}.{number & 255}" for number in range(1, 1201)]
 @one_by_one
 def test_the_hash_alone_decides() -> None:
     """The ring is read and nothing else: neither turn nor draw."""
-    pool = pool_of([4, 2, 9])
+    pool = pool_of([1, 1, 1], "source-hash", indexes=[4, 2, 9])
+    ring = pool.rings[pool.choices[0]["ring_start"] :]
 
     for spread in (0, 1, 2, 3, 0xFFFFFFFF):
-        expected = [4, 2, 9][spread % 3]
-        assert [pick_source_hash(pool, 0, spread, draw) for draw in range(3)] == [expected] * 3
+        flows = [flow_of(spread, draw=draw) for draw in range(3)]
+        assert [pick_source_hash(pool, 0, flow) for flow in flows] == [ring[spread % 4096]] * 3
     assert not pool.own.any()
+
+
+@one_by_one
+def test_who_is_full_sends_its_clients_on() -> None:
+    """To the owner of a slot behind; and where most are full, to whoever has room."""
+    pool = pool_of([1, 1, 1], "source-hash", most=[1, 1, 1], loads=[1, 1, 0])
+    flows = [flow_of(spread, draw=3) for spread in range(0, 4096, 7)]
+
+    assert {pick_source_hash(pool, 0, flow) - FIRST for flow in flows} == {2}
+    assert pick_source_hash(pool_of([1], "source-hash", most=[1], loads=[1]), 0, flows[0]) == -1
 
 
 def spread(backends: list[str], heavy: str = "", **options: Any) -> dict[str, str]:

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from typing import Any
+
+from natlb.control.compile import Choices, Indices, Sides, compile_tables
+from natlb.control.config import config_from_mapping
+from natlb.core.layout import CHOICES, WEIGHT_ONE
+from natlb.core.policy import POLICY_NAMES
+
+CONFIG = config_from_mapping(
+    {
+        "services": {
+            "web": {
+                "listen": "tcp://203.0.113.10:80",
+                "backends": ["10.9.0.11:80", "10.9.0.12:80"],
+                "policy": "source-hash",
+            },
+            "dns": {"listen": "udp://203.0.113.10:53", "backends": ["10.9.0.12:53"]},
+        }
+    }
+)
+INDICES = Indices().assign(CONFIG, set(), set())
+OPTIONS: dict[str, Any] = {"indices": INDICES, "run_time": {}, "seed": 1}
+
+
+def test_each_service_has_its_pool_and_its_policy() -> None:
+    """One behind the other in `rings`, none over another."""
+    choices = Choices(CONFIG, memories={}, **OPTIONS)
+    tables = compile_tables(CONFIG, sides=Sides(), generation=1, choices=choices, **OPTIONS)
+    web, dns = (INDICES.services[name] for name in ("web", "dns"))
+    pools = [tables.services[at]["pool_start"] for at in (web, dns)]
+    policies = [POLICY_NAMES[tables.choices[CHOICES * at]["policy"]] for at in (web, dns)]
+
+    assert policies == ["source-hash", "round-robin"]
+    assert tables.rings[pools[0] :][:2].tolist() == [0, 1]
+    assert tables.rings[pools[1] :][:1].tolist() == [2]
+    assert tables.choices[CHOICES * web]["weights"] == 2 * WEIGHT_ONE
+    ring = tables.choices[CHOICES * web]
+    assert set(tables.rings[ring["ring_start"] :][: ring["ring_size"]].tolist()) == {0, 1}
+    assert tables.rings.size == choices.slots == 3 + 4096
+    assert choices.memories == {}
