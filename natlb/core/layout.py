@@ -175,6 +175,7 @@ COUNT = np.dtype(
 NOTE = np.dtype(
     [
         ("smooth", np.int64),  # its current weight in smooth weighted round robin
+        ("smooth_shadow", np.int64),  # and in a shadow that is one
         ("handshake_us", np.int64),  # peak EWMA of what its answers take; 0: none seen yet
         ("handshake_ms", np.int64),  # when that was worked out
         ("shadow", np.int64),  # flows that the shadow policy would have given it

@@ -7,6 +7,8 @@ Every policy keeps these laws:
     looks a backend up by a hash or a draw asks `is_admitted()` instead, and looks further.
     NO_BACKEND_INDEX is the answer only where no backend of the pool has room.
     The same tables, counts, flow and draw give the same answer, compiled or interpreted.
+    A service's shadow and its policy share nothing that either writes: what is kept in `notes`
+    has a field for each (`smooth_of()`, `set_smooth()`), and `own` has words for each choice.
 """
 
 from __future__ import annotations
@@ -68,6 +70,28 @@ def service_of(choice: int) -> int:
 def own_word(choice: int, word: int) -> int:
     """Return where in `own` one of a choice's words is."""
     return choice * POLICY_WORDS + word
+
+
+@kernel
+def is_shadow(choice: int) -> bool:
+    """Return whether a choice is a service's shadow: it leaves no trace in the policy's state."""
+    return choice % CHOICES > 0
+
+
+@kernel
+def smooth_of(pool: Pool, choice: int, backend: int) -> int:
+    """Return a backend's current weight in smooth weighted round robin."""
+    note = pool.notes[backend]
+    return i64(note["smooth_shadow"] if is_shadow(choice) else note["smooth"])
+
+
+@kernel
+def set_smooth(pool: Pool, choice: int, backend: int, smooth: int) -> None:
+    """Keep a backend's current weight in smooth weighted round robin."""
+    if is_shadow(choice):
+        pool.notes[backend]["smooth_shadow"] = smooth
+    else:
+        pool.notes[backend]["smooth"] = smooth
 
 
 @kernel

@@ -9,8 +9,11 @@ from natlb.core.policy.pool import (
     NO_BACKEND_INDEX,
     has_room,
     is_admitted,
+    is_shadow,
     load_of,
     pick_next,
+    set_smooth,
+    smooth_of,
     weight_now,
 )
 from tests.datapath import engine
@@ -107,3 +110,14 @@ def test_the_next_one_with_room_is_found_from_anywhere() -> None:
     assert pick_next(pool, 0, 1, refused) == FIRST
     give_load(pool, FIRST, 1)
     assert pick_next(pool, 0, 0, refused) == NO_BACKEND_INDEX
+
+
+@one_by_one
+def test_a_shadow_keeps_smooth_weights_of_its_own() -> None:
+    """Or a policy that is tried out would change what it is compared with."""
+    pool = pool_of([1])
+    set_smooth(pool, 6, FIRST, 11)
+    set_smooth(pool, 7, FIRST, -3)
+
+    assert [is_shadow(choice) for choice in (6, 7)] == [False, True]
+    assert [smooth_of(pool, choice, FIRST) for choice in (6, 7)] == [11, -3]
