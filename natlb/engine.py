@@ -96,7 +96,8 @@ class Engine:
 
         `ttl` and `mtu` say how packets will leave: who takes the hops off their TTL (by route the
         kernel, twice; `own`: natlb, once), and the largest packet, or one for each of public and
-        private. Raises ConfigError, and UsageError for a `ttl` or `mtu` that is none.
+        private. `seed` decides what is drawn, and spreads clients by hash where the configuration
+        has no seed. Raises ConfigError, and UsageError for a `ttl` or `mtu` that is none.
         """
         self._config = _read(config)
         self._seed = seed
@@ -249,7 +250,7 @@ class Engine:
             indices=indices,
             run_time=run_time,
             sides=self._sides,
-            seed=self._seed,
+            seed=self._seed if config.seed is None else config.seed,
             generation=self._generation + 1,
             retired=retired,
         )

@@ -58,8 +58,13 @@ class Desired:
     run_time: Mapping[BackendKey, RunTime] = field(default_factory=dict)
     retired: Retired = field(default_factory=Retired)
 
-    def with_config(self, config: Config, text: str, path: str) -> Desired:
-        """Return the next generation, by this configuration; run-time changes stay by name."""
+    def with_config(
+        self, config: Config, text: str, path: str, *, seed: int | None = None
+    ) -> Desired:
+        """Return the next generation, by this configuration; run-time changes stay by name.
+
+        So does the seed, where none is given.
+        """
         everything = Held(
             services=frozenset(self.indices.services.values()),
             backends=frozenset(self.indices.backends.values()),
@@ -71,6 +76,7 @@ class Desired:
             config_text=text,
             config_path=path,
             generation=self.generation + 1,
+            seed=self.seed if seed is None else seed,
             indices=self.indices.assign(config, set(everything.services), set(everything.backends)),
             run_time={key: now for key, now in self.run_time.items() if key in names},
             retired=self.retired.after(self.config, config),

@@ -22,6 +22,7 @@ from natlb.control.config import difference, parse_config, refuse_restart, synta
 from natlb.control.config.load import file_name
 from natlb.control.held import held_by_flows
 from natlb.control.rates import Rates
+from natlb.control.seed import next_seed
 from natlb.errors import UnknownNameError, WaitTimeoutError
 from natlb.model import (
     FlowFilter,
@@ -164,7 +165,8 @@ class LiveInstance:
             found = difference(self._desired.config, new)
             refuse_restart(found)
             before, publisher = self._desired, self._publisher
-            desired = before.with_config(new, text, path)
+            seed = await asyncio.to_thread(next_seed, before, new)
+            desired = before.with_config(new, text, path, seed=seed)
             if found:
                 start_counts(self._memory.counters, before.indices, desired.indices)
                 await publisher.publish(desired)

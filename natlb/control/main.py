@@ -14,7 +14,6 @@ import contextlib
 import dataclasses
 import itertools
 import os
-import secrets
 import socket
 import time
 from pathlib import Path
@@ -35,6 +34,7 @@ from natlb.control.memory import read_all, sealed_memfd
 from natlb.control.messages import Failed, HandedOver, Logging, Processes, Role, Serving, Start
 from natlb.control.publish import Publisher
 from natlb.control.registry import Registry
+from natlb.control.seed import first_seed
 from natlb.control.worker_link import WorkerLink
 from natlb.errors import ConfigError, NatlbError
 
@@ -151,7 +151,7 @@ class Control:
         listen = api_listen(config, OWN_NAMESPACE.stat().st_ino)
         await self._link.listen(listen.removeprefix("unix:"))
         make_memory(self._link, config.datapath.max_flows)
-        seed = read_seed(Path(config.state))
+        seed = await asyncio.to_thread(first_seed, config)
         desired = first_desired(config, text, path, seed=seed, started_ns=self._started_ns)
         self._publisher = Publisher(self._link, self._worker, desired)
         await self._publisher.publish(desired)
@@ -245,26 +245,6 @@ def summary(config: Config) -> str:
     backends = sum(len(service.backends) for service in config.services.values())
     shown = ", ".join(services[:SERVICES_SHOWN]) + (", …" if len(services) > SERVICES_SHOWN else "")
     return f"{shown} to {backends} backend{'' if backends == 1 else 's'}"
-
-
-def read_seed(state: Path) -> int:
-    """Return the seed that spreads clients: kept in the state directory, made at the first start.
-
-    Where it cannot be kept, it lives as long as the instance.
-    """
-    place = state / "seed"
-    try:
-        return int(place.read_text(), 16)
-    except (OSError, ValueError):
-        seed = secrets.randbits(64)
-    try:
-        state.mkdir(mode=0o755, parents=True, exist_ok=True)
-        new = place.with_suffix(".new")
-        new.write_text(f"{seed:016x}\n")
-        new.replace(place)
-    except OSError as error:
-        logger.warning("seed_not_kept", path=str(place), reason=error.strerror)
-    return seed
 
 
 def main(channel: Channel, serve: Serve) -> int:

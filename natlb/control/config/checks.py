@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect
 from typing import TYPE_CHECKING
 
+from natlb.control.config.policies import check_policies
 from natlb.control.config.problems import quoted
 from natlb.control.config.scalars import MAX_SOURCES
 from natlb.control.config.tree import Fault, Node, Path, fault_at, follow
@@ -36,14 +37,16 @@ def check(shape: FileShape, root: Node) -> list[Fault]:
     vips = {listen.address: name for name, each in _reversed(shape) for listen in each.listen}
     findings += _sources(shape, vips)
     sources = None if _lost_sources(root) else _versions_of_sources(shape)
+    faults: list[Fault] = []
     for name, service in shape.services.items():
         path = ("services", name)
+        faults += check_policies(root, path, service)
         findings += [] if sources is None else _missing_sources(path, service, sources)
         findings += _datagrams(path, service)
         findings += _names(path, service)
         findings += _endpoints(path, service)
         findings += _backends_that_are_vips(path, service, vips)
-    return [fault_at(root, where, message) for where, message in findings]
+    return faults + [fault_at(root, where, message) for where, message in findings]
 
 
 def _reversed(shape: FileShape) -> Iterator[tuple[str, ServiceShape]]:

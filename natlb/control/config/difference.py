@@ -69,10 +69,10 @@ def refuse_restart(found: Difference) -> None:
 def _named(config: Config) -> Named:
     """Return services and backends by name, each without what has a name of its own.
 
-    What holds for every service (`access`, the time for fragments) is a part of each.
+    What holds for every service (`access`, the time for fragments, `seed`) is a part of each.
     """
     named: dict[str, object] = {}
-    everywhere = config.access, config.timeouts.fragment
+    everywhere = config.access, config.timeouts.fragment, config.seed
     for service in config.services.values():
         named[service.name] = replace(service, backends=()), everywhere
         for backend in service.backends:

@@ -21,13 +21,17 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from natlb.control.config import scalars
 from natlb.control.config.problems import described
-from natlb.control.config.values import Address, Listen, Network, Side
+from natlb.control.config.values import Address, HashBase, HashKey, Listen, Network, Side
 
 if TYPE_CHECKING:
     from pydantic.json_schema import JsonSchemaValue
 
 LARGEST_TABLE = (1 << 24) - 1
 """The index of the flow table keeps row numbers in 24 bits, and one value for "none"."""
+
+MOST_WEIGHT = 65_535
+LEAST_SIZE, MOST_SIZE = 2, 8_388_593
+"""Of a policy's table; the largest prime below 1 << 23, which is 32 MiB of slots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,37 @@ def _or_none(value: object) -> object:
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError(f"must be a whole number or none, not {described(value)}")  # noqa: TRY004 - bad input is one kind of error
     return value
+
+
+def _given(value: object) -> object:
+    """Return a value that is there."""
+    if value is None:
+        raise ValueError("has no value")
+    return value
+
+
+def as_policy(value: object) -> object:
+    """Return a policy's name as the policy with no parameter given."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+def policy_or_none(value: object) -> object:
+    """Return `none` as what it is, and another name as a policy's."""
+    return None if value == "none" else _given(as_policy(value))
+
+
+def affinity_or_none(value: object) -> object:
+    """Return `none` as what it is, and a mapping as it is."""
+    if value != "none" and not isinstance(value, dict):
+        raise ValueError(f"must be a mapping like {{prefix: 24}} or none, not {described(value)}")
+    return None if value == "none" else value
+
+
+def slow_start_or_none(value: object) -> object:
+    """Return `none` as what it is, and a duration as the slow start of that time."""
+    if value == "none":
+        return None
+    return value if isinstance(value, dict) else {"seconds": _given(value)}
 
 
 def _source_list(value: object) -> object:
@@ -138,6 +173,29 @@ PortRange = Annotated[str, PlainValidator(_port_range, json_schema_input_type=st
 MssClamp = Annotated[
     bool | int, PlainValidator(scalars.parse_mss_clamp, json_schema_input_type=bool | int)
 ]
+Weight = Annotated[int, Within(0, MOST_WEIGHT)]
+Seed = Annotated[int | None, PlainValidator(scalars.parse_seed, json_schema_input_type=int | str)]
+Share = Annotated[
+    float,
+    PlainValidator(scalars.parse_share, json_schema_input_type=Annotated[float, Field(ge=0, le=1)]),
+]
+SlowSeconds = Annotated[
+    float, PlainValidator(scalars.parse_slow_seconds, json_schema_input_type=float | str)
+]
+_EXPONENTS = Annotated[float, Field(ge=scalars.LEAST_EXPONENT, le=scalars.MOST_EXPONENT)]
+Exponent = Annotated[
+    float, PlainValidator(scalars.parse_exponent, json_schema_input_type=_EXPONENTS)
+]
+_SIZES = Annotated[int, Within(LEAST_SIZE, MOST_SIZE)]
+Size = Annotated[_SIZES | None, BeforeValidator(_given, json_schema_input_type=_SIZES)]
+_FACTORS = Annotated[float, Field(gt=1, le=scalars.MOST_FACTOR)]
+Factor = Annotated[
+    float | None, PlainValidator(scalars.parse_factor, json_schema_input_type=_FACTORS)
+]
+HashKeyValue = Annotated[HashKey | None, BeforeValidator(_given, json_schema_input_type=HashKey)]
+HashBaseValue = Annotated[HashBase | None, BeforeValidator(_given, json_schema_input_type=HashBase)]
+Program = Annotated[str | None, PlainValidator(scalars.parse_program, json_schema_input_type=str)]
+Function = Annotated[str | None, PlainValidator(scalars.parse_function, json_schema_input_type=str)]
 PathValue = Annotated[str, PlainValidator(scalars.parse_path, json_schema_input_type=str)]
 ApiListen = Annotated[str, PlainValidator(scalars.parse_api_listen, json_schema_input_type=str)]
 Count = Annotated[int, Within(1, LARGEST_TABLE)]

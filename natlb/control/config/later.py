@@ -17,9 +17,9 @@ from natlb.control.config.tree import Fault, Node, Path
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Brings = Literal["policies", "operation", "speed", "studies"]
-"""The step of natlb's growth that brings a key: all policies, running it for years,
-faster drivers, and what is beyond a load balancer of packets."""
+Brings = Literal["operation", "speed", "studies"]
+"""The step of natlb's growth that brings a key: running it for years, faster drivers, and what is
+beyond a load balancer of packets."""
 
 NOT_YET = "not in this version"
 
@@ -38,32 +38,15 @@ class Later:
     takes_holder: bool = False
 
 
-_POLICIES = (
-    "weighted-round-robin|random|weighted-random|least-connections|weighted-least-connections"
-    "|shortest-expected-delay|never-queue|power-of-two|destination-hash|maglev|rendezvous|anchor"
-    "|bounded-load|least-response-time|first|failover|python"
-)
-
 LATER = (
     Later("datapath.driver", "speed", values="packet|xdp"),
     Later("datapath.output", "speed"),
     Later("datapath.workers", "speed"),
-    Later("seed", "policies"),
     Later("services.*.mode", "studies", values=r"(?!packet$).*"),
     Later("services.*.scale", "studies"),
-    Later("services.*.policy", "policies", values=_POLICIES),
-    Later("services.*.policy.name", "policies", values=_POLICIES),
-    Later("services.*.policy.*", "policies"),
-    Later("services.*.shadow", "policies"),
     Later("services.*.backends.from", "studies", takes_holder=True),
     Later("services.*.backends.*.from", "studies", takes_holder=True),
-    Later("services.*.backends.*.weight", "policies"),
-    Later("services.*.backends.*.max_flows", "policies"),
-    Later("services.*.backends.*.backup", "policies"),
     Later("services.*.backends.*.check", "operation", values=r"(?!none$).*"),
-    Later("services.*.affinity", "policies"),
-    Later("services.*.slow_start", "policies"),
-    Later("services.*.panic_threshold", "policies"),
     Later("services.*.check", "operation", values=r"(?!none$).*"),
     Later("services.*.passive", "operation"),
     Later("services.*.no_backend", "studies", values="hold"),

@@ -17,6 +17,7 @@ from natlb.control.config.checks import check, name_of
 from natlb.control.config.json_text import read_json
 from natlb.control.config.judge import judge
 from natlb.control.config.later import refuse_later
+from natlb.control.config.policies import parameters_of
 from natlb.control.config.problems import InvalidConfigError, Problem, Source, described, placeless
 from natlb.control.config.scalars import parse_ports
 from natlb.control.config.toml_text import read_toml
@@ -24,6 +25,7 @@ from natlb.control.config.tree import FatalFaultError, Fault, Node, tree_of
 from natlb.control.config.values import (
     API_LISTEN,
     Access,
+    Affinity,
     ApiConfig,
     BackendConfig,
     Config,
@@ -31,6 +33,7 @@ from natlb.control.config.values import (
     LogConfig,
     PolicyConfig,
     ServiceConfig,
+    SlowStart,
     Timeouts,
 )
 from natlb.control.config.yaml_text import read_yaml
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from natlb.control.config.choosing import PolicyShape
     from natlb.control.config.shape import (
         AccessShape,
         DatapathShape,
@@ -155,6 +159,7 @@ def _meaning(shape: FileShape) -> Config:
     api, log = shape.api, shape.log
     return Config(
         services={name: _service(name, each, timeouts) for name, each in shape.services.items()},
+        seed=shape.seed,
         datapath=_datapath(shape.datapath),
         timeouts=timeouts,
         access=_access(shape.access),
@@ -190,18 +195,30 @@ def _timeouts(shape: TimeoutsShape, otherwise: Timeouts) -> Timeouts:
     return replace(otherwise, **{name: getattr(shape, name) for name in shape.model_fields_set})
 
 
+def _policy(shape: PolicyShape) -> PolicyConfig:
+    """Return a policy with all its parameters."""
+    return PolicyConfig(name=shape.name, parameters=parameters_of(shape))
+
+
 def _service(name: str, shape: ServiceShape, timeouts: Timeouts) -> ServiceConfig:
     """Return a service with its timeouts merged."""
     return ServiceConfig(
         name=name,
         listen=tuple(shape.listen),
-        policy=PolicyConfig(name=shape.policy.name),
+        policy=_policy(shape.policy),
+        shadow=None if shape.shadow is None else _policy(shape.shadow),
+        affinity=None if shape.affinity is None else Affinity(**dict(shape.affinity)),
+        slow_start=None if shape.slow_start is None else SlowStart(**dict(shape.slow_start)),
+        panic_threshold=shape.panic_threshold,
         backends=tuple(
             BackendConfig(
                 name=name_of(backend),
                 address=backend.address.address,
                 port=backend.address.port,
                 written=backend.address.written,
+                weight=backend.weight,
+                max_flows=backend.max_flows,
+                backup=backend.backup,
             )
             for backend in shape.backends
         ),

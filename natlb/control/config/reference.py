@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from natlb.control.config.choosing import PolicyShape
 from natlb.control.config.later import LATER
-from natlb.control.config.shape import PARTS, AccessShape, PolicyShape, TimeoutsShape
+from natlb.control.config.shape import PARTS, AccessShape, TimeoutsShape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,19 +29,15 @@ def key_table() -> str:
 
 def later_list() -> str:
     """Return the keys and values that are known and not in this version, in Markdown."""
-    rows = (
-        f"- `{_shown(row.path.split('.'))}`{_which(row.values)}"
-        for row in LATER
-        if row.path != "services.*.policy.name"  # said of `policy`
-    )
+    rows = (f"- `{_shown(row.path.split('.'))}`{_which(row.values)}" for row in LATER)
     return "\n".join(dict.fromkeys(rows)) + "\n"
 
 
 def _rows() -> Iterator[tuple[str, str, str]]:
     """Yield path, default and meaning of each key; a mapping stands by the rows of its keys."""
     for steps, part in PARTS.items():
-        if part is PolicyShape or (part in {TimeoutsShape, AccessShape} and "services" in steps):
-            continue  # said in the row of `policy`; said of the global ones
+        if "shadow" in steps or (part in {TimeoutsShape, AccessShape} and "services" in steps):
+            continue  # said of `policy`; said of the global ones
         for key, field in part.model_fields.items():
             if (key,) not in PARTS or steps:
                 yield f"`{_shown([*steps, key])}`", _default(field), field.description or ""
@@ -59,7 +56,7 @@ def _default(field: FieldInfo) -> str:
         return ""
     if isinstance(value, bool):
         return f"`{value}`".lower()
-    return f"`{int(value)}`" if isinstance(value, float) else f"`{value}`"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
 def _shown(steps: list[str]) -> str:
@@ -68,7 +65,6 @@ def _shown(steps: list[str]) -> str:
     for pattern, shown in (
         ("services.*", "services.NAME"),
         ("backends.*", "backends[]"),
-        ("policy.*", "policy.PARAMETER"),
     ):
         path = path.replace(pattern, shown)
     return path

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import fields
+from dataclasses import asdict, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -15,17 +15,20 @@ from natlb.control.config.values import (
     API_LISTEN,
     Access,
     Address,
+    Affinity,
     BackendConfig,
     Config,
     DatapathConfig,
     NetnsSide,
+    PolicyConfig,
     ServiceConfig,
     Side,
+    SlowStart,
     Timeouts,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9._/-]*(?:://?[A-Za-z0-9._/:-]*[A-Za-z0-9._/-])?")
 _PLAIN_ENDPOINT = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+(?::[0-9]+)?")
@@ -40,6 +43,7 @@ def render_config(config: Config, netns: int | None = None) -> str:
 
 def _lines(config: Config, netns: int | None) -> Iterator[str]:
     """Yield all lines."""
+    yield _seed(config.seed)
     yield "datapath:"
     yield from _datapath(config.datapath)
     yield "timeouts:"
@@ -55,6 +59,13 @@ def _lines(config: Config, netns: int | None) -> Iterator[str]:
     yield "log:"
     yield f"  level: {config.log.level}"
     yield f"  format: {config.log.format}"
+
+
+def _seed(seed: int | None) -> str:
+    """Return the seed as the state directory's file has it; to have none is a comment."""
+    if seed is None:
+        return "# seed: kept in the state directory, made at the first start"
+    return f'seed: "{seed:016x}"'
 
 
 def _datapath(datapath: DatapathConfig) -> Iterator[str]:
@@ -118,9 +129,13 @@ def _service(service: ServiceConfig) -> Iterator[str]:
         yield "    listen:"
         yield from (f"      - {_text(str(listen))}" for listen in service.listen)
     yield "    mode: packet"
-    yield f"    policy: {service.policy.name}"
+    yield f"    policy: {policy_text(service.policy)}"
+    yield f"    shadow: {policy_text(service.shadow)}"
     yield "    backends:" if service.backends else "    backends: []"
     yield from (f"      - {_backend(backend)}" for backend in service.backends)
+    yield f"    affinity: {_affinity(service.affinity)}"
+    yield f"    slow_start: {_slow_start(service.slow_start)}"
+    yield f"    panic_threshold: {_number(service.panic_threshold)}"
     yield f"    nat: {service.nat}"
     yield f"    max_flows: {_limit(service.max_flows)}"
     yield "    access:"
@@ -134,22 +149,57 @@ def _service(service: ServiceConfig) -> Iterator[str]:
     yield from _timeouts(service.timeouts, "      ")
 
 
+def policy_text(policy: PolicyConfig | None) -> str:
+    """Return a policy, by its name alone where it has no parameters; `none` for none."""
+    if policy is None or not policy.parameters:
+        return "none" if policy is None else policy.name
+    return _mapping({"name": policy.name, **policy.parameters})
+
+
+def _affinity(affinity: Affinity | None) -> str:
+    """Return which clients stay together, if any do."""
+    return "none" if affinity is None else _mapping(asdict(affinity))
+
+
+def _slow_start(slow_start: SlowStart | None) -> str:
+    """Return how a backend comes in, if not at once."""
+    return "none" if slow_start is None else _mapping(asdict(slow_start))
+
+
 def _backend(backend: BackendConfig) -> str:
     """Return a backend, by its address alone where that is its name."""
-    if backend.name == backend.written:
-        return _text(backend.written)
-    return f"{{name: {_text(backend.name)}, address: {_text(backend.written)}}}"
+    return _mapping(
+        {
+            **({} if backend.name == backend.written else {"name": backend.name}),
+            "address": backend.written,
+            "weight": backend.weight,
+            "max_flows": "none" if backend.max_flows is None else backend.max_flows,
+            "backup": backend.backup,
+        }
+    )
+
+
+def _mapping(values: Mapping[str, object]) -> str:
+    """Return a mapping on one line."""
+    return f"{{{', '.join(f'{key}: {_value(value)}' for key, value in values.items())}}}"
+
+
+def _value(value: object) -> str:
+    """Return a scalar."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _number(float(value)) if isinstance(value, int | float) else _text(str(value))
 
 
 def _timeouts(timeouts: Timeouts, indent: str) -> Iterator[str]:
     """Yield a line for each timeout."""
     for field in fields(timeouts):
-        yield f"{indent}{field.name}: {_seconds(getattr(timeouts, field.name))}"
+        yield f"{indent}{field.name}: {_number(getattr(timeouts, field.name))}"
 
 
-def _seconds(seconds: float) -> str:
-    """Return seconds as the shortest number that reads back the same."""
-    return str(int(seconds)) if seconds.is_integer() else repr(seconds)
+def _number(number: float) -> str:
+    """Return a number as the shortest that reads back the same."""
+    return str(int(number)) if number.is_integer() else repr(number)
 
 
 def _text(text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from keyword import iskeyword
 from typing import TYPE_CHECKING
 
 from natlb.control.config.problems import described, quoted
@@ -26,6 +27,11 @@ MAX_PATH = 4095
 """Linux: PATH_MAX without the zero."""
 MAX_SOURCES = 1024
 """Each takes a neighbour entry or a route on the host, and 64512 flows to each backend's port."""
+MOST_SEED = (1 << 64) - 1
+LEAST_EXPONENT, MOST_EXPONENT = 0.1, 10.0
+"""A backend that comes has nearly all of its weight at once below, and nearly none until above."""
+MOST_FACTOR = 10.0
+"""Ten times its share is no bound."""
 LEAST_MSS, MOST_MSS = 88, 65495
 """Linux: TCP_MIN_MSS; and the largest IPv4 packet less 40 octets of headers."""
 
@@ -34,6 +40,7 @@ _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)(ms|s|m|h|d)")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LISTEN = re.compile(r"(?:([A-Za-z0-9+.-]*)://)?(.*)", re.DOTALL)
 _ENDPOINT = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::(.*))?", re.DOTALL)
+_SEED = re.compile(r"(?:0x)?([0-9A-Fa-f]{1,16})")
 _PORTS = re.compile(r"([0-9]+)-([0-9]+)")
 _INTERFACE = re.compile(r"[!-.0-9;-~]{1,15}")  # printable ASCII without ':' and '/'
 _NETNS = re.compile(r"[!-.0-~]{1,255}")
@@ -85,6 +92,63 @@ def _seconds(value: object) -> int | float:
             f" like '30s', not {described(value)}"
         )
     return float(found[1]) * _UNITS[found[2]]
+
+
+def parse_slow_seconds(value: object) -> float:
+    """Return how long a slow start takes, which is not 0."""
+    if value == 0 and not isinstance(value, bool):
+        raise ValueError("must be longer than 0; `none` is no slow start")
+    return parse_duration(value)
+
+
+def parse_exponent(value: object) -> float:
+    """Return the power to which the elapsed part of a slow start is raised."""
+    number = _number(value)
+    if not LEAST_EXPONENT <= number <= MOST_EXPONENT:
+        raise ValueError(f"{described(value)} is not in {LEAST_EXPONENT}..{MOST_EXPONENT:g}")
+    return float(number)
+
+
+def parse_share(value: object) -> float:
+    """Return a part of a whole."""
+    number = _number(value)
+    if not 0 <= number <= 1:
+        raise ValueError(f"{described(value)} is not in 0..1")
+    return float(number)
+
+
+def parse_factor(value: object) -> float:
+    """Return how far above its share of the flows a backend may get: at 1 none could be full."""
+    number = _number(value)
+    if not 1 < number <= MOST_FACTOR:
+        raise ValueError(f"must be more than 1 and at most {MOST_FACTOR:g}, not {described(value)}")
+    return float(number)
+
+
+def _number(value: object) -> int | float:
+    """Return a number as it is."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ValueError(f"must be a number, not {described(value)}")  # noqa: TRY004 - one kind of error: bad input
+    return value
+
+
+def parse_seed(value: object) -> int:
+    """Return 64 bits, of a whole number or of hexadecimal digits in a text.
+
+    A text is as the state directory's file has it, so that it can be copied from one node's file
+    into another's configuration.
+    """
+    found = _SEED.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is not None:
+        return int(found[1], 16)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(  # noqa: TRY004 - one kind of error: bad input
+            "must be a whole number, or at most 16 hexadecimal digits in quotes,"
+            f" not {described(value)}"
+        )
+    if not 0 <= value <= MOST_SEED:
+        raise ValueError(f"{described(value)} is not in 0..{MOST_SEED}")
+    return value
 
 
 def parse_listen(value: object) -> Listen:
@@ -287,6 +351,22 @@ def _parse_netns(value: object) -> str:
     """Return a namespace's name: a file's name in /run/netns."""
     if not isinstance(value, str) or not _NETNS.fullmatch(value) or value in {".", ".."}:
         raise ValueError(f"{described(value)} cannot be a network namespace's name")
+    return value
+
+
+def parse_program(value: object) -> str:
+    """Return the path of a policy's source, absolute or not; whether it exists is not asked."""
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"must be the path of a file, not {described(value)}")
+    if not value.isprintable() or len(value.encode()) > MAX_PATH:
+        raise ValueError(f"{quoted(value)} cannot be a path: it is too long, or does not print")
+    return value
+
+
+def parse_function(value: object) -> str:
+    """Return the name of a function in Python."""
+    if not isinstance(value, str) or not value.isidentifier() or iskeyword(value):
+        raise ValueError(f"{described(value)} cannot be a function's name")
     return value
 
 

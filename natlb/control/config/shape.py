@@ -9,8 +9,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
+from natlb.control.config.choosing import (
+    AffinityShape,
+    AffinityValue,
+    Policy,
+    PolicyShape,
+    Shadow,
+    Shape,
+    SlowStartShape,
+    SlowStartValue,
+)
 from natlb.control.config.kinds import (
     ApiListen,
     Count,
@@ -24,8 +34,11 @@ from natlb.control.config.kinds import (
     PathValue,
     PortRange,
     Prefixes,
+    Seed,
+    Share,
     SideValue,
     Sources,
+    Weight,
     Within,
 )
 from natlb.control.config.values import (
@@ -43,7 +56,6 @@ from natlb.control.config.values import (
     Unknown,
 )
 
-PolicyName = Literal["round-robin", "source-hash"]
 DEFAULTS = Timeouts()
 
 MOST_FRAGMENTS = 1 << 16
@@ -51,23 +63,12 @@ MOST_ERRORS = 1_000_000
 MOST_DATAGRAMS = 65_535
 
 
-def _as_policy(value: object) -> object:
-    """Return a policy's name as the policy without parameters."""
-    return {"name": value} if isinstance(value, str) else value
-
-
 def _as_backend(value: object) -> object:
     """Return an address as the backend that has nothing else."""
     return value if isinstance(value, dict) else {"address": value}
 
 
-class _Shape(BaseModel):
-    """A mapping with these keys and no others, each of exactly its type."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class DatapathShape(_Shape):
+class DatapathShape(Shape):
     """`datapath`: a change needs a restart."""
 
     driver: DriverName = Field(
@@ -111,7 +112,7 @@ class DatapathShape(_Shape):
     )
 
 
-class AccessShape(_Shape):
+class AccessShape(Shape):
     """`access`: an address that is in neither list may call if `allow` is empty."""
 
     allow: Prefixes = Field(
@@ -123,7 +124,7 @@ class AccessShape(_Shape):
     )
 
 
-class TimeoutsShape(_Shape):
+class TimeoutsShape(Shape):
     """`timeouts`: how long a flow without packets lives; each at most 24 days."""
 
     tcp_established: Duration = Field(
@@ -144,13 +145,7 @@ class TimeoutsShape(_Shape):
     )
 
 
-class PolicyShape(_Shape):
-    """`policy` as a mapping; the policies of this version have no parameters."""
-
-    name: PolicyName = Field(description="`round-robin` or `source-hash`")
-
-
-class BackendShape(_Shape):
+class BackendShape(Shape):
     """A backend as a mapping."""
 
     name: GivenName = Field(
@@ -162,19 +157,25 @@ class BackendShape(_Shape):
         description="`ADDRESS` or `ADDRESS:PORT`, IPv6 with a port in brackets; without a port"
         " each packet keeps the one it was sent to"
     )
+    weight: Weight = Field(
+        default=1, description="its share of the flows beside the others', 0 (no new ones) to 65535"
+    )
+    max_flows: Limit = Field(
+        default=None,
+        description="flows that it may have at once, opening and established, or `none`: no limit",
+    )
+    backup: bool = Field(
+        default=False, description="whether it serves only when no other backend is up"
+    )
     check: Literal["none"] = Field(default="none", description="`none`: no health check")
 
 
-Policy = Annotated[
-    PolicyShape,
-    BeforeValidator(_as_policy, json_schema_input_type=PolicyName | PolicyShape),
-]
 Backend = Annotated[
     BackendShape, BeforeValidator(_as_backend, json_schema_input_type=str | BackendShape)
 ]
 
 
-class ServiceShape(_Shape):
+class ServiceShape(Shape):
     """A service."""
 
     listen: Listens = Field(
@@ -184,8 +185,26 @@ class ServiceShape(_Shape):
     mode: Literal["packet"] = Field(default="packet", description="`packet`")
     policy: Policy = Field(
         default=PolicyShape(name="round-robin"),
-        description="how a new flow gets its backend: `round-robin` or `source-hash`, or"
-        " `{name: POLICY}`",
+        description="how a new flow gets its backend: a name, or `{name: NAME, PARAMETER: VALUE}`",
+    )
+    shadow: Shadow = Field(
+        default=None,
+        description="a second policy, written as `policy`, that is asked for each new flow as well;"
+        " its answers are counted and not used; or `none`",
+    )
+    affinity: AffinityValue = Field(
+        default=None,
+        description="new flows of a client go where its last one went: a mapping, `{}` for all"
+        " defaults, or `none`",
+    )
+    slow_start: SlowStartValue = Field(
+        default=None,
+        description="a backend that comes into a running pool gets its weight little by little: a"
+        " duration or a mapping, or `none`",
+    )
+    panic_threshold: Share = Field(
+        default=0.0,
+        description="with a smaller share of the pool up, health is ignored: 0 (never) to 1",
     )
     nat: Nat = Field(
         default="dnat",
@@ -230,7 +249,7 @@ class ServiceShape(_Shape):
     )
 
 
-class ApiShape(_Shape):
+class ApiShape(Shape):
     """`api`: a change needs a restart."""
 
     listen: ApiListen = Field(
@@ -240,18 +259,24 @@ class ApiShape(_Shape):
     )
 
 
-class LogShape(_Shape):
+class LogShape(Shape):
     """`log`: to standard error."""
 
     level: LogLevel = Field(default="info", description="`debug`, `info`, `warning` or `error`")
     format: LogFormat = Field(default="text", description="`text` or `json`")
 
 
-class FileShape(_Shape):
+class FileShape(Shape):
     """A whole configuration."""
 
     services: dict[Name, ServiceShape] = Field(
         min_length=1, description="services by name: 1 to 64 letters, digits, `.`, `_` and `-`"
+    )
+    seed: Seed = Field(
+        default=None,
+        description="spreads clients by hash; nodes with equal ones agree: a whole number of 64"
+        " bits, or its hexadecimal digits in quotes; by default the one in the file `seed` of"
+        " `state`, made at the first start",
     )
     datapath: DatapathShape = Field(default=DatapathShape(), description="where packets come in")
     timeouts: TimeoutsShape = Field(
@@ -268,13 +293,16 @@ class FileShape(_Shape):
     log: LogShape = Field(default=LogShape(), description="what is logged")
 
 
-PARTS: dict[tuple[str, ...], type[_Shape]] = {
+PARTS: dict[tuple[str, ...], type[Shape]] = {
     (): FileShape,
     ("datapath",): DatapathShape,
     ("timeouts",): TimeoutsShape,
     ("access",): AccessShape,
     ("services", "*"): ServiceShape,
     ("services", "*", "policy"): PolicyShape,
+    ("services", "*", "shadow"): PolicyShape,
+    ("services", "*", "affinity"): AffinityShape,
+    ("services", "*", "slow_start"): SlowStartShape,
     ("services", "*", "backends", "*"): BackendShape,
     ("services", "*", "timeouts"): TimeoutsShape,
     ("services", "*", "access"): AccessShape,
@@ -284,7 +312,7 @@ PARTS: dict[tuple[str, ...], type[_Shape]] = {
 """The model of each mapping by its path, `*` for any name or place in a list."""
 
 
-def part_at(path: tuple[str | int, ...]) -> type[_Shape] | None:
+def part_at(path: tuple[str | int, ...]) -> type[Shape] | None:
     """Return the model of the mapping at a path."""
     steps = tuple("*" if _is_free(path, at) else str(path[at]) for at in range(len(path)))
     return PARTS.get(steps)

@@ -20,6 +20,29 @@ LogFormat = Literal["text", "json"]
 NoBackend = Literal["reject", "drop"]
 Unknown = Literal["reject", "drop"]
 Nat = Literal["dnat", "full"]
+PolicyName = Literal[
+    "round-robin",
+    "weighted-round-robin",
+    "random",
+    "weighted-random",
+    "least-connections",
+    "weighted-least-connections",
+    "shortest-expected-delay",
+    "never-queue",
+    "power-of-two",
+    "source-hash",
+    "destination-hash",
+    "maglev",
+    "rendezvous",
+    "anchor",
+    "bounded-load",
+    "least-response-time",
+    "first",
+    "failover",
+    "python",
+]
+HashKey = Literal["address", "address-port"]
+HashBase = Literal["maglev", "rendezvous"]
 Network = IPv4Network | IPv6Network
 
 API_LISTEN = "unix:/run/natlb/NETNS/natlb.sock"
@@ -58,7 +81,10 @@ class Listen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyConfig:
-    """How a new flow gets its backend."""
+    """How a new flow gets its backend: a policy, and every parameter that it has.
+
+    `size` and `slots` are ints, `factor` is a float, the others are text.
+    """
 
     name: str = "round-robin"
     parameters: dict[str, object] = field(default_factory=dict)

@@ -12,14 +12,13 @@ import structlog
 
 from natlb.control.channel import Channel
 from natlb.control.config import parse_config
-from natlb.control.main import Control, read_seed, summary
+from natlb.control.main import Control, summary
 from natlb.control.messages import HandedOver, Hold, Leave, Logging, Reload, Role, Serving
 from natlb.errors import ConfigError, HostError, NatlbError
 from tests.unit.control.instances import CONFIG, World, duplicate, eventually, in_world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from natlb.control.instance import Instance
 
@@ -185,24 +184,6 @@ async def test_what_ends_the_api_ends_control(world: World) -> None:
     world.workers.append(world.supervisor.give_worker())
     with pytest.raises(NatlbError, match="the API broke"):
         await asyncio.wait_for(world.running, 10)
-
-
-def test_the_seed_is_made_once_and_kept(tmp_path: Path) -> None:
-    """A client keeps its backend when natlb starts anew."""
-    state = tmp_path / "deep" / "state"
-    seed = read_seed(state)
-
-    assert read_seed(state) == seed
-    assert 0 <= seed < 1 << 64
-    (state / "seed").write_text("nonsense")
-    assert read_seed(state) != seed
-
-
-def test_a_state_directory_that_cannot_be_written_is_no_reason_to_stop(tmp_path: Path) -> None:
-    """The seed then lives as long as the instance."""
-    (tmp_path / "file").write_text("")
-
-    assert read_seed(tmp_path / "file" / "state") != read_seed(tmp_path / "file" / "state")
 
 
 def test_what_is_served_is_said_in_a_few_words() -> None:

@@ -21,6 +21,7 @@ from natlb.control.config.load import (
 )
 from natlb.control.config.problems import InvalidConfigError
 from natlb.control.config.values import (
+    Affinity,
     ApiConfig,
     BackendConfig,
     Config,
@@ -30,6 +31,7 @@ from natlb.control.config.values import (
     NetnsSide,
     PolicyConfig,
     ServiceConfig,
+    SlowStart,
     Timeouts,
 )
 
@@ -48,23 +50,29 @@ services:
   web:
     listen: [tcp://203.0.113.10:80, tcp://203.0.113.10:443]
     mode: packet
-    policy: {name: source-hash}
+    policy: {name: source-hash, key: address-port}
+    shadow: round-robin
+    affinity: {prefix: 24, timeout: 1h}
+    slow_start: 30s
+    panic_threshold: 0.5
     check: none
     backends:
-      - 10.77.0.11
-      - {name: b2, address: 10.77.0.12:8080, check: none}
+      - {address: 10.77.0.11, weight: 0, max_flows: none}
+      - {name: b2, address: 10.77.0.12:8080, check: none, max_flows: 9, backup: true}
     no_backend: drop
     timeouts: {udp: 500ms}
   dns6:
     listen: "udp://[2001:db8::1]:53"
     backends: ["[fd00::1]:53", "fd00::2"]
 api: {listen: unix:/run/other.sock}
+seed: "00000000deadbeef"
 state: /srv/natlb
 log: {level: debug, format: json}
 """
 
 FULL_TOML = """\
 state = "/srv/natlb"
+seed = 0xdeadbeef
 api.listen = "unix:/run/other.sock"
 log = {level = "debug", format = "json"}
 [datapath]
@@ -78,16 +86,23 @@ tcp_established = "2h"
 [services.web]
 listen = ["tcp://203.0.113.10:80", "tcp://203.0.113.10:443"]
 mode = "packet"
-policy.name = "source-hash"
+policy = {name = "source-hash", key = "address-port"}
+shadow = "round-robin"
+affinity = {prefix = 24, timeout = 3600}
+slow_start.seconds = 30
+panic_threshold = 0.5
 check = "none"
 no_backend = "drop"
 timeouts.udp = 0.5
 [[services.web.backends]]
 address = "10.77.0.11"
+weight = 0
 [[services.web.backends]]
 name = "b2"
 address = "10.77.0.12:8080"
 check = "none"
+max_flows = 9
+backup = true
 [services.dns6]
 listen = "udp://[2001:db8::1]:53"
 backends = ["[fd00::1]:53", "fd00::2"]
@@ -99,11 +114,15 @@ FULL_JSON = """\
  "timeouts": {"udp": 60, "tcp_established": 7200.0},
  "services": {
    "web": {"listen": ["tcp://203.0.113.10:80", "tcp://203.0.113.10:443"], "mode": "packet",
-           "policy": "source-hash", "check": "none", "no_backend": "drop",
+           "policy": {"name": "source-hash", "key": "address-port"}, "shadow": "round-robin",
+           "affinity": {"prefix": 24, "timeout": "60m"}, "panic_threshold": 0.5,
+           "slow_start": {"seconds": 30, "exponent": 1.0}, "check": "none", "no_backend": "drop",
            "timeouts": {"udp": "500ms"},
-           "backends": ["10.77.0.11", {"name": "b2", "address": "10.77.0.12:8080"}]},
+           "backends": [{"address": "10.77.0.11", "weight": 0},
+                        {"name": "b2", "address": "10.77.0.12:8080", "max_flows": 9,
+                         "backup": true}]},
    "dns6": {"listen": "udp://[2001:db8::1]:53", "backends": ["[fd00::1]:53", "fd00::2"]}},
- "api": {"listen": "unix:/run/other.sock"}, "state": "/srv/natlb",
+ "api": {"listen": "unix:/run/other.sock"}, "seed": 3735928559, "state": "/srv/natlb",
  "log": {"level": "debug", "format": "json"}}
 """
 
@@ -115,19 +134,26 @@ FULL = Config(
                 Listen("tcp", ip_address("203.0.113.10"), 80),
                 Listen("tcp", ip_address("203.0.113.10"), 443),
             ),
-            policy=PolicyConfig(name="source-hash"),
+            policy=PolicyConfig(name="source-hash", parameters={"key": "address-port"}),
+            shadow=PolicyConfig(name="round-robin"),
+            affinity=Affinity(prefix=24, timeout=3600.0),
+            slow_start=SlowStart(seconds=30.0),
+            panic_threshold=0.5,
             backends=(
                 BackendConfig(
                     name="10.77.0.11",
                     address=ip_address("10.77.0.11"),
                     port=None,
                     written="10.77.0.11",
+                    weight=0,
                 ),
                 BackendConfig(
                     name="b2",
                     address=ip_address("10.77.0.12"),
                     port=8080,
                     written="10.77.0.12:8080",
+                    max_flows=9,
+                    backup=True,
                 ),
             ),
             no_backend="drop",
@@ -155,6 +181,7 @@ FULL = Config(
     ),
     timeouts=Timeouts(tcp_established=7200.0, udp=60.0),
     api=ApiConfig(listen="unix:/run/other.sock"),
+    seed=0xDEADBEEF,
     state="/srv/natlb",
     log=LogConfig(level="debug", format="json"),
 )

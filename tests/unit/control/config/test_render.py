@@ -8,14 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from natlb.control.config.load import config_from_mapping, parse_config
+from natlb.control.config.policies import PARAMETERS
 from natlb.control.config.problems import InvalidConfigError
-from natlb.control.config.render import api_listen, render_config
+from natlb.control.config.render import api_listen, policy_text, render_config
 from natlb.control.config.shape import PARTS
+from natlb.control.config.values import PolicyConfig
 
-SMALLEST = {
+SMALLEST: dict[str, Any] = {
     "services": {"web": {"listen": "tcp://203.0.113.10:80", "backends": ["10.77.0.11:8080"]}}
 }
 SHOWN = """\
+# seed: kept in the state directory, made at the first start
 datapath:
   driver: auto
   # public: found from addresses and routes
@@ -41,8 +44,12 @@ services:
     listen: tcp://203.0.113.10:80
     mode: packet
     policy: round-robin
+    shadow: none
     backends:
-      - 10.77.0.11:8080
+      - {address: 10.77.0.11:8080, weight: 1, max_flows: none, backup: false}
+    affinity: none
+    slow_start: none
+    panic_threshold: 0
     nat: dnat
     max_flows: none
     access:
@@ -76,11 +83,15 @@ def test_the_smallest_configuration_is_shown_with_every_default() -> None:
 
 def test_every_key_of_this_version_is_shown() -> None:
     """A new key without a line here would be a default that nobody sees."""
-    missing = {
-        key for part in PARTS.values() for key in part.model_fields if f"{key}:" not in SHOWN
-    }
+    more = {"affinity": {}, "slow_start": 5, "backends": [{"name": "b", "address": "10.0.0.1"}]}
+    web = {**SMALLEST["services"]["web"], **more}
+    shown = render_config(config_from_mapping({"services": {"web": web}})) + "".join(
+        policy_text(PolicyConfig(name=name, parameters=parameters))
+        for name, parameters in PARAMETERS.items()
+    )
+    keys = {key for part in PARTS.values() for key in part.model_fields}
 
-    assert missing == {"name", "address"}  # of a policy and a backend, which have short forms
+    assert not {key for key in keys if f"{key}: " not in shown and f"{key}:\n" not in shown}
 
 
 def test_the_default_socket_can_be_shown_for_a_namespace() -> None:

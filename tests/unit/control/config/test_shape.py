@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from natlb.control.config.choosing import PolicyShape
 from natlb.control.config.kinds import LARGEST_TABLE
 from natlb.control.config.shape import (
     PARTS,
     BackendShape,
     DatapathShape,
     FileShape,
-    PolicyShape,
     ServiceShape,
     TimeoutsShape,
     part_at,
