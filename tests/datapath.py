@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,6 +90,14 @@ def engine(services: dict[str, Any] | None = None, **options: Any) -> Engine:
     """Return an engine for these services; `max_flows` and other keys of the configuration too."""
     given = {key: options.pop(key) for key in ("seed", "ttl", "mtu") if key in options}
     return Engine(config(services, **options), **given)
+
+
+def change_service(path: Engine, service: str = "web", **changes: Any) -> None:
+    """Put fields of a service's configuration in force, as the values that configurations mean."""
+    config = path._config
+    changed = replace(config.services[service], **changes)
+    services = {**config.services, service: changed}
+    path._compile(replace(config, services=services), dict(path._run_time))
 
 
 def backend_of(path: Engine, source: str, now: float = 0.0) -> str:

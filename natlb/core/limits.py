@@ -1,6 +1,9 @@
 """Who may open a flow, and how many there may be: access lists, limits by service and client.
 
-Asked for every new flow, so what is not configured costs a comparison.
+Asked for every new flow, so what is not configured costs a comparison. A service's limit counts
+what a backend's counts, flows that are opening or established: those that both ends have closed
+wait for late segments alone, and would keep others out for minutes. A client's counts the rows it
+holds of the table, closing ones too.
 """
 
 from __future__ import annotations
@@ -26,8 +29,8 @@ def judge_new_flow(core: Core, i: int, service: int) -> int:
         verdict = judge_access(core.tables, service, core.batch.parsed[i])
         if verdict != ACCEPTED:
             return verdict
-    most = record["max_flows"]
-    if most > 0 and core.counters.services[service]["current"] >= most:
+    most, count = record["max_flows"], core.counters.services[service]
+    if most > 0 and count["current"] - count["closing"] >= most:
         return SERVICE_LIMIT
     most = core.tables.numbers[MOST_PER_SOURCE]
     if most > 0 and _flows_of_sender(core, i) >= most:

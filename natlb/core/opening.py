@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from natlb.core.affinity import remember
 from natlb.core.batch import MICROS
 from natlb.core.choice import Pick, choose, pool_of
 from natlb.core.counters import account_opened
@@ -59,8 +60,7 @@ def open_flow(core: Core, i: int, service: int, now: int, pick: Pick) -> int:
     begin_life(core.flows.rows[number], now)
     bound = _bind(core, i, number, service, backend, draw)
     if bound != number:
-        abandon(core.flows, number)
-        return _settle_otherwise(core, bound)
+        return _settle_otherwise(core, number, bound, now)
     row = core.flows.rows[number]
     if tables.services[service]["datagrams"] and parsed["protocol"] == UDP:
         row["marks"] = MARK_DATAGRAMS
@@ -70,6 +70,8 @@ def open_flow(core: Core, i: int, service: int, now: int, pick: Pick) -> int:
     row["reply"]["timestamp_delta"] = core.batch.numbers[MICROS] & WORD
     note_flow_opened(core, row)
     account_opened(core.counters, row)
+    if tables.services[service]["affinity_ms"]:
+        remember(core, row, now)
     return number
 
 
@@ -84,8 +86,15 @@ def _insert(core: Core, i: int, now: int) -> int:
 
 
 @kernel
-def _settle_otherwise(core: Core, bound: int) -> int:
-    """Return the row that a datagram goes by again, or the reason why it has none, negated."""
+def _settle_otherwise(core: Core, number: int, bound: int, now: int) -> int:
+    """Give a row that was not bound back; return the row that its datagram goes by again.
+
+    Or the reason why it has none, negated. A client that is given its old row keeps its affinity.
+    """
+    row = core.flows.rows[number]
+    if bound > 0 and core.tables.services[i64(row["service"])]["affinity_ms"]:
+        remember(core, row, now)
+    abandon(core.flows, number)
     if bound == CONFLICT:
         return -PORT_EXHAUSTED
     if bound == NOTHING:

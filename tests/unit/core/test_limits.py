@@ -156,6 +156,25 @@ def test_a_service_has_so_many_flows() -> None:
     assert_sound(path)
 
 
+def test_flows_that_are_closing_take_no_place_of_a_services_limit() -> None:
+    """Short connections go on one behind the other, though each is kept for four minutes."""
+    path = engine({**SERVICES, "web": {**SERVICES["web"], "max_flows": 2}})
+    for port in range(1, 9):
+        server = established(path, f"{CLIENT}:{port}")
+        assert call(path, f"{CLIENT}:{100 + port}").reason is (
+            None if port == 1 else DropReason.SERVICE_LIMIT
+        )
+        for source, target, sequence in (
+            (f"{CLIENT}:{port}", WEB, 1001),
+            (server, f"{CLIENT}:{port}", 2001),
+        ):
+            path.process(packets.tcp(source, target, "FA", sequence=sequence), 0.0)
+        assert {flow.state for flow in path.flows()} == {"opening", "closing"}
+
+    assert len(path.flows()) == 9
+    assert_sound(path)
+
+
 def test_access_lists_are_asked_for_new_flows_only() -> None:
     """A list that is loaded later ends no flow."""
     path = engine(one_service())
