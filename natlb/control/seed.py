@@ -35,7 +35,8 @@ def next_seed(before: Desired, config: Config) -> int:
 def read_seed(state: Path) -> int:
     """Return the seed that is kept in the state directory, made at the first start.
 
-    Where it cannot be kept, it lives as long as the instance.
+    Its owner alone can read it: who knows it can choose a backend by the port of a client. Where
+    it cannot be kept, it lives as long as the instance.
     """
     place = state / "seed"
     try:
@@ -45,6 +46,7 @@ def read_seed(state: Path) -> int:
     try:
         state.mkdir(mode=0o755, parents=True, exist_ok=True)
         new = place.with_suffix(".new")
+        new.touch(mode=0o600)
         new.write_text(f"{seed:016x}\n")
         new.replace(place)
     except OSError as error:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from natlb.engine import DropReason, PacketMeta, Verdict
+from natlb.engine import DropReason, Engine, PacketMeta, Verdict
 from natlb.errors import ConfigError
 from natlb.testing import packets
 from tests.datapath import (
@@ -193,3 +193,22 @@ def test_counters_agree_after_all_of_this() -> None:
 
     assert not path.flows()
     assert not path._flows.buckets.any()
+
+
+def test_engines_of_one_seed_send_clients_to_the_same_backends() -> None:
+    """The configuration's goes before their own; a reload changes it, and takes it away."""
+    shared = config({"web": {**SERVICES["web"], "policy": "source-hash"}}, seed="feed")
+    alone = config({"web": {**SERVICES["web"], "policy": "source-hash"}})
+    one, other = Engine(shared, seed=1), Engine(shared, seed=2)
+    assert choices(one, 1) == choices(other, 1)
+
+    other.load(alone)
+    assert choices(one, 2) != choices(other, 2)
+    assert choices(other, 3) == choices(Engine(alone, seed=2), 3)
+    other.load(shared)
+    assert choices(one, 4) == choices(other, 4)
+
+
+def choices(path: Engine, port: int) -> list[str]:
+    """Return which backends 32 clients are given, in new flows from this port."""
+    return [backend_of(path, f"198.51.100.{host}:{port}") for host in range(1, 33)]

@@ -37,7 +37,11 @@ class RunTime:
         ):
             if value not in words:
                 raise UsageError(f"{field_name} {value!r} is none of {', '.join(words)}")
-        if self.weight is not None and not 0 <= self.weight <= MOST_WEIGHT:
+        if self.weight is None:
+            return
+        if not isinstance(self.weight, int) or isinstance(self.weight, bool):
+            raise UsageError(f"weight {self.weight!r} is no whole number")
+        if not 0 <= self.weight <= MOST_WEIGHT:
             raise UsageError(f"weight {self.weight} is not in 0..{MOST_WEIGHT}")
 
     def weight_of(self, backend: BackendConfig) -> int:

@@ -48,8 +48,8 @@ class PolicyShape(Shape):
     )
     size: Size = Field(
         default=None,
-        description="`maglev`: entries of its table, a prime not below the number of backends, at"
-        " most 8388593, 65537; `anchor`: buckets, not fewer than the weights together, 1024",
+        description="`maglev`: entries of its table, a prime, 65537; `anchor`: its buckets, dealt"
+        " out by weight, 1024; not fewer than backends, at most 8388593",
     )
     slots: Size = Field(
         default=None,

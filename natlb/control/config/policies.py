@@ -16,10 +16,10 @@ from natlb.control.config.later import NOT_YET
 from natlb.control.config.tree import Fault, Node, Path, fault_at, fault_at_key, follow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from natlb.control.config.choosing import PolicyShape
-    from natlb.control.config.shape import BackendShape, ServiceShape
+    from natlb.control.config.shape import ServiceShape
 
 PARAMETERS: dict[str, dict[str, object]] = {
     "source-hash": {"key": "address"},
@@ -53,7 +53,7 @@ def check_policies(root: Node, path: Path, service: ServiceShape) -> Iterator[Fa
         if policy is not None:
             yield from _unbuilt(root, (*path, key, "name"), policy)
             yield from _foreign(root, (*path, key), policy)
-            yield from _table(root, (*path, key), policy, service.backends)
+            yield from _table(root, (*path, key), policy, len(service.backends))
 
 
 def _unbuilt(root: Node, path: Path, policy: PolicyShape) -> Iterator[Fault]:
@@ -77,38 +77,19 @@ def _foreign(root: Node, path: Path, policy: PolicyShape) -> Iterator[Fault]:
             yield fault_at(root, path, f"{policy.name} needs a parameter {name!r}")
 
 
-def _table(
-    root: Node, path: Path, policy: PolicyShape, pool: Sequence[BackendShape]
-) -> Iterator[Fault]:
-    """Complain of a table that cannot be built, or not for so large a pool."""
+def _table(root: Node, path: Path, policy: PolicyShape, members: int) -> Iterator[Fault]:
+    """Complain of a table that cannot be built, or not for a pool of so many."""
     parameters = parameters_of(policy)
-    if isinstance(size := parameters.get("size"), int):
-        if policy.name == "anchor":
-            yield from _too_small(root, (*path, "size"), size, _weights(pool))
-        else:
-            yield from _no_prime(root, (*path, "size"), size)
-            yield from _too_small(root, (*path, "size"), size, _members(pool))
-    if isinstance(slots := parameters.get("slots"), int):
-        yield from _no_power(root, (*path, "slots"), slots)
-        yield from _too_small(root, (*path, "slots"), slots, _members(pool))
-
-
-def _members(pool: Sequence[BackendShape]) -> tuple[int, str]:
-    """Return how large a pool is, in numbers and words."""
-    return len(pool), f"the pool, which has {len(pool)} backends"
-
-
-def _weights(pool: Sequence[BackendShape]) -> tuple[int, str]:
-    """Return how much a pool weighs, in numbers and words."""
-    weights = sum(backend.weight for backend in pool)
-    return weights, f"the pool, whose weights together are {weights}"
-
-
-def _too_small(root: Node, path: Path, size: int, pool: tuple[int, str]) -> Iterator[Fault]:
-    """Complain of a table in which some of the pool could have no place."""
-    least, words = pool
-    if size < least:
-        yield fault_at(root, path, f"{path[-1]} {size} is smaller than {words}")
+    for name in ("size", "slots"):
+        if not isinstance(size := parameters.get(name), int):
+            continue
+        if name == "slots":
+            yield from _no_power(root, (*path, name), size)
+        elif policy.name != "anchor":
+            yield from _no_prime(root, (*path, name), size)
+        if size < members:
+            message = f"{name} {size} is smaller than the pool, which has {members} backends"
+            yield fault_at(root, (*path, name), message)
 
 
 def _no_prime(root: Node, path: Path, size: int) -> Iterator[Fault]:

@@ -202,6 +202,8 @@ def parse_endpoint(text: str) -> tuple[Address, int | None]:
 def parse_ports(value: object) -> tuple[int, int]:
     """Return the first and the last port of `FIRST-LAST`."""
     found = _PORTS.fullmatch(value) if isinstance(value, str) else None
+    if found is None and re.fullmatch(r"[0-9]{1,5}", str(value)):
+        raise ValueError(f"must be a range of ports; write {value}-{value} for that one alone")
     if found is None:
         raise ValueError(f"must be a range of ports like 1024-65535, not {described(value)}")
     first, last = _parse_port(found[1]), _parse_port(found[2])

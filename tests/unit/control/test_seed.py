@@ -58,6 +58,7 @@ def test_the_seed_is_made_once_and_kept(tmp_path: Path) -> None:
 
     assert read_seed(state) == seed
     assert 0 <= seed < 1 << 64
+    assert (state / "seed").stat().st_mode & 0o777 == 0o600
     (state / "seed").write_text("nonsense")
     assert read_seed(state) != seed
 

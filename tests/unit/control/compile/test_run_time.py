@@ -21,6 +21,13 @@ def test_weights_in_force() -> None:
     assert RunTime(weight=5, state="maint").weight_of(BACKEND) == 5
 
 
+@pytest.mark.parametrize("weight", [1.5, 1.0, True, False, "1", float("nan")])
+def test_a_weight_is_a_whole_number(weight: Any) -> None:
+    """A caller of the engine may give anything."""
+    with pytest.raises(UsageError, match="is no whole number"):
+        RunTime(weight=weight)
+
+
 @pytest.mark.parametrize(
     "wrong", [{"weight": -1}, {"weight": 65536}, {"state": "x"}, {"health": "x"}]
 )

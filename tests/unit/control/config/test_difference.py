@@ -66,7 +66,8 @@ def test_a_service_is_changed_by_its_own_keys_and_by_global_timeouts() -> None:
 
 
 @pytest.mark.parametrize(
-    "everywhere", [{"access": {"deny": ["10.0.0.0/8"]}}, {"timeouts": {"fragment": 5}}]
+    "everywhere",
+    [{"access": {"deny": ["10.0.0.0/8"]}}, {"timeouts": {"fragment": 5}}, {"seed": 1}],
 )
 def test_what_holds_for_every_service_changes_each(everywhere: dict[str, Any]) -> None:
     """Though they have lists and times of their own: nothing may be left as it was."""

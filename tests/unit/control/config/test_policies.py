@@ -129,7 +129,7 @@ def test_a_policy_has_its_parameters_and_their_defaults(
             {"name": "bounded-load", "factor": 1},
             "factor: must be more than 1 and at most 10, not 1",
         ),
-        ({"name": "anchor", "size": 2}, "the pool, whose weights together are 3"),
+        ({"name": "anchor", "size": 2}, "size 2 is smaller than the pool, which has 3"),
     ],
 )
 def test_what_a_policy_cannot_be_told_is_said(policy: dict[str, Any], sentence: str) -> None:
@@ -139,12 +139,12 @@ def test_what_a_policy_cannot_be_told_is_said(policy: dict[str, Any], sentence: 
         assert sentence.removeprefix("name: ") in only[0]
 
 
-def test_an_anchor_counts_weights() -> None:
-    """Of four buckets, one backend has three."""
-    pool = [{"address": "10.0.0.1", "weight": 3}, "10.0.0.2", {"address": "10.0.0.3", "weight": 0}]
+def test_a_table_has_room_for_every_backend_and_not_for_every_weight() -> None:
+    """Weights are shares, whatever they add up to."""
+    pool = [{"address": f"10.0.0.{n}", "weight": 65535} for n in (1, 2, 3)]
 
-    assert not said({"name": "anchor", "size": 4}, *pool)
-    assert said({"name": "anchor", "size": 3}, *pool)
+    assert not said({"name": "anchor", "size": 3}, *pool)
+    assert not said({"name": "maglev", "size": 3}, *pool)
 
 
 def test_a_name_that_is_nearly_one_leads_to_it() -> None:

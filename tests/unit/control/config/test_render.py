@@ -13,6 +13,7 @@ from natlb.control.config.problems import InvalidConfigError
 from natlb.control.config.render import api_listen, policy_text, render_config
 from natlb.control.config.shape import PARTS
 from natlb.control.config.values import PolicyConfig
+from natlb.control.policy import COMPILERS
 
 SMALLEST: dict[str, Any] = {
     "services": {"web": {"listen": "tcp://203.0.113.10:80", "backends": ["10.77.0.11:8080"]}}
@@ -163,6 +164,32 @@ SOURCES = st.lists(
 ).map(["10.76.0.1", "fd76::1"].__add__)
 
 
+KEYS = st.sampled_from(["address", "address-port"])
+SIZES = st.sampled_from([65537, 65521, 8388593])
+POLICIES = st.one_of(
+    st.sampled_from(sorted(COMPILERS)).filter(lambda name: name != "python"),
+    st.fixed_dictionaries({"name": st.just("source-hash")}, optional={"key": KEYS}),
+    st.fixed_dictionaries({"name": st.just("maglev")}, optional={"key": KEYS, "size": SIZES}),
+    st.fixed_dictionaries(
+        {"name": st.just("bounded-load")},
+        optional={"factor": st.floats(1.001, 10), "base": st.just("maglev"), "size": SIZES},
+    ),
+    st.fixed_dictionaries(
+        {"name": st.just("python"), "file": st.sampled_from(["a.py", "/b c/d.py", "é: #.py"])},
+        optional={"function": st.sampled_from(["pick", "on", "ß"])},
+    ),
+)
+AFFINITIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "prefix": st.integers(0, 32),
+        "prefix6": st.integers(0, 128),
+        "timeout": SECONDS,
+    },
+)
+SLOW_STARTS = st.fixed_dictionaries({"seconds": SECONDS}, optional={"exponent": st.floats(0.1, 10)})
+
+
 def services(version: int) -> st.SearchStrategy[dict[str, Any]]:
     """Return services of one IP version."""
     vip = "203.0.113.10" if version == 4 else "[2001:db8::10]"
@@ -171,7 +198,15 @@ def services(version: int) -> st.SearchStrategy[dict[str, Any]]:
     listens = st.builds(f"{{}}://{vip}:{{}}".format, st.sampled_from(["tcp", "udp"]), ports)
     backends = st.one_of(
         endpoints(version),
-        st.fixed_dictionaries({"name": NAMES, "address": endpoints(version)}),
+        st.fixed_dictionaries(
+            {"address": endpoints(version)},
+            optional={
+                "name": NAMES,
+                "weight": st.integers(0, 65535),
+                "max_flows": LIMITS,
+                "backup": st.booleans(),
+            },
+        ),
     )
     return st.fixed_dictionaries(
         {
@@ -179,7 +214,11 @@ def services(version: int) -> st.SearchStrategy[dict[str, Any]]:
             "backends": st.lists(backends, max_size=4),
         },
         optional={
-            "policy": st.sampled_from(["round-robin", "source-hash", {"name": "source-hash"}]),
+            "policy": POLICIES,
+            "shadow": st.one_of(st.just("none"), POLICIES),
+            "affinity": st.one_of(st.just("none"), AFFINITIES),
+            "slow_start": st.one_of(st.just("none"), SECONDS, SLOW_STARTS),
+            "panic_threshold": st.floats(0, 1),
             "no_backend": st.sampled_from(["reject", "drop"]),
             "timeouts": TIMEOUTS,
             "nat": st.sampled_from(["dnat", "full"]),
@@ -223,6 +262,9 @@ CONFIGS = st.fixed_dictionaries(
         ),
     },
     optional={
+        "seed": st.one_of(
+            st.integers(0, (1 << 64) - 1), st.integers(0, (1 << 64) - 1).map("{:016x}".format)
+        ),
         "timeouts": TIMEOUTS,
         "access": ACCESS,
         "api": st.fixed_dictionaries({"listen": PATHS.map("unix:{}".format)}),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
@@ -17,6 +18,7 @@ from natlb.control.config.scalars import (
     parse_path,
     parse_ports,
     parse_prefix,
+    parse_seed,
     parse_side,
     parse_source,
 )
@@ -276,8 +278,9 @@ def test_a_range_of_ports_is_its_ends() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (1024, "must be a range of ports like 1024-65535, not 1024"),
-        ("1024", "must be a range of ports like 1024-65535, not '1024'"),
+        (1024, "must be a range of ports; write 1024-1024 for that one alone"),
+        ("1024", "must be a range of ports; write 1024-1024 for that one alone"),
+        (True, "must be a range of ports like 1024-65535, not true"),
         ("0-1", "port 0 is not in"),
         ("2-1", "ends before it begins; write 1-2"),
     ],
@@ -389,3 +392,40 @@ def test_what_is_no_clamp_is_refused(value: object, message: str) -> None:
     """0 and 1 are no words for false and true."""
     with pytest.raises(ValueError, match=message):
         parse_mss_clamp(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "seed"),
+    [
+        (0, 0),
+        ((1 << 64) - 1, (1 << 64) - 1),
+        ("ff", 255),
+        ("0xFF", 255),
+        ("0123456789abcdef\n", 0x0123456789ABCDEF),
+        ("10", 16),
+    ],
+)
+def test_a_seed_is_a_number_or_hexadecimal_digits(value: object, seed: int) -> None:
+    """As the state directory's file has them."""
+    assert parse_seed(value) == seed
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (-1, "-1 is not in 0..18446744073709551615"),
+        (1 << 64, "a huge number is not in 0..18446744073709551615"),
+        (1.0, "at most 16 hexadecimal digits in quotes, not 1.0"),
+        (12345678e123, "in quotes, not 1.2345678e+130"),
+        (True, "not true"),
+        ("", "not ''"),
+        ("xyz", "not 'xyz'"),
+        ("0" * 17, "at most 16 hexadecimal digits"),
+        (None, "not nothing"),
+        ([1], "not a list"),
+    ],
+)
+def test_what_is_no_seed_is_refused(value: object, sentence: str) -> None:
+    """Nodes that should agree must not be told two things."""
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        parse_seed(value)

@@ -40,6 +40,20 @@ def test_the_schema_knows_short_forms_choices_and_ranges() -> None:
     assert {"type": "boolean"} in service["mss_clamp"]["anyOf"]
 
 
+def test_the_schema_knows_how_a_backend_can_be_chosen() -> None:
+    """By which policies, within which numbers, and that there may be no shadow."""
+    schema = json_schema()
+    policy, service = (part(schema, f"{name}Shape")["properties"] for name in ("Policy", "Service"))
+
+    assert "weighted-least-connections" in policy["name"]["enum"]
+    assert policy["size"]["minimum"] == 2
+    assert (policy["factor"]["exclusiveMinimum"], policy["factor"]["maximum"]) == (1, 10)
+    assert part(schema, "BackendShape")["properties"]["weight"]["maximum"] == 65535
+    assert {"const": "none", "type": "string"} in service["shadow"]["anyOf"]
+    assert [service[key]["default"] for key in ("shadow", "affinity", "slow_start")] == ["none"] * 3
+    assert service["panic_threshold"]["maximum"] == 1
+
+
 def test_the_schema_can_be_printed() -> None:
     """`python -m natlb.control.config.schema` > natlb.schema.json."""
     words = [sys.executable, "-W", "error", "-m", "natlb.control.config.schema"]
