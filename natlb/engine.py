@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from natlb.control.compile import (
+    Choices,
     Indices,
     Retired,
     RunTime,
@@ -24,6 +25,7 @@ from natlb.control.compile import (
     Snapshot,
     WayOut,
     compile_tables,
+    note_arrivals,
     start_counts,
 )
 from natlb.control.compile.requests import flush_commands
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from os import PathLike
 
+    from natlb.control.compile.choices import Memories
     from natlb.core.tables import Tables
     from natlb.model import BackendStateName, HealthName
 
@@ -109,6 +112,7 @@ class Engine:
         self._generation = 0
         self._indices = Indices()
         self._run_time: dict[tuple[str, str], RunTime] = {}
+        self._memories: Memories = {}
         max_flows = self._config.datapath.max_flows
         flows = make(Kind.FLOWS, **flow_items(max_flows))
         secret = hashlib.blake2b(f"{seed}".encode(), digest_size=SECRET_BYTES).digest()
@@ -203,12 +207,11 @@ class Engine:
         new = _read(config)
         if difference(self._config, new).datapath_changed:
             raise ConfigError("a change of 'datapath' needs another engine; nothing was changed")
-        names = _backend_names(new)
-        self._compile(new, {key: now for key, now in self._run_time.items() if key in names})
+        self._compile(new, self._run_time)
 
     def flows(self) -> list[Flow]:
         """Return the flows there are."""
-        return self._snapshot().list_flows(FlowFilter(), None, self._now_ms)
+        return self._snapshot().list_flows(FlowFilter(), None)
 
     def backends(self) -> list[Backend]:
         """Return the backends, in the order of the configuration."""
@@ -232,6 +235,7 @@ class Engine:
             tables=self._core.tables,
             flows=[self._flows],
             counters=[self._counters],
+            now_ms=self._now_ms,
         )
 
     def _compile(self, config: Config, run_time: dict[tuple[str, str], RunTime]) -> None:
@@ -245,18 +249,22 @@ class Engine:
         indices = self._indices.assign(config, held_services, held_backends)
         is_used = self._flows.meta[CURRENT] > 0
         retired = self._retired.after(self._config, config) if is_used else Retired()
+        run_time = note_arrivals(self._config, self._run_time, config, run_time, self._now_ms)
+        seed = self._seed if config.seed is None else config.seed
+        common: Any = {"indices": indices, "run_time": run_time, "seed": seed}
+        choices = Choices(config, memories=self._memories, **common)
         tables = compile_tables(
             config,
-            indices=indices,
-            run_time=run_time,
             sides=self._sides,
-            seed=self._seed if config.seed is None else config.seed,
             generation=self._generation + 1,
             retired=retired,
+            choices=choices,
+            **common,
         )
-        start_counts(self._counters, self._indices, indices)
+        start_counts(self._counters, self._indices, self._config, indices, config)
         self._config, self._run_time, self._retired = config, run_time, retired
         self._indices, self._generation = indices, self._generation + 1
+        self._memories = choices.memories
         return tables
 
     def _advance(self, now: float) -> None:

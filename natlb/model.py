@@ -83,7 +83,7 @@ class Backend(Document):
     name: str
     address: str
     weight: int
-    effective_weight: int
+    effective_weight: float  # a whole number but in slow start
     backup: bool
     state: BackendStateName
     health: HealthName
@@ -95,7 +95,10 @@ class Backend(Document):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolCount(Document):
-    """How many backends a service has, and how many of them take new flows."""
+    """How many backends a service has, and how many of them are fit for new flows.
+
+    Those are ready, of some weight and not down; backups that wait are among them.
+    """
 
     total: int
     up: int

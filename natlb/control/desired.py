@@ -1,7 +1,8 @@
 """What is wanted of a running instance, as one value: from it everything else is compiled.
 
     configuration    as loaded, with its text and path
-    run time         states and weights that differ from it
+    run time         states and weights that differ from it, and who came a moment ago
+    memories         what policies have to know of their earlier pools
     indices          which number is which service and backend
     retired          addresses that are configured no more, while flows may still need them
 
@@ -19,16 +20,17 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
-from natlb.control.compile import AS_CONFIGURED, Indices, Retired, RunTime
+from natlb.control.compile import AS_CONFIGURED, Indices, Retired, RunTime, note_arrivals
 from natlb.control.config import parse_config, syntax_of
 from natlb.control.config.load import file_name
-from natlb.control.registry import BackendPlace, Record, RuntimeChange
+from natlb.control.registry import BackendPlace, PolicyMemory, Record, RuntimeChange
 from natlb.errors import UnknownNameError, UsageError
 from natlb.model import BackendStateName, Change
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from natlb.control.compile.choices import Memories
     from natlb.control.config.values import BackendConfig, Config
 
 BackendKey = tuple[str, str]
@@ -56,20 +58,21 @@ class Desired:
     started_ns: int
     indices: Indices
     run_time: Mapping[BackendKey, RunTime] = field(default_factory=dict)
+    memories: Memories = field(default_factory=dict)
     retired: Retired = field(default_factory=Retired)
 
     def with_config(
-        self, config: Config, text: str, path: str, *, seed: int | None = None
+        self, config: Config, text: str, path: str, *, now_ms: int, seed: int | None = None
     ) -> Desired:
         """Return the next generation, by this configuration; run-time changes stay by name.
 
-        So does the seed, where none is given.
+        So does the seed, where none is given. `now_ms` is the time of the flow table's clock, here
+        and below.
         """
         everything = Held(
             services=frozenset(self.indices.services.values()),
             backends=frozenset(self.indices.backends.values()),
         )
-        names = {key for key, _ in backends_of(config)}
         return replace(
             self,
             config=config,
@@ -78,12 +81,18 @@ class Desired:
             generation=self.generation + 1,
             seed=self.seed if seed is None else seed,
             indices=self.indices.assign(config, set(everything.services), set(everything.backends)),
-            run_time={key: now for key, now in self.run_time.items() if key in names},
+            run_time=note_arrivals(self.config, self.run_time, config, self.run_time, now_ms),
             retired=self.retired.after(self.config, config),
         )
 
     def with_change(
-        self, service: str, name: str, *, state: BackendStateName | None, weight: int | None
+        self,
+        service: str,
+        name: str,
+        *,
+        state: BackendStateName | None,
+        weight: int | None,
+        now_ms: int,
     ) -> Desired:
         """Return the next generation, with this backend's state and weight; None leaves one as is.
 
@@ -95,11 +104,10 @@ class Desired:
             now = replace(now, state=_state(state))
         if weight is not None:
             now = replace(now, weight=None if weight == backend.weight else _weight(weight))
-        run_time = {key: each for key, each in self.run_time.items() if key != (service, name)}
-        if now != AS_CONFIGURED:
-            run_time[service, name] = now
-        if run_time == self.run_time:
+        if now == self.run_time.get((service, name), AS_CONFIGURED):
             return self
+        run_time = {**self.run_time, (service, name): now}
+        run_time = note_arrivals(self.config, self.run_time, self.config, run_time, now_ms)
         return replace(self, generation=self.generation + 1, run_time=run_time)
 
     def without(self, held: Held) -> Desired:
@@ -168,8 +176,13 @@ class Desired:
                     state=now.state,
                     weight=now.weight,
                     health=now.health,
+                    began_ms=now.began_ms,
                 )
                 for (service, name), now in self.run_time.items()
+            ),
+            memories=tuple(
+                PolicyMemory(service=service, policy=policy, memory=dict(memory))
+                for (service, policy), memory in self.memories.items()
             ),
             retired_vips=tuple(map(str, self.retired.vips)),
             retired_backends=tuple(map(str, self.retired.backends)),
@@ -193,10 +206,14 @@ class Desired:
             ),
             run_time={
                 (kept.service, kept.name): RunTime(
-                    state=_state(kept.state), weight=kept.weight, health="unknown"
+                    state=_state(kept.state),
+                    weight=kept.weight,
+                    health="unknown",
+                    began_ms=kept.began_ms,
                 )
                 for kept in record.changes
             },
+            memories={(kept.service, kept.policy): kept.memory for kept in record.memories},
             retired=Retired(
                 vips=frozenset(map(ip_address, record.retired_vips)),
                 backends=frozenset(map(ip_address, record.retired_backends)),

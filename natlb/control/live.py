@@ -98,6 +98,7 @@ class LiveInstance:
             tables=self._publisher.tables,
             flows=[self._memory.flows],
             counters=[self._memory.counters],
+            now_ms=self._memory.now_ms(),
         )
 
     async def status(self) -> Status:
@@ -133,8 +134,7 @@ class LiveInstance:
     async def flows(self, wanted: FlowFilter, limit: int | None) -> list[Flow]:
         """Return the flows that the filter names."""
         check_filter(self._desired.indices, wanted)
-        now = self._memory.now_ms()
-        return await asyncio.to_thread(self._snapshot().list_flows, wanted, limit, now)
+        return await asyncio.to_thread(self._snapshot().list_flows, wanted, limit)
 
     async def stats(self) -> Statistics:
         """Return all counters."""
@@ -165,11 +165,10 @@ class LiveInstance:
             found = difference(self._desired.config, new)
             refuse_restart(found)
             before, publisher = self._desired, self._publisher
-            seed = await asyncio.to_thread(next_seed, before, new)
-            desired = before.with_config(new, text, path, seed=seed)
+            seed, now_ms = await asyncio.to_thread(next_seed, before, new), self._memory.now_ms()
+            desired = before.with_config(new, text, path, now_ms=now_ms, seed=seed)
             if found:
-                start_counts(self._memory.counters, before.indices, desired.indices)
-                await publisher.publish(desired)
+                await publisher.publish(desired, lambda: self._start_counts(before, desired))
             elif (text, path) != (before.config_text, before.config_path):
                 await publisher.keep(dataclasses.replace(desired, generation=before.generation))
             answer = self._answer(before, found)
@@ -179,6 +178,9 @@ class LiveInstance:
         else:
             log.info("configuration_unchanged", path=path, generation=answer.generation)
         return answer
+
+    def _start_counts(self, old: Desired, new: Desired) -> None:
+        start_counts(self._memory.counters, old.indices, old.config, new.indices, new.config)
 
     def _answer(self, before: Desired, found: Difference) -> Reload:
         """Return what a reload did; drained are those that were removed and still have flows."""
@@ -206,7 +208,10 @@ class LiveInstance:
     ) -> Backend:
         """Return the backend once it has this state and weight; maint also resets its flows."""
         async with self._intent:
-            desired = self._desired.with_change(service, name, state=state, weight=weight)
+            now_ms = self._memory.now_ms()
+            desired = self._desired.with_change(
+                service, name, state=state, weight=weight, now_ms=now_ms
+            )
             if desired is not self._desired:
                 await self._publisher.publish(desired)
                 given = {"state": state, "weight": weight}

@@ -14,7 +14,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from natlb.control.compile import Sides, WayOut, addresses_of, compile_tables
+from natlb.control.compile import Choices, Sides, WayOut, addresses_of, compile_tables
 from natlb.control.host.layout import decode_plan, encode_wanted
 from natlb.control.host.plan import Wanted, in_order
 from natlb.control.memory import read_sealed, sealed_memfd
@@ -24,6 +24,8 @@ from natlb.core.memory import Kind
 from natlb.io.shared import attach, create_tables
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from natlb.control.desired import Desired
     from natlb.control.host.plan import Side
     from natlb.control.link import SupervisorLink
@@ -59,10 +61,16 @@ class Publisher:
         assert self._tables is not None
         return self._tables
 
-    async def publish(self, desired: Desired) -> None:
-        """Bring this into force, tables and all. Raises NatlbError where the host refuses."""
+    async def publish(self, desired: Desired, begin: Callable[[], None] | None = None) -> None:
+        """Bring this into force, tables and all, and with it what policies keep of its pools.
+
+        `begin` is called when nothing can refuse any more, and nobody uses it yet. Raises
+        NatlbError where the host or a policy refuses.
+        """
         await self._prepare_host(desired)
-        tables = await asyncio.to_thread(self._compile, desired)
+        desired, tables = await asyncio.to_thread(self._compile, desired)
+        if begin is not None:
+            begin()
         self._keep(desired)
         self._link.hold(Hold(role=Role.TABLES, value=desired.generation), create_tables(tables))
         self._tables = tables
@@ -94,11 +102,18 @@ class Publisher:
             os.close(memfd)
         self._wanted = wanted
 
-    def _compile(self, desired: Desired) -> Tables:
+    def _compile(self, desired: Desired) -> tuple[Desired, Tables]:
         held = self._link.holdings.get(Role.HOST_PLAN)
         assert held is not None
         plan = decode_plan(read_sealed(held.fd))
-        return compile_tables(
+        choices = Choices(
+            desired.config,
+            indices=desired.indices,
+            run_time=desired.run_time,
+            seed=desired.seed,
+            memories=desired.memories,
+        )
+        tables = compile_tables(
             desired.config,
             indices=desired.indices,
             run_time=desired.run_time,
@@ -106,7 +121,9 @@ class Publisher:
             seed=desired.seed,
             generation=desired.generation,
             retired=desired.retired,
+            choices=choices,
         )
+        return replace(desired, memories=choices.memories), tables
 
     def _keep(self, desired: Desired) -> None:
         """Write the registry: into the one that is held, or into a larger one that replaces it."""

@@ -58,6 +58,16 @@ class RuntimeChange:
     state: str
     weight: int | None
     health: str
+    began_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyMemory:
+    """What a service's policy has to know of its earlier pools."""
+
+    service: str
+    policy: str
+    memory: dict[str, list[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +82,7 @@ class Record:
     services: dict[str, int] = field(default_factory=dict)
     backends: tuple[BackendPlace, ...] = ()
     changes: tuple[RuntimeChange, ...] = ()
+    memories: tuple[PolicyMemory, ...] = ()
     retired_vips: tuple[str, ...] = ()
     retired_backends: tuple[str, ...] = ()
 
@@ -83,9 +94,10 @@ class Record:
     def from_octets(cls, octets: bytes) -> Self:
         """Return the stored record; keys that this version does not know are left out."""
         stored: dict[str, Any] = json.loads(octets)
-        known = {f.name: stored[f.name] for f in dataclasses.fields(cls) if f.name in stored}
-        known["backends"] = tuple(BackendPlace(**place) for place in known.get("backends", ()))
-        known["changes"] = tuple(RuntimeChange(**change) for change in known.get("changes", ()))
+        known = _known(cls, stored)
+        parts = {"backends": BackendPlace, "changes": RuntimeChange, "memories": PolicyMemory}
+        for name, kind in parts.items():
+            known[name] = tuple(kind(**_known(kind, part)) for part in known.get(name, ()))
         for name in ("retired_vips", "retired_backends"):
             known[name] = tuple(known.get(name, ()))
         return cls(**known)
@@ -155,6 +167,11 @@ class Registry:
     def close(self) -> None:
         """Let go of the fd."""
         os.close(self.fd)
+
+
+def _known(kind: type, stored: dict[str, Any]) -> dict[str, Any]:
+    """Return what a stored object says of the fields of a kind."""
+    return {name: stored[name] for name in kind.__dataclass_fields__ if name in stored}  # type: ignore[attr-defined] # all are dataclasses
 
 
 def _digest(*parts: bytes) -> bytes:

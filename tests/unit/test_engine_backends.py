@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from natlb.control.config.values import SlowStart
 from natlb.engine import Verdict
 from natlb.errors import UnknownNameError, UsageError
 from natlb.testing import packets
@@ -13,6 +15,7 @@ from tests.datapath import (
     B3,
     CLIENT,
     backend_of,
+    config,
     engine,
     established,
     one_service,
@@ -89,6 +92,34 @@ def test_what_was_set_stays_until_it_is_set_otherwise() -> None:
     path.set_backend(name, state="ready")
 
     assert path.backends()[0].effective_weight == 7
+
+
+def test_slow_start_counts_from_when_a_backend_came_back() -> None:
+    """By the engine's own time; a change of weight meanwhile does not begin it anew."""
+    path = engine(one_service(backends=THREE))
+    web = replace(path._config.services["web"], slow_start=SlowStart(seconds=10))
+    path._config = replace(path._config, services={"web": web})
+    name, shown = f"web/{B1}:8080", []
+    path.command(f"drain {name}", 5.0)
+    path.command(f"ready {name}", 20.0)
+    for now in (20.0, 24.0, 29.0, 30.0):
+        path.tick(now)
+        shown.append(path.backends()[0].effective_weight)
+        if now == 24.0:
+            path.set_backend(name, weight=4)
+    path.load(config(one_service(backends=THREE)))
+
+    assert shown == [0.1, 0.4, 3.6, 4]
+    assert path.backends()[0].weight == 4
+    assert not path._core.tables.backends["slow_start_ms"].any()
+
+
+def test_a_weight_of_the_files_own_is_no_change() -> None:
+    """A reload with another weight is followed then."""
+    path = engine(one_service(backends=THREE))
+    path.set_backend(f"web/{B1}:8080", weight=1)
+
+    assert path._run_time == {}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from natlb.control.compile.arrivals import note_arrivals
 from natlb.control.compile.choices import Choices
 from natlb.control.compile.endpoints import Retired, addresses_of
 from natlb.control.compile.indices import Indices, start_counts
@@ -21,5 +22,6 @@ __all__ = [
     "WayOut",
     "addresses_of",
     "compile_tables",
+    "note_arrivals",
     "start_counts",
 ]

@@ -6,7 +6,7 @@ Compiled whole before anything is written, so that a policy that cannot be compi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from natlb.control.compile.pools import pool_of_service
 from natlb.control.compile.run_time import AS_CONFIGURED
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ChoiceKey = tuple[str, str]
 """A service and the policy that chooses for it."""
+Memories: TypeAlias = "Mapping[ChoiceKey, Memory]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Choices:
         indices: Indices,
         run_time: Mapping[tuple[str, str], RunTime],
         seed: int,
-        memories: Mapping[ChoiceKey, Memory],
+        memories: Memories,
     ) -> None:
         """Compile the choices of a configuration."""
         self._indices = indices

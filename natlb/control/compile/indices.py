@@ -9,13 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from natlb.core.layout import CHOICES, MOST_BACKENDS, MOST_SERVICES, POLICY_WORDS
+from natlb.core.layout import (
+    CHOICES,
+    MOST_BACKENDS,
+    MOST_SERVICES,
+    POLICY_WORDS,
+    WORD_COMPARED,
+    WORD_DIFFERED,
+)
 from natlb.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from natlb.control.config import Config
+    from natlb.control.config.values import ServiceConfig
     from natlb.core.counters import Counters
 
 BackendName = tuple[str, str]  # service, backend
@@ -53,11 +61,14 @@ class Indices:
         return {index: name for name, index in self.backends.items()}
 
 
-def start_counts(counters: Counters, old: Indices, new: Indices) -> None:
+def start_counts(
+    counters: Counters, old: Indices, before: Config, new: Indices, after: Config
+) -> None:
     """Set to zero what is counted under each number that `new` gives to a name `old` did not.
 
     A freed number's counts are its former owner's. To be called before the tables that use the
-    number are published: nobody counts under it then.
+    number are published: nobody counts under it then. A service's policy and shadow begin anew
+    as well where they are others than `before`; of them the old tables may still count a batch.
     """
     for number in _given_anew(old.services, new.services):
         counters.services[number] = 0
@@ -66,6 +77,32 @@ def start_counts(counters: Counters, old: Indices, new: Indices) -> None:
     for number in _given_anew(old.backends, new.backends):
         counters.backends[number] = 0
         counters.notes[number] = 0
+    for name, service in after.services.items():
+        backends = [new.backends[name, backend.name] for backend in service.backends]
+        _start_choices(counters, new.services[name], backends, before.services.get(name), service)
+
+
+def _start_choices(
+    counters: Counters,
+    number: int,
+    backends: list[int],
+    before: ServiceConfig | None,
+    after: ServiceConfig,
+) -> None:
+    """Set to zero what belongs to a policy or a shadow that is another one now."""
+    is_same_policy = before is not None and before.policy == after.policy
+    is_same_shadow = before is not None and before.shadow == after.shadow
+    policy = CHOICES * number * POLICY_WORDS
+    shadow = policy + POLICY_WORDS
+    if not is_same_policy:
+        counters.policy[policy:shadow] = 0
+        counters.notes["smooth"][backends] = 0
+    if not is_same_shadow:
+        counters.policy[shadow : shadow + POLICY_WORDS] = 0
+        counters.notes["smooth_shadow"][backends] = 0
+    if not (is_same_policy and is_same_shadow):  # what is compared is the two of them
+        counters.policy[[shadow + WORD_COMPARED, shadow + WORD_DIFFERED]] = 0
+        counters.notes["shadow"][backends] = 0
 
 
 def _given_anew(old: Mapping[Name, int], new: Mapping[Name, int]) -> list[int]:

@@ -19,7 +19,7 @@ class RunTime:
     """What is true of a backend at run time; None: as the configuration says.
 
     `began_ms` is when it came into a pool that was running, on the clock of the flow table's
-    epoch; None: it was there from the start. Slow start counts from there.
+    epoch; None: it was there from the start, or long enough. Slow start counts from there.
 
     Raises UsageError for a state, weight or health that there is none of.
     """

@@ -9,7 +9,7 @@ from natlb.control.compile.access import AccessSteps
 from natlb.control.compile.addresses import lanes_of
 from natlb.control.compile.choices import Choices
 from natlb.control.compile.endpoints import Retired, endpoints_of, slots_for, store_endpoints
-from natlb.control.compile.pools import effective_weight, pool_of_service
+from natlb.control.compile.pools import service_pool, slow_start_ms
 from natlb.control.compile.run_time import AS_CONFIGURED
 from natlb.core.layout import (
     ANSWERED,
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from natlb.control.compile.run_time import RunTime
     from natlb.control.compile.sides import Sides
     from natlb.control.config import Config
-    from natlb.control.config.values import ServiceConfig, Timeouts
+    from natlb.control.config.values import Timeouts
 
 MAPPED_BITS = 96  # before an IPv4 address among the 128
 TCP_OVER_IP6 = 60
@@ -175,23 +175,25 @@ def _fill_backends(
     run_time: Mapping[tuple[str, str], RunTime],
 ) -> None:
     for service in config.services.values():
+        pool = service_pool(service, run_time)
+        members = {backend.name for backend in pool.members}
         for backend in service.backends:
             name = service.name, backend.name
+            now = run_time.get(name, AS_CONFIGURED)
             record = tables.backends[indices.backends[name]]
             for lane, word in enumerate(lanes_of(backend.address)):
                 record[f"address{lane}"] = word
-            weight = effective_weight(service, backend, run_time)
+            takes = backend.name in members
             record["port"] = backend.port or 0
             record["way"] = PRIVATE
-            record["takes"] = int(weight > 0)
-            record["weight"] = weight * WEIGHT_ONE
+            record["takes"] = int(takes)
+            record["weight"] = now.weight_of(backend) * WEIGHT_ONE if takes else 0
             record["identity"] = identity_of(*name)
             record["max_flows"] = backend.max_flows or 0
-            now = run_time.get(name, AS_CONFIGURED)
-            record["lives"] = int(now.health != "down")
+            record["lives"] = int(pool.leaves_alive(now))
             if service.slow_start is not None and now.began_ms is not None:
                 record["began_ms"] = now.began_ms
-                record["slow_start_ms"] = max(1, round(1000 * service.slow_start.seconds))
+                record["slow_start_ms"] = slow_start_ms(service.slow_start)
                 record["slow_start_exponent"] = service.slow_start.exponent
 
 
@@ -199,8 +201,3 @@ def identity_of(service: str, backend: str) -> int:
     """Return 32 bits that tell a backend from any other that may get its index, never 0."""
     digest = hashlib.blake2b(f"{service}/{backend}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "little") | 1
-
-
-def takes_new_flows(service: ServiceConfig, run_time: Mapping[tuple[str, str], RunTime]) -> int:
-    """Return how many of a service's backends take new flows."""
-    return len(pool_of_service(service, run_time))

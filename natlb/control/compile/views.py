@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from natlb.control.compile.addresses import address_of, endpoint, lanes_of
-from natlb.control.compile.pools import effective_weight
+from natlb.control.compile.pools import service_pool, weight_in_force
 from natlb.control.compile.run_time import AS_CONFIGURED
-from natlb.control.compile.tables import takes_new_flows
 from natlb.core.layout import (
     BYTES_FORWARDED,
     BYTES_RECEIVED,
@@ -50,6 +49,7 @@ from natlb.model import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from numpy.typing import NDArray
 
@@ -69,7 +69,10 @@ GONE = "-"  # the name of a service or backend that nobody remembers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Everything needed to put names to numbers; `flows` and `counters` are by worker."""
+    """Everything needed to put names to numbers; `flows` and `counters` are by worker.
+
+    `now_ms` is the time of the flow table's clock.
+    """
 
     config: Config
     indices: Indices
@@ -77,8 +80,9 @@ class Snapshot:
     tables: Tables
     flows: Sequence[FlowTable]
     counters: Sequence[Counters]
+    now_ms: int
 
-    def list_flows(self, wanted: FlowFilter, limit: int | None, now_ms: int) -> list[Flow]:
+    def list_flows(self, wanted: FlowFilter, limit: int | None) -> list[Flow]:
         """Return the live flows that a filter names, at most `limit`, in the table's order."""
         names = _Names(self.indices)
         found: list[Flow] = []
@@ -87,16 +91,16 @@ class Snapshot:
                 rows = _live_rows(table, start, start + MOST_AT_ONCE)
                 rows = rows[self._are_wanted(rows, wanted)]
                 room = rows.size if limit is None else limit - len(found)
-                found += [self._flow(row, worker, names, now_ms) for row in rows[:room]]
+                found += [self._flow(row, worker, names) for row in rows[:room]]
         return found
 
     def list_backends(self, service: str | None = None) -> list[Backend]:
         """Return the backends of one service, or of all, in the order of the configuration."""
         return [
-            self._backend(owner, backend)
+            backend
             for owner in self.config.services.values()
             if service in (None, owner.name)
-            for backend in owner.backends
+            for backend in self._backends(owner)
         ]
 
     def list_services(self, new_flows_per_second: Mapping[str, float]) -> list[Service]:
@@ -153,14 +157,14 @@ class Snapshot:
             chosen &= _are_in(rows["original"], *client_prefix(wanted.client))
         return chosen
 
-    def _flow(self, row: Any, worker: int, names: _Names, now_ms: int) -> Flow:
+    def _flow(self, row: Any, worker: int, names: _Names) -> Flow:
         original, reply = row["original"], row["reply"]
         service, backend = names.of(int(row["service"]), int(row["backend"]))
-        idle = (now_ms - int(row["seen"])) & 0xFFFFFFFF
+        idle = (self.now_ms - int(row["seen"])) & 0xFFFFFFFF
         idle = idle if idle < 1 << 31 else 0
         timer = CLOSING if int(row["marks"]) & MARK_DOUBTED else int(row["state"])
         timeout = int(self.tables.timeouts[int(row["service"]), timer])
-        age = ((now_ms >> 5) - int(row["created"])) & 0xFFFFFFFF
+        age = ((self.now_ms >> 5) - int(row["created"])) & 0xFFFFFFFF
         return Flow(
             service=service,
             backend=backend,
@@ -178,7 +182,13 @@ class Snapshot:
             bytes=_per_direction(row, "bytes"),
         )
 
-    def _backend(self, service: ServiceConfig, backend: BackendConfig) -> Backend:
+    def _backends(self, service: ServiceConfig) -> list[Backend]:
+        serving = {backend.name for backend in service_pool(service, self.run_time).members}
+        return [self._backend(service, backend, serving) for backend in service.backends]
+
+    def _backend(
+        self, service: ServiceConfig, backend: BackendConfig, serving: AbstractSet[str]
+    ) -> Backend:
         name = service.name, backend.name
         now = self.run_time.get(name, AS_CONFIGURED)
         counts = self._counts("backends", self.indices.backends[name])
@@ -188,7 +198,9 @@ class Snapshot:
             name=backend.name,
             address=endpoint(backend.address, port),
             weight=now.weight_of(backend),
-            effective_weight=effective_weight(service, backend, self.run_time),
+            effective_weight=weight_in_force(service, backend, now, self.now_ms)
+            if backend.name in serving
+            else 0,
             backup=backend.backup,
             state=now.state,
             health=now.health,
@@ -207,7 +219,7 @@ class Snapshot:
             policy=service.policy.name,
             nat=service.nat,
             backends=PoolCount(
-                total=len(service.backends), up=takes_new_flows(service, self.run_time)
+                total=len(service.backends), up=service_pool(service, self.run_time).up
             ),
             flows=ServiceFlows(current=counts["current"], total=counts["total"]),
             new_flows_per_second=round(new_flows_per_second, 1),

@@ -141,12 +141,22 @@ def is_admitted(pool: Pool, backend: int, flow: NewFlow) -> bool:
 
 @rare_kernel
 def _slow_share(pool: Pool, backend: int, now: int) -> float:
-    """Return the share of its weight that a backend has: LEAST_SHARE at first, 1 in the end."""
+    """Return the share of its weight that a backend has."""
     record = pool.backends[backend]
-    passed = max(0, now - record["began_ms"]) / record["slow_start_ms"]
+    passed_ms = i64(now - record["began_ms"])
+    return slow_share(passed_ms, i64(record["slow_start_ms"]), record["slow_start_exponent"])
+
+
+@kernel
+def slow_share(passed_ms: int, slow_start_ms: int, exponent: float) -> float:
+    """Return the share of its weight that a backend has so long after it came into the pool.
+
+    LEAST_SHARE at first, 1 in the end.
+    """
+    passed = max(0, passed_ms) / slow_start_ms
     if passed >= 1.0:
         return 1.0
-    return float(max(LEAST_SHARE, passed ** record["slow_start_exponent"]))
+    return float(max(LEAST_SHARE, passed**exponent))
 
 
 @kernel

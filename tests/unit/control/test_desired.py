@@ -7,8 +7,9 @@ from ipaddress import ip_address
 
 import pytest
 
-from natlb.control.compile import Retired
+from natlb.control.compile import Retired, RunTime
 from natlb.control.config import parse_config
+from natlb.control.config.values import SlowStart
 from natlb.control.desired import Desired, Held, first_desired
 from natlb.control.registry import Record
 from natlb.errors import UnknownNameError, UsageError
@@ -31,7 +32,7 @@ def desired() -> Desired:
 
 def reloaded(desired: Desired) -> Desired:
     """Return this with the other configuration."""
-    return desired.with_config(parse_config(OTHER, "test"), OTHER, "/etc/other.yaml")
+    return desired.with_config(parse_config(OTHER, "test"), OTHER, "/etc/other.yaml", now_ms=0)
 
 
 def test_everything_has_a_number_of_its_own(desired: Desired) -> None:
@@ -59,7 +60,7 @@ def test_addresses_that_go_stay_routed_for_the_sake_of_flows(desired: Desired) -
 
     assert after.retired.vips == {ip_address("203.0.113.11")}
     assert after.retired.backends == {ip_address(f"10.77.0.{n}") for n in (11, 12, 13)}
-    back = after.with_config(desired.config, CONFIG, "/etc/natlb.yaml")
+    back = after.with_config(desired.config, CONFIG, "/etc/natlb.yaml", now_ms=0)
     assert back.retired.backends == {ip_address("10.77.0.99"), ip_address("10.77.0.14")}
 
 
@@ -85,8 +86,8 @@ def test_what_no_flow_holds_is_given_up(desired: Desired) -> None:
 
 def test_changes_at_run_time_survive_a_reload_by_name(desired: Desired) -> None:
     """What users of other balancers complain about."""
-    changed = desired.with_change("web", "b2", state="draining", weight=None)
-    changed = changed.with_change("web", "b1", state=None, weight=7)
+    changed = desired.with_change("web", "b2", state="draining", weight=None, now_ms=0)
+    changed = changed.with_change("web", "b1", state=None, weight=7, now_ms=0)
     after = reloaded(changed)
 
     assert changed.changes() == [
@@ -100,33 +101,80 @@ def test_changes_at_run_time_survive_a_reload_by_name(desired: Desired) -> None:
 
 def test_a_change_back_to_the_file_is_no_change(desired: Desired) -> None:
     """`changes` lists what differs."""
-    changed = desired.with_change("web", "b1", state="maint", weight=7)
-    back = changed.with_change("web", "b1", state="ready", weight=1)
+    changed = desired.with_change("web", "b1", state="maint", weight=7, now_ms=0)
+    back = changed.with_change("web", "b1", state="ready", weight=1, now_ms=0)
 
     assert back.changes() == []
     assert back.generation == 3
-    assert back.with_change("web", "b1", state="ready", weight=None) is back
+    assert back.with_change("web", "b1", state="ready", weight=None, now_ms=0) is back
 
 
 def test_what_cannot_be_meant_is_refused(desired: Desired) -> None:
     """With the names that there are."""
     with pytest.raises(UnknownNameError, match="no service 'wbe'; there are web, dns"):
-        desired.with_change("wbe", "b1", state="ready", weight=None)
+        desired.with_change("wbe", "b1", state="ready", weight=None, now_ms=0)
     with pytest.raises(UnknownNameError, match="no backend 'web/b9'; there are b1, b2"):
-        desired.with_change("web", "b9", state="ready", weight=None)
+        desired.with_change("web", "b9", state="ready", weight=None, now_ms=0)
     with pytest.raises(UsageError, match="weight 65536"):
-        desired.with_change("web", "b1", state=None, weight=65536)
+        desired.with_change("web", "b1", state=None, weight=65536, now_ms=0)
     with pytest.raises(UsageError, match="state 'off'"):
-        desired.with_change("web", "b1", state="off", weight=None)  # type: ignore[arg-type]
+        desired.with_change("web", "b1", state="off", weight=None, now_ms=0)  # type: ignore[arg-type]
 
 
 def test_it_comes_back_whole_from_the_registry(desired: Desired) -> None:
     """A new control wants what the dead one wanted."""
-    whole = reloaded(desired.with_change("web", "b2", state="draining", weight=3))
+    whole = reloaded(desired.with_change("web", "b2", state="draining", weight=3, now_ms=0))
     stored = Record.from_octets(whole.to_record().to_octets())
 
     assert Desired.from_record(stored) == whole
     assert Desired.from_record(replace(stored, generation=9)).generation == 9
+
+
+def with_slow_start(desired: Desired, seconds: float = 30.0) -> Desired:
+    """Return this with slow start for `web`."""
+    web = replace(desired.config.services["web"], slow_start=SlowStart(seconds=seconds))
+    config = replace(desired.config, services={**desired.config.services, "web": web})
+    return replace(desired, config=config)
+
+
+def test_who_comes_back_is_noted_and_that_is_no_change(desired: Desired) -> None:
+    """`status` lists what somebody wanted otherwise than the file."""
+    slow = with_slow_start(desired)
+    away = slow.with_change("web", "b1", state="draining", weight=None, now_ms=5)
+    back = away.with_change("web", "b1", state="ready", weight=None, now_ms=9)
+    later = back.with_change("web", "b1", state=None, weight=4, now_ms=12)
+
+    assert back.run_time == {("web", "b1"): RunTime(began_ms=9)}
+    assert back.changes() == []
+    assert back.with_change("web", "b1", state="ready", weight=1, now_ms=40) is back
+    assert later.run_time == {("web", "b1"): RunTime(weight=4, began_ms=9)}
+    same = later.with_config(slow.config, CONFIG, "/etc/natlb.yaml", now_ms=30_009)
+    assert same.run_time == {("web", "b1"): RunTime(weight=4)}
+
+
+def test_a_reload_notes_who_was_added(desired: Desired) -> None:
+    """By the time of the flow table's clock."""
+    slow = with_slow_start(desired)
+    first = slow.config.services["web"].backends[0]
+    web = replace(slow.config.services["web"], backends=(first,))
+    fewer = replace(slow, config=replace(slow.config, services={"web": web}))
+    after = fewer.with_config(slow.config, CONFIG, "/etc/natlb.yaml", now_ms=77)
+
+    assert after.run_time == {("web", "b2"): RunTime(began_ms=77)}
+
+
+def test_slow_start_and_what_policies_remember_come_back_from_the_registry(
+    desired: Desired,
+) -> None:
+    """So the ramp goes on where control died, and disruption stays minimal."""
+    whole = replace(
+        desired,
+        run_time={("web", "b1"): RunTime(began_ms=123)},
+        memories={("web", "anchor"): {"removed": ["b2", "b1"]}},
+    )
+    stored = Record.from_octets(whole.to_record().to_octets())
+
+    assert Desired.from_record(stored) == whole
 
 
 CORNERS = """

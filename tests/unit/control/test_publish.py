@@ -9,6 +9,7 @@ import pytest
 from natlb.control.config import parse_config
 from natlb.control.desired import Desired, first_desired
 from natlb.control.messages import Role
+from natlb.control.policy import COMPILERS, Compiled, Order
 from natlb.control.publish import wanted_of
 from natlb.control.registry import Registry
 from natlb.core.layout import PRIVATE, PUBLIC
@@ -29,7 +30,7 @@ def test_what_flows_need_is_wanted_of_the_host_as_well() -> None:
     """A retired backend's replies still come by natlb."""
     first = first_desired(parse_config(CONFIG, "test"), CONFIG, "/x", seed=1, started_ns=1)
     second = first.with_config(
-        parse_config(CONFIG.replace("10.77.0.11", "10.77.0.21"), "test"), CONFIG, "/x"
+        parse_config(CONFIG.replace("10.77.0.11", "10.77.0.21"), "test"), CONFIG, "/x", now_ms=0
     )
 
     assert ip_address("10.77.0.11") in wanted_of(second).backends
@@ -44,6 +45,41 @@ async def test_the_registry_has_what_was_published(world: World) -> None:
     await instance.set_backend("web", "b1", weight=3)
 
     assert registered(world) == instance._desired
+
+
+@in_world
+async def test_what_policies_keep_of_their_pools_is_kept_before_it_is_used(world: World) -> None:
+    """By a compiler that remembers who was in the pool."""
+
+    def compile_remembering(order: Order) -> Compiled:
+        before = list(order.memory.get("pools", []))
+        return Compiled(memory={"pools": [*before, str(len(order.members))]})
+
+    kept, COMPILERS["round-robin"] = COMPILERS["round-robin"], compile_remembering
+    try:
+        instance = await world.begin()
+        await instance.set_backend("web", "b1", state="draining")
+    finally:
+        COMPILERS["round-robin"] = kept
+
+    assert registered(world) == instance._desired
+    assert registered(world).memories["web", "round-robin"] == {"pools": ["2", "1"]}
+
+
+@in_world
+async def test_counts_begin_when_nothing_can_refuse_any_more(world: World) -> None:
+    """A reload that the host refuses has touched none."""
+    instance = await world.begin()
+    publisher, begun = instance._publisher, []
+    world.supervisor.refuse = True
+    other = parse_config(CONFIG.replace("10.77.0.11", "10.77.0.21"), "test")
+    desired = instance._desired.with_config(other, CONFIG, "/x", now_ms=0)
+    with pytest.raises(HostError):
+        await publisher.publish(desired, lambda: begun.append(registered(world).generation))
+    world.supervisor.refuse = False
+    await publisher.publish(desired, lambda: begun.append(registered(world).generation))
+
+    assert begun == [1]
 
 
 @in_world
@@ -72,7 +108,9 @@ async def test_a_refusal_leaves_registry_and_tables_alone(world: World) -> None:
     world.supervisor.refuse = True
     other = parse_config(CONFIG.replace("10.77.0.11", "10.77.0.21"), "test")
     with pytest.raises(HostError):
-        await instance._publisher.publish(instance._desired.with_config(other, CONFIG, "/x"))
+        await instance._publisher.publish(
+            instance._desired.with_config(other, CONFIG, "/x", now_ms=0)
+        )
 
     assert registered(world).generation == 1
     assert world.workers[0].generations == [1]

@@ -1,5 +1,6 @@
 """The registry, stopped at every octet."""
 
+import json
 import os
 
 import pytest
@@ -12,6 +13,7 @@ from natlb.control.registry import (
     MAGIC,
     SMALLEST,
     BackendPlace,
+    PolicyMemory,
     Record,
     Registry,
     RegistryError,
@@ -23,8 +25,9 @@ from natlb.control.registry import (
 def record(generation: int, text: str = "services: {}") -> Record:
     """Return a record with something in every field."""
     change = RuntimeChange(
-        service="web", name="b1", state="draining", weight=None, health="unknown"
+        service="web", name="b1", state="draining", weight=None, health="unknown", began_ms=77
     )
+    memory = PolicyMemory(service="web", policy="anchor", memory={"removed": ["b2", "b1"]})
     return Record(
         generation=generation,
         seed=9,
@@ -34,6 +37,7 @@ def record(generation: int, text: str = "services: {}") -> Record:
         services={"web": 0, "dns": 1},
         backends=(BackendPlace(index=3, service="web", name="b1"),),
         changes=(change,),
+        memories=(memory,),
         retired_vips=("203.0.113.10",),
     )
 
@@ -44,6 +48,18 @@ def test_a_record_reads_back_in_another_process() -> None:
     registry.write(record(1))
 
     assert Registry(os.dup(registry.fd)).read() == record(1)
+
+
+def test_records_of_other_versions_are_read_as_far_as_they_are_known() -> None:
+    """An older one has no arrivals and no memories; a newer one may have more of everything."""
+    stored = json.loads(record(1).to_octets())
+    del stored["memories"], stored["changes"][0]["began_ms"]
+    older = Record.from_octets(json.dumps(stored).encode())
+    stored["colour"] = stored["changes"][0]["colour"] = stored["backends"][0]["colour"] = "red"
+
+    assert (older.memories, older.changes[0].began_ms) == ((), None)
+    assert older.changes[0].state == "draining"
+    assert Record.from_octets(json.dumps(stored).encode()) == older
 
 
 def test_the_newest_record_is_read() -> None:

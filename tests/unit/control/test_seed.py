@@ -36,8 +36,8 @@ def test_a_reload_brings_a_seed_and_takes_it_away(tmp_path: Path) -> None:
     """As a restart with the same file would."""
     plain, own = config(tmp_path), config(tmp_path, seed=7)
     first = first_desired(plain, "", "", seed=first_seed(plain), started_ns=0)
-    second = first.with_config(own, "", "", seed=next_seed(first, own))
-    third = second.with_config(plain, "", "", seed=next_seed(second, plain))
+    second = first.with_config(own, "", "", seed=next_seed(first, own), now_ms=0)
+    third = second.with_config(plain, "", "", seed=next_seed(second, plain), now_ms=0)
 
     assert (second.seed, third.seed) == (7, first.seed)
 

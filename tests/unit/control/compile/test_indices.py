@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from natlb.control.compile.indices import Indices, _assign, start_counts
-from natlb.control.config import config_from_mapping
-from natlb.core.layout import CHOICES, POLICY_WORDS
+from natlb.control.config import Config, config_from_mapping
+from natlb.control.config.values import PolicyConfig
+from natlb.core.layout import (
+    CHOICES,
+    POLICY_WORDS,
+    WORD_COMPARED,
+    WORD_DIFFERED,
+    WORD_FALLBACKS,
+)
 from natlb.core.memory import Kind, make
 from natlb.errors import ConfigError
 from tests.datapath import VIP
@@ -77,7 +85,8 @@ def test_counts_of_a_new_owner_start_at_zero_and_those_of_the_old_stay() -> None
     old = Indices(services={"a": 0, "b": 1}, backends={("a", "x"): 0, ("b", "y"): 1})
     new = Indices(services={"a": 0, "c": 1}, backends={("a", "z"): 0, ("b", "y"): 1})
 
-    start_counts(counters, old, new)
+    nothing = Config(services={})
+    start_counts(counters, old, nothing, new, nothing)
 
     assert counters.services["total"][:3].tolist() == [7, 0, 7]
     assert counters.backends["total"][:3].tolist() == [0, 7, 7]
@@ -85,3 +94,61 @@ def test_counts_of_a_new_owner_start_at_zero_and_those_of_the_old_stay() -> None
     words = counters.policy.reshape(-1, CHOICES * POLICY_WORDS)
     assert [set(row.tolist()) for row in words[:3]] == [{7}, {0}, {7}]
     assert counters.notes["smooth"][:3].tolist() == [0, 7, 7]
+
+
+def with_policies(config: Config, **policies: tuple[str, str | None]) -> Config:
+    """Return a configuration whose services have these policies and shadows."""
+    named = {
+        name: replace(
+            config.services[name],
+            policy=PolicyConfig(name=policy),
+            shadow=PolicyConfig(name=shadow) if shadow else None,
+        )
+        for name, (policy, shadow) in policies.items()
+    }
+    return replace(config, services={**config.services, **named})
+
+
+@pytest.mark.parametrize(
+    ("now", "own", "shadows", "compared", "smooth"),
+    [
+        (("x", "y"), 7, 7, 7, 7),
+        (("z", "y"), 0, 7, 0, 0),
+        (("x", "z"), 7, 0, 0, 7),
+        (("x", None), 7, 0, 0, 7),
+    ],
+)
+def test_another_policy_or_shadow_begins_at_zero(
+    now: tuple[str, str | None], own: int, shadows: int, compared: int, smooth: int
+) -> None:
+    """What is compared is the two of them; a service that keeps both keeps all."""
+    counters = make(Kind.COUNTERS)
+    counters.policy[:] = 7
+    counters.notes["smooth"] = counters.notes["smooth_shadow"] = counters.notes["shadow"] = 7
+    config = configured(a=2, b=1)
+    before = with_policies(config, a=("x", "y"), b=("x", "y"))
+    after = with_policies(config, a=now, b=("x", "y"))
+    indices = Indices().assign(config, set(), set())
+
+    start_counts(counters, indices, before, indices, after)
+
+    words = counters.policy.reshape(-1, POLICY_WORDS)
+    assert set(words[0].tolist()) == {own}
+    assert set(words[1, [WORD_COMPARED, WORD_DIFFERED]].tolist()) == {compared}
+    assert set(words[1, [0, 1, 2, 3, 4, WORD_FALLBACKS]].tolist()) == {shadows}
+    assert set(words[2:4].flat) == {7}
+    assert counters.notes["smooth"][:3].tolist() == [smooth, smooth, 7]
+    assert counters.notes["smooth_shadow"][:3].tolist() == [shadows, shadows, 7]
+    assert counters.notes["shadow"][:3].tolist() == [compared, compared, 7]
+
+
+def test_a_service_that_comes_back_under_its_number_begins_at_zero_with_its_policy() -> None:
+    """Flows held the number; what the policy of then knew is nobody's."""
+    counters = make(Kind.COUNTERS)
+    counters.policy[:] = 7
+    config = configured(a=1)
+    indices = Indices().assign(config, set(), set())
+
+    start_counts(counters, indices, Config(services={}), indices, config)
+
+    assert set(counters.policy[: CHOICES * POLICY_WORDS].tolist()) == {0}

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from natlb.control.compile import Indices, RunTime, Sides, WayOut, compile_tables
 from natlb.control.compile.addresses import address_of
-from natlb.control.compile.tables import takes_new_flows
 from natlb.control.config import Config, config_from_mapping
+from natlb.control.config.values import SlowStart
 from natlb.core.layout import (
     ANSWERED,
     CLOSING,
@@ -25,6 +26,7 @@ from natlb.core.layout import (
     SILENCE,
     STATE_LABELS,
     UNREPLIED,
+    WEIGHT_ONE,
 )
 from natlb.core.tables import (
     ERROR_RATE,
@@ -82,7 +84,6 @@ def test_who_takes_no_new_flows_has_no_weight(change: dict[str, Any]) -> None:
     record = compiled(run_time=now).backends[INDICES.backends[WEB1]]
 
     assert (record["takes"], record["weight"], record["port"]) == (0, 0, 8080)
-    assert takes_new_flows(CONFIG.services["web"], now) == 1
 
 
 def test_timeouts_are_milliseconds_by_state() -> None:
@@ -151,6 +152,50 @@ def test_a_backend_lives_until_it_is_known_to_be_down(state: Any, health: Any, l
     tables = compiled(run_time={WEB1: RunTime(state=state, health=health)})
 
     assert tables.backends[INDICES.backends[WEB1]]["lives"] == lives
+
+
+def with_web(**changes: Any) -> Config:
+    """Return the configuration with these keys of `web`."""
+    web = replace(CONFIG.services["web"], **changes)
+    return replace(CONFIG, services={**CONFIG.services, "web": web})
+
+
+def test_in_panic_all_take_new_flows_and_live() -> None:
+    """Else each datagram to a backend that is down would end its flow and make another."""
+    now = {WEB1: RunTime(health="down")}
+    tables = compiled(with_web(panic_threshold=0.6), run_time=now)
+    service = tables.services[INDICES.services["web"]]
+
+    assert service["pool_size"] == 2
+    for key in (WEB1, WEB2):
+        record = tables.backends[INDICES.backends[key]]
+        assert (record["takes"], record["lives"], record["weight"]) == (1, 1, WEIGHT_ONE)
+
+
+def test_a_backup_lives_and_takes_nothing_while_another_is_up() -> None:
+    """Its flows of other times go on."""
+    first, second = CONFIG.services["web"].backends
+    given = with_web(backends=(first, replace(second, backup=True, max_flows=9)))
+    records = [
+        compiled(given, run_time=now).backends[INDICES.backends[WEB2]]
+        for now in ({}, {WEB1: RunTime(state="draining")})
+    ]
+
+    assert [(record["takes"], record["lives"]) for record in records] == [(0, 1), (1, 1)]
+    assert records[1]["max_flows"] == 9
+
+
+def test_slow_start_stands_in_the_tables_of_who_came() -> None:
+    """The core works the rest out, at each choice."""
+    given = with_web(slow_start=SlowStart(seconds=1.5, exponent=2.0))
+    tables = compiled(given, run_time={WEB1: RunTime(began_ms=77)})
+    came, stayed = (tables.backends[INDICES.backends[key]] for key in (WEB1, WEB2))
+    fields = ("began_ms", "slow_start_ms", "slow_start_exponent")
+
+    assert [came[name] for name in fields] == [77, 1500, 2.0]
+    assert stayed["slow_start_ms"] == 0
+    none = compiled(run_time={WEB1: RunTime(began_ms=77)})
+    assert not none.backends["slow_start_ms"].any()
 
 
 def test_a_removed_backend_lives_no_more_and_keeps_its_place() -> None:

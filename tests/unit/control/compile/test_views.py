@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any, get_args
 
 import numpy as np
 import pytest
 
-from natlb.control.compile import Snapshot
+from natlb.control.compile import RunTime, Snapshot
 from natlb.control.compile.addresses import lanes_of
 from natlb.control.compile.views import GONE, STATES, _live_rows, client_prefix, state_set
+from natlb.control.config.values import SlowStart
 from natlb.core.layout import (
     ANSWERED,
     CLOSING,
@@ -30,6 +32,7 @@ from natlb.testing import packets
 from tests.datapath import (
     B1,
     B2,
+    B3,
     CLIENT,
     VIP,
     VIP6,
@@ -132,12 +135,12 @@ def test_every_state_has_a_label_and_a_time_left(state: int, label: Any, expires
     path = lively()
     path._flows.rows["state"][1] = state
     whole = snapshot(path)
-    flow = whole.list_flows(FlowFilter(), 1, 2000)[0]
+    flow = whole.list_flows(FlowFilter(), 1)[0]
 
     assert (flow.state, flow.idle_seconds, flow.expires_seconds) == (label, 1.0, expires - 1)
-    assert flow in whole.list_flows(FlowFilter(state=label), None, 2000)
+    assert flow in whole.list_flows(FlowFilter(state=label), None)
     for other in STATES - {label}:
-        assert flow not in whole.list_flows(FlowFilter(state=other), None, 2000)
+        assert flow not in whole.list_flows(FlowFilter(state=other), None)
 
 
 def test_a_label_is_a_set_of_states() -> None:
@@ -246,7 +249,7 @@ def snapshot(path: Any, **changes: Any) -> Snapshot:
 )
 def test_a_filter_shows_what_it_names(wanted: FlowFilter, count: int) -> None:
     """The same as a flush by it would end."""
-    assert len(snapshot(lively()).list_flows(wanted, None, 2000)) == count
+    assert len(snapshot(lively()).list_flows(wanted, None)) == count
 
 
 @pytest.mark.parametrize("limit", [0, 1, 2, 3, 4])
@@ -255,7 +258,7 @@ def test_a_limit_is_kept(limit: int) -> None:
     path = lively()
     both = snapshot(path, flows=[path._flows, path._flows])
 
-    assert len(both.list_flows(FlowFilter(), limit, 2000)) == min(limit, 6)
+    assert len(both.list_flows(FlowFilter(), limit)) == min(limit, 6)
 
 
 def test_workers_are_summed_and_their_flows_told_apart() -> None:
@@ -265,12 +268,35 @@ def test_workers_are_summed_and_their_flows_told_apart() -> None:
     workers = [WorkerStatistics(index=0, pid=12, restarts=0)]
     stats = both.statistics(generation=2, uptime_seconds=1.23456, workers=workers)
 
-    assert {flow.worker for flow in both.list_flows(FlowFilter(), None, 2000)} == {0, 1}
+    assert {flow.worker for flow in both.list_flows(FlowFilter(), None)} == {0, 1}
     assert both.list_backends()[0].packets.original == 4
     assert both.list_services({"web": 2.345})[0].new_flows_per_second == 2.3
     assert both.flows_opened("web") == 2
     assert (stats.packets.received, stats.flows.current, stats.generation) == (18, 6, 2)
     assert (stats.uptime_seconds, stats.workers) == (1.235, workers)
+
+
+def test_a_backend_in_slow_start_shows_the_weight_it_has_by_now() -> None:
+    """And a backup that waits, or who takes nothing, none at all."""
+    path = engine(one_service(backends=[f"{B1}:8080", f"{B2}:8080", f"{B3}:8080"]))
+    web = path._config.services["web"]
+    first, second, third = web.backends
+    pool = replace(first, weight=10), replace(second, backup=True), third
+    web = replace(web, slow_start=SlowStart(seconds=30), backends=pool)
+    config = replace(path._config, services={"web": web})
+    came = {("web", first.name): RunTime(began_ms=1000)}
+    shown = {
+        now: snapshot(path, config=config, run_time=came, now_ms=now).list_backends()
+        for now in (1000, 11_000, 16_000, 31_000)
+    }
+
+    assert [pool[0].effective_weight for pool in shown.values()] == [1, 3.33, 5, 10]
+    assert to_json(shown[16_000][0])["effective_weight"].__class__ is int
+    assert [(each.effective_weight, each.backup) for each in shown[1000]] == [
+        *((1, False), (0, True), (1, False)),
+    ]
+    status = snapshot(path, config=config, run_time=came).list_services({})[0]
+    assert (status.backends.total, status.backends.up) == (3, 3)
 
 
 def test_a_backends_port_is_the_services_where_it_has_none() -> None:
@@ -306,7 +332,7 @@ def test_what_nobody_remembers_has_a_dash_for_a_name() -> None:
     whole = snapshot(
         path, tables=path._core.tables._replace(timeouts=np.zeros((1000, 8), np.int64))
     )
-    flow = whole.list_flows(FlowFilter(), 1, 2000)[0]
+    flow = whole.list_flows(FlowFilter(), 1)[0]
 
     assert (flow.service, flow.backend) == (GONE, GONE)
 
@@ -337,7 +363,7 @@ def test_rows_that_are_not_live_are_not_shown() -> None:
 
 def test_a_time_ahead_of_ours_is_no_age() -> None:
     """The worker's clock may have moved on since it was asked."""
-    flow = snapshot(lively()).list_flows(FlowFilter(), 1, 0)[0]
+    flow = snapshot(lively(), now_ms=0).list_flows(FlowFilter(), 1)[0]
 
     assert flow.idle_seconds == 0.0
 
