@@ -6,14 +6,25 @@ the same name.
 
 from __future__ import annotations
 
+from natlb.control.policy.first import compile_first
 from natlb.control.policy.member import Member
 from natlb.control.policy.order import Compiled, Compiler, Memory, Order
+from natlb.control.policy.power_of_two import compile_power_of_two
+from natlb.control.policy.random import compile_random
 from natlb.control.policy.round_robin import compile_round_robin
 from natlb.control.policy.source_hash import compile_source_hash
+from natlb.control.policy.weighted_random import compile_weighted_random
+from natlb.control.policy.weighted_round_robin import compile_weighted_round_robin
 
 COMPILERS: dict[str, Compiler] = {
     "round-robin": compile_round_robin,
     "source-hash": compile_source_hash,
+    "weighted-round-robin": compile_weighted_round_robin,
+    "random": compile_random,
+    "weighted-random": compile_weighted_random,
+    "power-of-two": compile_power_of_two,
+    "first": compile_first,
+    "failover": compile_first,
 }
 
 __all__ = ["COMPILERS", "Compiled", "Compiler", "Member", "Memory", "Order"]

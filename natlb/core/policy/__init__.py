@@ -6,19 +6,33 @@ in `control/policy/` (objects, slow, once per change of the pool).
 
 from __future__ import annotations
 
+from natlb.core.policy.first import pick_first
 from natlb.core.policy.pool import NO_BACKEND_INDEX, NewFlow, Pool
+from natlb.core.policy.power_of_two import pick_power_of_two
+from natlb.core.policy.random import pick_random
 from natlb.core.policy.round_robin import pick_round_robin
 from natlb.core.policy.source_hash import pick_source_hash
+from natlb.core.policy.weighted_random import pick_weighted_random
+from natlb.core.policy.weighted_round_robin import pick_weighted_round_robin
 from natlb.jit import entry, i64
 
 # The number of a policy is its place here: tables hold it, so new ones are added at the end.
-POLICY_NAMES = ("round-robin", "source-hash")
+POLICY_NAMES = (
+    "round-robin",
+    "source-hash",
+    "weighted-round-robin",
+    "random",
+    "weighted-random",
+    "power-of-two",
+    "first",
+    "failover",
+)
 
 __all__ = ["NO_BACKEND_INDEX", "POLICY_NAMES", "NewFlow", "Pool", "pick"]
 
 
 @entry
-def pick(pool: Pool, choice: int, flow: NewFlow) -> int:
+def pick(pool: Pool, choice: int, flow: NewFlow) -> int:  # noqa: PLR0911 - one for each policy
     """Return the index of the backend that a choice's policy gives to a new flow; -1 for none.
 
     The pipeline takes this as an argument of a function type: another one can be swapped in.
@@ -28,4 +42,14 @@ def pick(pool: Pool, choice: int, flow: NewFlow) -> int:
         return pick_round_robin(pool, choice, flow)
     if policy == 1:
         return pick_source_hash(pool, choice, flow)
+    if policy == 2:
+        return pick_weighted_round_robin(pool, choice, flow)
+    if policy == 3:
+        return pick_random(pool, choice, flow)
+    if policy == 4:
+        return pick_weighted_random(pool, choice, flow)
+    if policy == 5:
+        return pick_power_of_two(pool, choice, flow)
+    if policy in {6, 7}:  # two names of one policy
+        return pick_first(pool, choice, flow)
     return NO_BACKEND_INDEX
