@@ -7,12 +7,16 @@ the same name.
 from __future__ import annotations
 
 from natlb.control.policy.first import compile_first
+from natlb.control.policy.least_connections import compile_least_connections
 from natlb.control.policy.member import Member
+from natlb.control.policy.never_queue import compile_never_queue
 from natlb.control.policy.order import Compiled, Compiler, Memory, Order
 from natlb.control.policy.power_of_two import compile_power_of_two
 from natlb.control.policy.random import compile_random
 from natlb.control.policy.round_robin import compile_round_robin
+from natlb.control.policy.shortest_expected_delay import compile_shortest_expected_delay
 from natlb.control.policy.source_hash import compile_source_hash
+from natlb.control.policy.weighted_least_connections import compile_weighted_least_connections
 from natlb.control.policy.weighted_random import compile_weighted_random
 from natlb.control.policy.weighted_round_robin import compile_weighted_round_robin
 
@@ -25,6 +29,10 @@ COMPILERS: dict[str, Compiler] = {
     "power-of-two": compile_power_of_two,
     "first": compile_first,
     "failover": compile_first,
+    "least-connections": compile_least_connections,
+    "weighted-least-connections": compile_weighted_least_connections,
+    "shortest-expected-delay": compile_shortest_expected_delay,
+    "never-queue": compile_never_queue,
 }
 
 __all__ = ["COMPILERS", "Compiled", "Compiler", "Member", "Memory", "Order"]

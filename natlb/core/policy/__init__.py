@@ -7,14 +7,18 @@ in `control/policy/` (objects, slow, once per change of the pool).
 from __future__ import annotations
 
 from natlb.core.policy.first import pick_first
+from natlb.core.policy.least_connections import pick_least_connections
+from natlb.core.policy.never_queue import pick_never_queue
 from natlb.core.policy.pool import NO_BACKEND_INDEX, NewFlow, Pool
 from natlb.core.policy.power_of_two import pick_power_of_two
 from natlb.core.policy.random import pick_random
 from natlb.core.policy.round_robin import pick_round_robin
+from natlb.core.policy.shortest_expected_delay import pick_shortest_expected_delay
 from natlb.core.policy.source_hash import pick_source_hash
+from natlb.core.policy.weighted_least_connections import pick_weighted_least_connections
 from natlb.core.policy.weighted_random import pick_weighted_random
 from natlb.core.policy.weighted_round_robin import pick_weighted_round_robin
-from natlb.jit import entry, i64
+from natlb.jit import entry, i64, rare_kernel
 
 # The number of a policy is its place here: tables hold it, so new ones are added at the end.
 POLICY_NAMES = (
@@ -26,7 +30,15 @@ POLICY_NAMES = (
     "power-of-two",
     "first",
     "failover",
+    "least-connections",
+    "weighted-least-connections",
+    "shortest-expected-delay",
+    "never-queue",
 )
+LEAST_CONNECTIONS = POLICY_NAMES.index("least-connections")
+WEIGHTED_LEAST_CONNECTIONS = POLICY_NAMES.index("weighted-least-connections")
+SHORTEST_EXPECTED_DELAY = POLICY_NAMES.index("shortest-expected-delay")
+NEVER_QUEUE = POLICY_NAMES.index("never-queue")
 
 __all__ = ["NO_BACKEND_INDEX", "POLICY_NAMES", "NewFlow", "Pool", "pick"]
 
@@ -52,4 +64,18 @@ def pick(pool: Pool, choice: int, flow: NewFlow) -> int:  # noqa: PLR0911 - one 
         return pick_power_of_two(pool, choice, flow)
     if policy in {6, 7}:  # two names of one policy
         return pick_first(pool, choice, flow)
+    if LEAST_CONNECTIONS <= policy <= NEVER_QUEUE:
+        return _pick_by_load(pool, choice, flow, policy)
     return NO_BACKEND_INDEX
+
+
+@rare_kernel
+def _pick_by_load(pool: Pool, choice: int, flow: NewFlow, policy: int) -> int:
+    """Do `pick()` for the policies that go through the pool and look at loads."""
+    if policy == LEAST_CONNECTIONS:
+        return pick_least_connections(pool, choice, flow)
+    if policy == WEIGHTED_LEAST_CONNECTIONS:
+        return pick_weighted_least_connections(pool, choice, flow)
+    if policy == SHORTEST_EXPECTED_DELAY:
+        return pick_shortest_expected_delay(pool, choice, flow)
+    return pick_never_queue(pool, choice, flow)

@@ -1,0 +1,118 @@
+"""Who has the least to do for its weight: one scan of the pool, and at random among equals.
+
+IPVS, and whoever else takes the first of the least, gives everything to the head of the list while
+all are idle: each balancer of a group, after each restart, the same backend. Here the scan counts
+how many are least, and a draw says which of them, so each has the same chance.
+
+Fractions are compared cross-multiplied, load_i * weight_j with load_j * weight_i, so there is no
+division and nothing is rounded. Loads (MOST_FLOWS) and weights (65535 times WEIGHT_ONE) are below
+2^24, so products are far from 63 bits.
+
+Two things halve what a scan takes, measured: no branch that is hard to foretell, and an index that
+the compiler knows is not negative.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from natlb.core.hashing import second_hash
+from natlb.core.layout import WEIGHT_ONE
+from natlb.core.policy.pool import (
+    NO_BACKEND_INDEX,
+    NewFlow,
+    Pool,
+    has_room,
+    load_of,
+    pool_span,
+    weight_now,
+)
+from natlb.jit import i64, kernel, rare_kernel
+
+DRAW_BITS = 31
+SEEMING, CAREFUL = 0, 1  # how a backend is looked at
+INDEX = 0x7FFFFFFF  # what a backend's index may be: so the compiler knows that it is not negative
+
+
+@kernel
+def draw_one_of(count: int, draw: int) -> int:
+    """Return a number below `count`, each with the same probability, from a flow's draw."""
+    return draw * count >> DRAW_BITS
+
+
+class Measure(NamedTuple):
+    """What is compared: (load + `coming`) / weight, or `idle` / weight where there is no flow."""
+
+    coming: int
+    idle: int
+    is_weighted: bool  # or all weigh the same, but in slow start
+
+
+@kernel
+def pick_least_loaded(pool: Pool, choice: int, flow: NewFlow, measure: Measure) -> int:
+    """Return a backend for which the measure is least; of several, any with equal chance.
+
+    First as if none were full or in slow start. Such a one measures more than it seems to, never
+    less: if who is drawn is no such one, it is the least indeed. If it is, all are looked at with
+    care, and another draw.
+    """
+    backend = _scan(pool, choice, flow.now, second_hash(flow.draw) >> 1, measure, SEEMING)
+    if backend == NO_BACKEND_INDEX or is_as_it_seems(pool, backend):
+        return backend
+    return pick_with_care(pool, choice, flow, measure)
+
+
+@kernel
+def is_as_it_seems(pool: Pool, backend: int) -> bool:
+    """Return whether a backend has room and its whole weight."""
+    return bool(pool.backends[backend]["slow_start_ms"] == 0) and has_room(pool, backend)
+
+
+@rare_kernel
+def pick_with_care(pool: Pool, choice: int, flow: NewFlow, measure: Measure) -> int:
+    """Do `pick_least_loaded()` with limits and slow start in mind."""
+    return _scan(pool, choice, flow.now, flow.draw, measure, CAREFUL)
+
+
+@kernel
+def _scan(pool: Pool, choice: int, now: int, draw: int, measure: Measure, care: int) -> int:
+    """Return one of those for which the measure is least, each with equal chance."""
+    first, size = pool_span(pool, choice)
+    members = pool.rings[first : first + size]
+    least, its_weight = 1, 0  # more than any
+    last, equals = NO_BACKEND_INDEX, 0
+    for member in members:
+        backend = i64(member) & INDEX
+        burden, weight = _burden_and_weight(pool, backend, now, measure, care)
+        this, other = burden * its_weight, least * weight
+        equals = 1 if this < other else equals + (1 if this == other else 0)
+        last = backend if this < other else last
+        least = burden if this < other else least
+        its_weight = weight if this < other else its_weight
+    if equals < 2 or its_weight == 0:
+        return last
+    number, at, step = draw_one_of(equals, draw), first - 1, 1
+    if 2 * number >= equals:  # nearer from the end
+        number, at, step = equals - 1 - number, first + size, -1
+    while number >= 0:
+        at += step
+        last = i64(pool.rings[at & INDEX]) & INDEX
+        burden, weight = _burden_and_weight(pool, last, now, measure, care)
+        number -= 1 if burden * its_weight == least * weight else 0
+    return last
+
+
+@kernel
+def _burden_and_weight(
+    pool: Pool, backend: int, now: int, measure: Measure, care: int
+) -> tuple[int, int]:
+    """Return what a backend would have to do, and its weight: 1 and 0 for one without room."""
+    load = load_of(pool, backend)
+    burden = load + measure.coming if load > 0 else measure.idle
+    weight = i64(pool.backends[backend]["weight"]) if measure.is_weighted else WEIGHT_ONE
+    if care == SEEMING:
+        return burden, weight
+    if not has_room(pool, backend):
+        return 1, 0
+    most = i64(pool.backends[backend]["weight"])
+    return burden, max(1, weight * weight_now(pool, backend, now) // most)
