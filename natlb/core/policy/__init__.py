@@ -62,7 +62,7 @@ def pick(pool: Pool, choice: int, flow: NewFlow) -> int:  # noqa: PLR0911 - one 
         return pick_weighted_random(pool, choice, flow)
     if policy == 5:
         return pick_power_of_two(pool, choice, flow)
-    if policy in {6, 7}:  # two names of one policy
+    if policy in (6, 7):  # two names of one policy
         return pick_first(pool, choice, flow)
     if LEAST_CONNECTIONS <= policy <= NEVER_QUEUE:
         return _pick_by_load(pool, choice, flow, policy)
