@@ -83,14 +83,10 @@ def _rebuild_free_list(flows: FlowTable) -> None:
 @kernel
 def _recount(flows: FlowTable, counters: Counters) -> None:
     """Count live flows anew: in all, for each backend and for each service."""
-    for at in range(counters.backends.size):
-        counters.backends[at]["current"] = 0
-        counters.backends[at]["opening"] = 0
-        counters.backends[at]["closing"] = 0
-    for at in range(counters.services.size):
-        counters.services[at]["current"] = 0
-        counters.services[at]["opening"] = 0
-        counters.services[at]["closing"] = 0
+    for counts in (counters.backends, counters.services):
+        counts["current"][:] = 0
+        counts["opening"][:] = 0
+        counts["closing"][:] = 0
     current = direct = 0
     for number in range(1, flows.meta[FRESH]):
         row = flows.rows[number]

@@ -63,7 +63,8 @@ class Scenario:
     def __init__(self) -> None:
         """Begin with one established flow, which nothing below touches."""
         self.engine = self.make_engine()
-        small = {"backends": 8, "services": 4}
+        small = {"backends": 8, "services": 4, "notes": 8, "policy": 64, "affinities": 64}
+        small |= {"programs": 1}
         counters = self.engine._counters
         self.counters = counters._replace(
             **{name: getattr(counters, name)[:size].copy() for name, size in small.items()}
