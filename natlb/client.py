@@ -16,11 +16,12 @@ from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from socket import AF_UNIX, SOCK_STREAM, socket
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import quote, urlencode
 
 from natlb.errors import DeniedError, NatlbError, UnavailableError, WaitTimeoutError
 from natlb.model import (
+    WHERE_CONFIGURED,
     Backend,
     BackendStateName,
     Flow,
@@ -256,24 +257,44 @@ def _values(kind: type[T], document: object) -> list[T]:
 def _value(kind: type[T], document: object) -> T:
     """Return a value of the model from its JSON; fields that a later natlb added are left out."""
     plain, nested = _shape(kind)  # type: ignore[arg-type] # every class is hashable
-    if not isinstance(document, dict) or not document.keys() >= {*plain, *nested}:
+    needed = {*plain, *nested}.difference(WHERE_CONFIGURED)
+    if not isinstance(document, dict) or not document.keys() >= needed:
         raise _other_version(kind)
-    fields = {name: document[name] for name in plain}
-    for name, inner in nested.items():
-        part = document[name]
-        fields[name] = _values(inner, part) if isinstance(part, list) else _value(inner, part)
+    fields = {name: document[name] for name in plain if name in document}
+    for name, (inner, is_by_name) in nested.items():
+        if name in document:
+            fields[name] = _part(inner, document[name], is_by_name=is_by_name)
     return kind(**fields)
 
 
+def _part(kind: type[T], part: object, *, is_by_name: bool) -> object:
+    """Return the values of the model that a member of a document holds."""
+    if isinstance(part, list):
+        return _values(kind, part)
+    if is_by_name and isinstance(part, dict):
+        return {name: _value(kind, each) for name, each in part.items()}
+    return _value(kind, part)
+
+
 @cache
-def _shape(kind: type) -> tuple[list[str], dict[str, type]]:
-    """Return the fields of a kind of value: those JSON has as they are, those of a kind again."""
-    inner = {
-        name: [each for each in (hint, *get_args(hint)) if _is_kind(each)]
+def _shape(kind: type) -> tuple[list[str], dict[str, tuple[type, bool]]]:
+    """Return the fields of a kind of value: those JSON has as they are, those of a kind again.
+
+    Of the latter also whether it has many of them, by name.
+    """
+    nested = {
+        name: (each, dict in [get_origin(part) for part in hints])
         for name, hint in get_type_hints(kind).items()
+        for hints in [_within(hint)]
+        for each in hints
+        if _is_kind(each)
     }
-    nested = {name: each[0] for name, each in inner.items() if each}
-    return [name for name in inner if name not in nested], nested
+    return [name for name in get_type_hints(kind) if name not in nested], nested
+
+
+def _within(hint: Any) -> list[Any]:
+    """Return a type and all that it is put together of."""
+    return [hint, *(each for argument in get_args(hint) for each in _within(argument))]
 
 
 def _is_kind(hint: object) -> bool:

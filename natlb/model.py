@@ -2,11 +2,13 @@
 
 Field names and their order are those of the JSON documents, so `to_json()` is the document.
 Nothing here knows where the values come from.
+
+A member of WHERE_CONFIGURED that is None is left out of its document: it is about what few have.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
 BackendStateName = Literal["ready", "draining", "maint"]
@@ -14,6 +16,7 @@ HealthName = Literal["up", "down", "unknown"]
 FlowStateName = Literal["opening", "established", "closing", "unreplied", "replied"]
 ProtocolName = Literal["tcp", "udp"]
 EngineName = Literal["compiled", "interpreted"]
+WHERE_CONFIGURED = ("shadow", "fallbacks")
 
 
 class Document:
@@ -27,15 +30,28 @@ class Document:
         return getattr(self, name)
 
     def keys(self) -> list[str]:
-        """Return the names of its fields, in the document's order; so `dict(value)` is made."""
-        return [field.name for field in fields(self)]  # type: ignore[arg-type] # all are dataclasses
+        """Return the names of its members, in the document's order; so `dict(value)` is made."""
+        return list(members(self))
+
+
+def members(value: Any) -> dict[str, Any]:
+    """Return a document's members by name: one level, the values are as they are."""
+    found = {field.name: getattr(value, field.name) for field in fields(value)}
+    for name in WHERE_CONFIGURED:
+        if found.get(name, name) is None:
+            del found[name]
+    return found
 
 
 def to_json(value: Any) -> Any:
     """Return a value of this module (or a list of them) as plain JSON data."""
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
-    return asdict(value)
+    if is_dataclass(value):
+        value = members(value)
+    if isinstance(value, dict):
+        return {name: to_json(item) for name, item in value.items()}
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +129,38 @@ class ServiceFlows(Document):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowCounts(Document):
+    """For how many flows a shadow was asked, and for how many it would have chosen otherwise."""
+
+    compared: int
+    differed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpreadCounts(Document):
+    """How many of the compared flows a backend got, and how many the shadow would have sent it."""
+
+    policy: int
+    shadow: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shadow(Document):
+    """What a service's second policy would have done; `spread` is by backend."""
+
+    policy: str
+    compared: int
+    differed: int
+    spread: dict[str, SpreadCounts]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service(Document):
-    """(VIP, port, protocol), a policy and a pool."""
+    """(VIP, port, protocol), a policy and a pool.
+
+    `shadow` is there where one is configured, `fallbacks` with a policy of the user's own: flows
+    that it could not choose for.
+    """
 
     name: str
     listen: list[str]
@@ -123,6 +169,8 @@ class Service(Document):
     backends: PoolCount
     flows: ServiceFlows
     new_flows_per_second: float
+    shadow: Shadow | None = None
+    fallbacks: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +217,10 @@ class FlowCounts(Document):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics(Document):
-    """All counters of an instance; only reasons that were seen are listed."""
+    """All counters of an instance; only reasons that were seen are listed.
+
+    `shadow` and `fallbacks` are by service, of those that have them.
+    """
 
     generation: int
     uptime_seconds: float
@@ -179,6 +230,8 @@ class Statistics(Document):
     flows: FlowCounts
     drops: dict[str, int]
     replies: dict[str, int]
+    shadow: dict[str, ShadowCounts] | None = None
+    fallbacks: dict[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

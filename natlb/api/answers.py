@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Response
@@ -26,6 +26,7 @@ from natlb.errors import (
     UsageError,
     WaitTimeoutError,
 )
+from natlb.model import members
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -44,14 +45,14 @@ PIECE = 64  # flows written between two turns of the loop: half a millisecond of
 
 
 def _members(value: object) -> dict[str, Any]:
-    """Return a model value's fields by name: one level, the encoder comes back for the next.
+    """Return a model value's members by name: one level, the encoder comes back for the next.
 
     A third of the time of `dataclasses.asdict`, which copies every leaf.
     """
     if not is_dataclass(value):
         message = f"{type(value).__name__} is no value of natlb.model"
         raise TypeError(message)
-    return {field.name: getattr(value, field.name) for field in fields(value)}
+    return members(value)
 
 
 _encoder = json.JSONEncoder(default=_members, check_circular=False)

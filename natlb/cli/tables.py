@@ -22,6 +22,9 @@ if TYPE_CHECKING:
         FlowCounts,
         PacketCounts,
         Service,
+        Shadow,
+        ShadowCounts,
+        SpreadCounts,
         Statistics,
         Status,
     )
@@ -44,7 +47,11 @@ def services_table(
         rows += _service_rows(service)
         own = [backend for backend in backends if backend.service == service.name]
         named = max((len(_reference(backend)) for backend in own), default=0)
-        rows += [_backend_row(backend, named, rates.get(_reference(backend))) for backend in own]
+        spread = service.shadow.spread if service.shadow else {}
+        rows += [
+            _backend_row(each, named, rates.get(_reference(each)), spread.get(each.name))
+            for each in own
+        ]
     left = max(LEFT, *(len(row.left) for row in rows)) + 2
     policy = max(POLICY, *(len(row.policy) + 1 for row in rows))
     return "\n".join(row.line(left, policy) for row in rows)
@@ -78,16 +85,47 @@ def _service_rows(service: Service) -> list[_Row]:
             continue
         rate, up = _rate(service.new_flows_per_second), f"{pool.up} of {pool.total} up"
         flows = amount(service.flows.current)
-        rows.append(_Row(left, service.policy, flows, rate, up, colour=colour))
+        status = ", ".join([up, *_choices_in_words(service)])
+        rows.append(_Row(left, service.policy, flows, rate, status, colour=colour))
     return rows
 
 
-def _backend_row(backend: Backend, named: int, rate: float | None) -> _Row:
+def _choices_in_words(service: Service) -> list[str]:
+    """Return what there is to say of a shadow, and of a policy that was at a loss."""
+    words = []
+    if service.shadow is not None:
+        words.append(f"shadow {service.shadow.policy} {_differed(service.shadow)}")
+    if service.fallbacks:
+        words.append(f"{service.fallbacks} fallbacks")
+    return words
+
+
+def _differed(shadow: Shadow | ShadowCounts) -> str:
+    """Return how often a shadow chose otherwise; nothing is no share of nothing."""
+    if not shadow.compared:
+        return "not asked yet"
+    share = 100 * shadow.differed / shadow.compared
+    return f"differs in {share:.1f}% of {amount(shadow.compared)}"
+
+
+def _backend_row(
+    backend: Backend, named: int, rate: float | None, spread: SpreadCounts | None
+) -> _Row:
     status = f"{backend.state} {backend.health}"
+    if backend.backup:
+        status += ", backup"
+    if spread is not None:
+        status += f", got {amount(spread.policy)}, shadow {amount(spread.shadow)}"
     left = f"  -> {_reference(backend):<{named}}  {backend.address}"
-    flows, weight = amount(backend.flows.current), f"w{backend.weight}"
+    flows, weight = amount(backend.flows.current), f"w{_weight(backend)}"
     speed = "-" if rate is None else _rate(rate)
     return _Row(left, weight, flows, speed, status, colour=_colour(backend))
+
+
+def _weight(backend: Backend) -> str:
+    """Return a weight, and in slow start what there is of it by now."""
+    now, weight = backend.effective_weight, backend.weight
+    return f"{now:g}/{weight}" if 0 < now != weight else str(weight)
 
 
 def _reference(backend: Backend) -> str:
@@ -103,16 +141,17 @@ def _colour(backend: Backend) -> str:
 def backends_table(backends: Iterable[Backend]) -> str:
     """Return backends with all that is counted for them."""
     head = "Backend Address Weight State Health Flows Opening Total InPkts OutPkts InBytes OutBytes"
-    rows, colours = [head.split()], [""]
+    rows, colours = [[*head.split(), ""]], [""]
     for backend in backends:
         flows = (backend.flows.current, backend.flows.opening, backend.flows.total)
         packets = (backend.packets.original, backend.packets.reply)
         octets = (backend.bytes.original, backend.bytes.reply)
         numbers = [amount(number) for number in (*flows, *packets, *octets)]
-        words = [_reference(backend), backend.address, str(backend.weight)]
-        rows.append([*words, backend.state, backend.health, *numbers])
+        words = [_reference(backend), backend.address, _weight(backend)]
+        backup = "backup" if backend.backup else ""
+        rows.append([*words, backend.state, backend.health, *numbers, backup])
         colours.append(_colour(backend))
-    lines = aligned(rows, "<<><<>>>>>>>")
+    lines = aligned(rows, "<<><<>>>>>>><")
     return "\n".join(
         click.style(line, fg=colour) if colour else line
         for line, colour in zip(lines, colours, strict=True)
@@ -166,6 +205,8 @@ def stats_text(stats: Statistics) -> str:
         ["drops", _words(stats.drops)],
         ["replies", _words(stats.replies)],
     ]
+    rows += [[f"shadow {name}", _differed(each)] for name, each in (stats.shadow or {}).items()]
+    rows += [[f"fallbacks {name}", str(n)] for name, n in (stats.fallbacks or {}).items()]
     return "\n".join(aligned(rows, "<<"))
 
 

@@ -57,6 +57,7 @@ def _compare(core: Core, i: int, shadow: int, draw: int, chosen: int, pick: Pick
     counters = core.counters
     backend = pick(pool_of(core), shadow, new_flow(core, shadow, core.batch.parsed[i], draw))
     counters.policy[own_word(shadow, WORD_COMPARED)] += 1
+    counters.notes[chosen]["compared"] += 1
     if backend != chosen:
         counters.policy[own_word(shadow, WORD_DIFFERED)] += 1
     if backend != NO_BACKEND_INDEX:

@@ -178,6 +178,7 @@ NOTE = np.dtype(
         ("smooth_shadow", np.int64),  # and in a shadow that is one
         ("handshake_us", np.int64),  # peak EWMA of what its answers take; 0: none seen yet
         ("handshake_ms", np.int64),  # when that was worked out
+        ("compared", np.int64),  # flows that its policy gave it while a shadow was asked
         ("shadow", np.int64),  # flows that the shadow policy would have given it
         ("exhausted_ms", np.int64),  # until when no port is searched for full NAT
     ],

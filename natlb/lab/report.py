@@ -97,7 +97,7 @@ def _backend_cells(backend: Backend, seconds: float | None) -> _Cells:
     state = "down" if backend.health == "down" else backend.state
     return _Cells(
         place=f"  -> {backend.service}/{backend.name}  {backend.address}",
-        policy=f"w{backend.effective_weight}",
+        policy=f"w{backend.effective_weight:g}",
         flows=str(backend.flows.total),
         rate=_rate(backend.flows.total, seconds),
         status=f"{backend.state} {backend.health}",

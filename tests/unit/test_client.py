@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +30,16 @@ from natlb.errors import (
     UsageError,
     WaitTimeoutError,
 )
-from natlb.model import Flow, FlowFilter, to_json
+from natlb.model import (
+    Flow,
+    FlowFilter,
+    Service,
+    Shadow,
+    ShadowCounts,
+    SpreadCounts,
+    Statistics,
+    to_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +55,29 @@ def test_what_the_instance_says_arrives_as_it_was(served) -> None:
     assert client.services()[0].backends.up == 3
     assert client.stats().workers[0].pid == 12
     assert client.status().changes[0].now == 5
+
+
+def test_shadows_arrive_as_values(served, monkeypatch) -> None:
+    """Those that are by name as well; and who has none has none."""
+    client, instance = Client(served.path), served.instance
+    spread = {"be1": SpreadCounts(policy=1, shadow=2), "be2": SpreadCounts(policy=2, shadow=1)}
+    shadow = Shadow(policy="maglev", compared=3, differed=2, spread=spread)
+    plain, stats = asyncio.run(instance.services())[0], asyncio.run(instance.stats())
+    rich = replace(plain, shadow=shadow, fallbacks=4)
+    counts = {"web": ShadowCounts(compared=3, differed=2)}
+    counted = replace(stats, shadow=counts, fallbacks={"web": 4})
+
+    async def services() -> list[Service]:
+        return [plain, rich]
+
+    async def all_counts() -> Statistics:
+        return counted
+
+    monkeypatch.setattr(instance, "services", services)
+    monkeypatch.setattr(instance, "stats", all_counts)
+
+    assert client.services() == [plain, rich]
+    assert client.stats() == counted
 
 
 def test_intents_arrive_as_they_were_meant(served) -> None:

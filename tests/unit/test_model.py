@@ -4,7 +4,19 @@ import dataclasses
 
 import pytest
 
-from natlb.model import Flow, FlowFilter, Flush, PerDirection, Reload, to_json
+from natlb.model import (
+    Flow,
+    FlowFilter,
+    Flush,
+    PerDirection,
+    PoolCount,
+    Reload,
+    Service,
+    ServiceFlows,
+    Shadow,
+    SpreadCounts,
+    to_json,
+)
 
 
 def test_a_value_is_the_document_it_names() -> None:
@@ -14,6 +26,29 @@ def test_a_value_is_the_document_it_names() -> None:
     reload = Reload(generation=1, added=["a"], removed=[], drained=[], changed=["a/b"])
 
     assert list(to_json(reload)) == ["generation", "added", "removed", "drained", "changed"]
+
+
+def test_what_few_have_is_left_out_of_the_documents_of_the_others() -> None:
+    """Other members say null."""
+    plain = Service(
+        name="web",
+        listen=[],
+        policy="round-robin",
+        nat="dnat",
+        backends=PoolCount(total=0, up=0),
+        flows=ServiceFlows(current=0, total=0),
+        new_flows_per_second=0.0,
+    )
+    spread = {"b1": SpreadCounts(policy=1, shadow=2)}
+    shadow = Shadow(policy="maglev", compared=3, differed=2, spread=spread)
+    rich = dataclasses.replace(plain, shadow=shadow, fallbacks=0)
+
+    assert {*rich.keys()} - {*plain.keys()} == {"shadow", "fallbacks"}
+    assert to_json(plain).keys() == dict(plain).keys()
+    assert to_json(rich)["shadow"]["spread"] == {"b1": {"policy": 1, "shadow": 2}}
+    assert to_json(rich)["fallbacks"] == 0
+    with pytest.raises(KeyError):
+        plain["shadow"]
 
 
 def test_values_do_not_change() -> None:

@@ -102,7 +102,7 @@ def _start_choices(
         counters.notes["smooth_shadow"][backends] = 0
     if not (is_same_policy and is_same_shadow):  # what is compared is the two of them
         counters.policy[[shadow + WORD_COMPARED, shadow + WORD_DIFFERED]] = 0
-        counters.notes["shadow"][backends] = 0
+        counters.notes["compared"][backends] = counters.notes["shadow"][backends] = 0
 
 
 def _given_anew(old: Mapping[Name, int], new: Mapping[Name, int]) -> list[int]:

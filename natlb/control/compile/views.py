@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from natlb.control.compile.addresses import address_of, endpoint, lanes_of
 from natlb.control.compile.pools import service_pool, weight_in_force
 from natlb.control.compile.run_time import AS_CONFIGURED
+from natlb.control.compile.shadows import fallbacks_of, shadow_counts_of, shadow_of
 from natlb.core.layout import (
     BYTES_FORWARDED,
     BYTES_RECEIVED,
@@ -48,7 +49,7 @@ from natlb.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from numpy.typing import NDArray
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from natlb.core.tables import Tables
     from natlb.model import FlowFilter, WorkerStatistics
 
+T = TypeVar("T")
 MOST_AT_ONCE = 65536  # rows copied and judged together
 STATES = frozenset(STATE_LABELS.values())
 GONE = "-"  # the name of a service or backend that nobody remembers
@@ -135,6 +137,8 @@ class Snapshot:
             ),
             drops=_by_reason([counters.drops for counters in self.counters]),
             replies=_by_reason([counters.replies for counters in self.counters]),
+            shadow=self._by_service(shadow_counts_of),
+            fallbacks=self._by_service(fallbacks_of),
         )
 
     def flows_opened(self, service: str) -> int:
@@ -223,7 +227,17 @@ class Snapshot:
             ),
             flows=ServiceFlows(current=counts["current"], total=counts["total"]),
             new_flows_per_second=round(new_flows_per_second, 1),
+            shadow=shadow_of(service, self.indices, self.counters),
+            fallbacks=fallbacks_of(service, self.indices, self.counters),
         )
+
+    def _by_service(self, count: Callable[..., T | None]) -> dict[str, T] | None:
+        """Return what is counted of choices, by service; None where there is nothing to count."""
+        counted = {
+            name: count(service, self.indices, self.counters)
+            for name, service in self.config.services.items()
+        }
+        return {name: each for name, each in counted.items() if each is not None} or None
 
     def _counts(self, of: str, index: int) -> dict[str, int]:
         """Return a COUNT record summed over the workers."""

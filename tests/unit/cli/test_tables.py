@@ -31,6 +31,9 @@ from natlb.model import (
     Service,
     ServiceFlows,
     ServiceStatus,
+    Shadow,
+    ShadowCounts,
+    SpreadCounts,
     Statistics,
     Status,
     WorkerStatistics,
@@ -119,6 +122,41 @@ def test_a_service_of_several_addresses_has_a_row_for_each() -> None:
 
     assert first.endswith("3 of 3 up")
     assert second.strip() == "UDP  203.0.113.10:80"
+
+
+SHADOW_COUNTS = ShadowCounts(compared=4, differed=2)
+SHADOW = Shadow(
+    policy="maglev",
+    compared=2000,
+    differed=501,
+    spread={"be1": SpreadCounts(policy=700, shadow=903)},
+)
+
+
+def test_a_shadow_is_told_beside_what_was_done() -> None:
+    """How often it differs, and what the spread would have been."""
+    service = replace(WEB, shadow=SHADOW, fallbacks=3)
+    _, first, second = plain(services_table([service], [BE1], {}))
+    fresh = replace(SHADOW, compared=0, differed=0)
+
+    assert first.endswith("3 of 3 up, shadow maglev differs in 25.1% of 2000, 3 fallbacks")
+    assert second.endswith("ready up, got 700, shadow 903")
+    asked = plain(services_table([replace(WEB, shadow=fresh, fallbacks=0)], [], {}))[1]
+    assert asked.endswith("3 of 3 up, shadow maglev not asked yet")
+
+
+def test_a_backup_and_a_slow_start_are_seen() -> None:
+    """What there is of a weight by now, before the weight."""
+    backup = replace(BE1, backup=True, effective_weight=0)
+    rising = replace(BE1, weight=10, effective_weight=3.33)
+    waits, rises = plain(services_table([WEB], [backup, rising], {}))[2:]
+    waiting, risen = (line.split() for line in plain(backends_table([backup, rising]))[1:])
+
+    assert waits.endswith("ready up, backup")
+    assert waits.split()[3] == "w1"
+    assert rises.split()[3] == "w3.33/10"
+    assert (waiting[2], waiting[-1]) == ("1", "backup")
+    assert (risen[2], risen[-1]) == ("3.33/10", "640")
 
 
 def test_a_rate_that_is_not_known_is_a_dash() -> None:
@@ -220,6 +258,11 @@ def test_stats_are_exact_and_name_every_reason() -> None:
         replies={},
     )
 
+    chosen = replace(stats, shadow={"web": SHADOW_COUNTS}, fallbacks={"web": 3})
+    assert plain(stats_text(chosen))[-2:] == [
+        "shadow web     differs in 50.0% of 4",
+        "fallbacks web  3",
+    ]
     assert plain(stats_text(stats)) == [
         "generation  2",
         "uptime      1m00s",

@@ -99,6 +99,7 @@ def test_a_shadow_is_counted_and_nothing_else() -> None:
     assert words[WORD_DIFFERED] == sum(one != other for one, other in zip(would, got, strict=True))
     shadows = path._counters.notes["shadow"][:3].tolist()
     assert shadows == [would.count(f"{backend}:80") for backend in (B1, B2, B3)]
+    assert path._counters.notes["compared"][:3].tolist() == [14, 13, 13]
     assert not path._counters.policy[: own_word(1, 0)][WORD_COMPARED:].any()
 
 
