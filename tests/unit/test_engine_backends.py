@@ -124,7 +124,15 @@ def test_a_weight_of_the_files_own_is_no_change() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"weight": -1}, {"weight": 65536}, {"state": "gone"}, {"state": ""}, {"health": "ill"}],
+    [
+        {"weight": -1},
+        {"weight": 1.5},
+        {"weight": True},
+        {"weight": 65536},
+        {"state": "gone"},
+        {"state": ""},
+        {"health": "ill"},
+    ],
 )
 def test_what_no_policy_could_work_with_is_refused(change: dict[str, Any]) -> None:
     """And nothing changes."""

@@ -202,10 +202,10 @@ def parse_endpoint(text: str) -> tuple[Address, int | None]:
 def parse_ports(value: object) -> tuple[int, int]:
     """Return the first and the last port of `FIRST-LAST`."""
     found = _PORTS.fullmatch(value) if isinstance(value, str) else None
-    if found is None and re.fullmatch(r"[0-9]{1,5}", str(value)):
-        raise ValueError(f"must be a range of ports; write {value}-{value} for that one alone")
     if found is None:
-        raise ValueError(f"must be a range of ports like 1024-65535, not {described(value)}")
+        port = re.fullmatch(r"'?([0-9]{1,5})'?", described(value))
+        hint = f"; write {port[1]}-{port[1]} for that one alone" if port else ""
+        raise ValueError(f"must be a range of ports like 1024-65535, not {described(value)}{hint}")
     first, last = _parse_port(found[1]), _parse_port(found[2])
     if first > last:
         raise ValueError(f"{quoted(found[0])} ends before it begins; write {last}-{first}")

@@ -58,6 +58,39 @@ def test_an_address_written_differently_is_the_same() -> None:
     assert not difference(old, new)
 
 
+def test_a_service_is_changed_by_a_parameter_of_its_policy() -> None:
+    """One that is written out and is the default is none."""
+    old, same, new = (
+        config_from_mapping(
+            {
+                "services": {
+                    "web": {
+                        "listen": "tcp://203.0.113.10:80",
+                        "policy": policy,
+                        "backends": ["10.0.0.1"],
+                    }
+                }
+            }
+        )
+        for policy in (
+            "source-hash",
+            {"name": "source-hash", "key": "address"},
+            {"name": "source-hash", "key": "address-port"},
+        )
+    )
+
+    assert not difference(old, same)
+    assert difference(old, new) == Difference(changed=("web",))
+
+
+@pytest.mark.parametrize("more", [{"weight": 2}, {"max_flows": 5}, {"backup": True}])
+def test_a_backend_is_changed_by_what_it_is_given(more: dict[str, Any]) -> None:
+    """The service is as it was."""
+    new = config({"web": [{"address": "10.0.0.1", **more}, "10.0.0.2"], "dns": ["10.0.0.3"]})
+
+    assert difference(OLD, new) == Difference(changed=("web/10.0.0.1",))
+
+
 def test_a_service_is_changed_by_its_own_keys_and_by_global_timeouts() -> None:
     """Its timeouts are merged."""
     new = config({"web": ["10.0.0.1", "10.0.0.2"], "dns": ["10.0.0.3"]}, timeouts={"udp": 5})

@@ -278,8 +278,9 @@ def test_a_range_of_ports_is_its_ends() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (1024, "must be a range of ports; write 1024-1024 for that one alone"),
-        ("1024", "must be a range of ports; write 1024-1024 for that one alone"),
+        (1024, "like 1024-65535, not 1024; write 1024-1024 for that one alone"),
+        ("1024", "like 1024-65535, not '1024'; write 1024-1024 for that one alone"),
+        (1 << 64, "must be a range of ports like 1024-65535, not a huge number"),
         (True, "must be a range of ports like 1024-65535, not true"),
         ("0-1", "port 0 is not in"),
         ("2-1", "ends before it begins; write 1-2"),
