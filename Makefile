@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet --qui
 COVERAGE_GATE ?= 100
 PURE := natlb/wire natlb/core
 # What calls kernels runs a second time interpreted, and is measured there.
-OF_KERNELS := $(addprefix tests/unit/,wire core io testing control/compile control/policy) \
+OF_KERNELS := $(addprefix tests/unit/,wire core io testing control/compile control/policy simulation) \
   $(wildcard tests/unit/test_engine*.py) tests/unit/test_jit.py tests/property tests/sim
 PYTEST_FLAGS ?=
 BENCH_FLAGS ?=
@@ -139,9 +139,9 @@ COMPILE := env -u PIP_FIND_LINKS -u PIP_INDEX_URL -u PIP_EXTRA_INDEX_URL PIP_CON
 lock: ## requirements.lock and requirements-dev.lock from pyproject.toml (UPGRADE=1: newest that fit)
 	@test -x .venv-lock/bin/pip-compile || { \
 	  $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet 'pip-tools>=7.6,<8'; }
-	@$(COMPILE) $(if $(UPGRADE),--upgrade) --build-deps-for=editable \
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) --build-deps-for=editable --extra=pictures \
 	  --output-file=requirements.lock pyproject.toml
-	@$(COMPILE) $(if $(UPGRADE),--upgrade) --build-deps-for=editable --extra=test \
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) --build-deps-for=editable --extra=pictures --extra=test \
 	  --constraint=requirements.lock --output-file=requirements-dev.lock pyproject.toml
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) --extra=fuzz \
 	  --output-file=- pyproject.toml | sed -n '/^atheris/,/^[^ ]/p' | sed '/^[b-z]/d' >requirements-fuzz.lock
