@@ -199,3 +199,18 @@ def test_random_draws_are_31_bits_and_even() -> None:
     assert all(0 <= number < 1 << 31 for number in drawn)
     assert len(set(drawn)) > 3990
     assert all(1800 < bits[bit] < 2200 for bit in range(31))
+
+
+def test_another_choice_keeps_the_limits_of_backends_too() -> None:
+    """A client's port that talks to the backend already is not sent to one that is full."""
+    limited = {"address": f"{B2}:8080", "max_flows": 1}
+    services = {"web": {"listen": f"tcp://{VIP}:80", "backends": [f"{B1}:8080", limited]},
+                "alt": {"listen": "tcp://203.0.113.11:80", "backends": [f"{B1}:8080"]}}  # fmt: skip
+    path = engine(services)
+    servers = {backend_of(path, f"198.51.100.9:{port}") for port in (1, 2)}
+    assert servers == {f"{B1}:8080", f"{B2}:8080"}
+    path.process(packets.tcp(f"{CLIENT}:1", "203.0.113.11:80"), 0.0)
+    result = path.process(packets.tcp(f"{CLIENT}:1", f"{VIP}:80"), 0.0)
+
+    assert result.reason is DropReason.PORT_EXHAUSTED
+    assert {flow.server for flow in path.flows() if flow.client == f"{CLIENT}:1"} == {f"{B1}:8080"}
