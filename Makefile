@@ -16,14 +16,15 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet --qui
 COVERAGE_GATE ?= 100
 PURE := natlb/wire natlb/core
 # What calls kernels runs a second time interpreted, and is measured there.
-OF_KERNELS := $(addprefix tests/unit/,wire core io testing control/compile control/policy) \
+OF_KERNELS := $(addprefix tests/unit/,wire core io testing control/compile control/policy simulation) \
   $(wildcard tests/unit/test_engine*.py) tests/unit/test_jit.py tests/property tests/sim
+HOSTS := tests/netns tests/platform
 PYTEST_FLAGS ?=
 BENCH_FLAGS ?=
 FUZZ_RUNS ?= 100000
 
 .PHONY: help demo test check bench soak conformance fuzz lint format setup lock clean
-.PHONY: packages interpreted compiled types architecture
+.PHONY: packages interpreted compiled hosts types architecture
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -73,12 +74,16 @@ $(FUZZING): requirements-fuzz.lock | $(TESTING)
 packages: # what Debian has to give: installed as root, named otherwise (those tests then skip)
 	@tests/install-packages
 
-# Two runs, both always made: the kernels as plain Python, where coverage sees them, then everything
-# compiled. The compiled run comes last, so the last line is pytest's own.
+# The kernels twice, on two cores: as plain Python, where coverage sees them, and compiled. What builds
+# networks, starts processes and keeps real time comes last and alone; its last line is pytest's own.
 test: $(TESTING) packages ## all tests, twice where it matters; under ten minutes
-	@failed=; for run in interpreted compiled; do \
-	  $(MAKE) --no-print-directory $$run || failed="$$failed $$run"; \
-	done; \
+	@failed=; log=$$(mktemp); \
+	$(MAKE) --no-print-directory interpreted >"$$log" 2>&1 & beside=$$!; \
+	trap 'kill $$beside 2>/dev/null; rm -f "$$log"' EXIT; \
+	$(MAKE) --no-print-directory compiled || failed="$$failed compiled"; \
+	wait $$beside || failed="$$failed interpreted"; \
+	cat "$$log"; \
+	$(MAKE) --no-print-directory hosts || failed="$$failed hosts"; \
 	if [ -n "$$failed" ]; then echo "error: failed:$$failed" >&2; exit 1; fi
 
 interpreted: $(TESTING)
@@ -87,8 +92,12 @@ interpreted: $(TESTING)
 	  $(addprefix --cov=,$(PURE)) --cov-branch --cov-fail-under=$(COVERAGE_GATE)
 
 compiled: $(TESTING)
-	@echo "all tests, the kernels compiled" >&2
-	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	@echo "tests with the kernels compiled" >&2
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(addprefix --ignore=,$(HOSTS) tests/unit/test_core_interpreted.py)
+
+hosts: $(TESTING)
+	@echo "tests of networks and processes" >&2
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(HOSTS)
 
 ## ---- checks: what CI asks for before the tests
 
@@ -139,9 +148,9 @@ COMPILE := env -u PIP_FIND_LINKS -u PIP_INDEX_URL -u PIP_EXTRA_INDEX_URL PIP_CON
 lock: ## requirements.lock and requirements-dev.lock from pyproject.toml (UPGRADE=1: newest that fit)
 	@test -x .venv-lock/bin/pip-compile || { \
 	  $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet 'pip-tools>=7.6,<8'; }
-	@$(COMPILE) $(if $(UPGRADE),--upgrade) --build-deps-for=editable \
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) --build-deps-for=editable --extra=pictures \
 	  --output-file=requirements.lock pyproject.toml
-	@$(COMPILE) $(if $(UPGRADE),--upgrade) --build-deps-for=editable --extra=test \
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) --build-deps-for=editable --extra=pictures --extra=test \
 	  --constraint=requirements.lock --output-file=requirements-dev.lock pyproject.toml
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) --extra=fuzz \
 	  --output-file=- pyproject.toml | sed -n '/^atheris/,/^[^ ]/p' | sed '/^[b-z]/d' >requirements-fuzz.lock

@@ -41,7 +41,7 @@ R = TypeVar("R")
 
 COMPILED = os.environ.get("NATLB_JIT", "1") != "0"
 CALLABLE = os.environ.get("NATLB_KERNELS") == "callable"
-KERNEL_SOURCES = ("jit.py", "wire", "core", "io")
+KERNEL_SOURCES = ("jit.py", "wire", "core", "io", "simulation/kernels")
 KEPT_CACHES = 4  # digests kept on disk: the running version's, and a few to go back to
 
 
@@ -220,6 +220,13 @@ def mark_cache_complete() -> None:
     """Note that all that a worker needs is in the cache now."""
     with contextlib.suppress(OSError):
         (Path(numba.config.CACHE_DIR) / "complete").touch()
+
+
+def is_in_cache(function: Callable[..., Any]) -> bool:
+    """Return whether machine code of an entry lies in the cache, of any types."""
+    code = cast("Any", function).py_func.__code__
+    name = f"{Path(code.co_filename).stem}.{code.co_qualname}-{code.co_firstlineno}.*.nbi"
+    return any(Path(numba.config.CACHE_DIR).rglob(name))
 
 
 def was_cached(function: Callable[..., Any]) -> bool:

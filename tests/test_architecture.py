@@ -24,7 +24,8 @@ ROOT = Path(__file__).parent.parent
 # Layer -> what of natlb it may import; its own modules go without saying, and so does `natlb`
 # itself, which holds the version. An entry with a dot allows that part of a layer alone.
 BELOW_CLI = (
-    "errors model jit wire core io bpf netlink control engine client api lab tui web testing"
+    "errors model jit wire core io bpf netlink control engine simulation client api lab tui web "
+    "testing"
 )
 MAY_IMPORT = {
     "errors": "model",
@@ -37,6 +38,7 @@ MAY_IMPORT = {
     "netlink": "errors",
     "control": "errors model core io netlink bpf",
     "engine": "errors model core control.config control.compile",
+    "simulation": "errors model jit wire core control.config control.compile control.policy",
     "client": "errors model",
     "api": "errors model control",
     "lab": "errors model netlink client",
@@ -52,7 +54,9 @@ MAY_IMPORT = {
 PLACES = {
     "numba": "jit",
     "llvmlite": "jit",
-    "numpy": "jit wire core io bpf control engine testing",
+    "numpy": "jit wire core io bpf control engine simulation testing",
+    "matplotlib": "simulation",
+    "dpkt": "simulation",
     "pyroute2": "netlink",
     "pydantic": "control.config api",
     "pydantic_core": "control.config api",  # pydantic's own other half
@@ -87,7 +91,7 @@ FORBIDDEN_CALLS = {"open", "print", "input", "breakpoint", "exec", "eval"}
 # Module -> what must not be loaded with it, for the sake of its start or of its rights.
 LIGHT = {
     "natlb": "numpy numba pydantic pyroute2",
-    "natlb.cli": "numpy numba pydantic pyroute2 fastapi ruamel",
+    "natlb.cli": "numpy numba pydantic pyroute2 fastapi ruamel matplotlib dpkt",
     "natlb.client": "numpy numba pydantic pyroute2 fastapi ruamel",
     "natlb.control.supervisor": "numba pydantic fastapi uvicorn ruamel",
 }

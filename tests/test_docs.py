@@ -14,6 +14,8 @@ import pytest
 from natlb import errors
 from natlb.cli.lab import lab
 from natlb.cli.root import LATER, MODULES
+from natlb.control.compile import RunTime
+from natlb.control.compile.pools import service_pool
 from natlb.control.config import parse_config
 from natlb.control.host.operation import PROTOCOL
 from natlb.control.host.rules import (
@@ -50,6 +52,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 BLOCK = re.compile(r"^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`]+)`")
+WHO = re.compile(r"((?:(?:b\d|spare)(?:, )?)+) (?:is |are )?(down|drain)")
 OTHER_CODES = {"0", "1", "130"}  # done, found wanting, interrupted: no exceptions
 
 
@@ -296,3 +299,21 @@ def test_every_decision_is_in_the_list_under_its_number() -> None:
         text = page.read_text(encoding="utf-8")
         assert text.startswith(f"# {page.name[:4]} ")
         assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Context", "Choice", "Price"]
+
+
+def test_examples_of_who_gets_new_flows_are_true() -> None:
+    """Whoever plans for the day that servers fail goes by them."""
+    text = next(each for each in blocks("docs/operations.md", "yaml") if "panic_threshold" in each)
+    web = parse_config(text, "natlb.yaml").services["web"]
+    fates = {"down": RunTime(health="down"), "drain": RunTime(state="draining")}
+    for words, pool in rows("docs/operations.md", "pool"):
+        named = words.replace("all four", "b1, b2, b3, spare")
+        run_time = {
+            ("web", name): fates[fate]
+            for names, fate in WHO.findall(named)
+            for name in names.split(", ")
+        }
+        serving = [backend.name for backend in service_pool(web, run_time).members]
+
+        assert re.split("[:;]", pool)[0].split(", ") == serving
+        assert bool(run_time) is (words != "all are up")

@@ -4,8 +4,8 @@
     root      the table of commands, each loaded when it is called
     options   what many commands take: --socket, --json, --watch, filters, SERVICE/BACKEND
     output    data to standard output: once, or again and again
-    tables    values of the model as lines for people
-    see change host lab later    the commands
+    tables    values of the model as lines for people; `simulated` those of a simulation
+    see change host lab simulate later    the commands
 
 Loading this package loads click and little else; heavy parts are imported inside commands.
 """

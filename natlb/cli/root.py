@@ -19,7 +19,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "Run": {"host": ("run", "validate", "doctor", "cleanup"), "change": ("reload",)},
     "See": {"see": ("status", "services", "backends", "flows", "stats")},
     "Change": {"change": ("drain", "maint", "ready", "weight", "flush")},
-    "Try": {"lab": ("lab",)},
+    "Try": {"lab": ("lab",), "simulate": ("simulate",)},
 }
 MODULES = {
     command: f"natlb.cli.{module}"
@@ -40,7 +40,6 @@ LATER = (
     "observe",
     "remove",
     "replay",
-    "simulate",
     "systemd",
     "top",
 )

@@ -246,6 +246,18 @@ def test_what_was_compiled_once_comes_from_the_cache() -> None:
 
 
 @compiled_only
+def test_machine_code_in_the_cache_is_found_without_loading_it() -> None:
+    """So that a wait can be announced before it begins."""
+    from natlb.core.pipeline import process_batch
+    from tests.datapath import engine
+
+    engine()
+
+    assert jit.is_in_cache(process_batch)
+    assert not jit.is_in_cache(jit.entry(run))
+
+
+@compiled_only
 def test_an_entry_is_compiled_for_one_set_of_types_alone() -> None:
     """Another one would be compiled while packets wait: it is an error instead."""
     from natlb.core.lifetime import sweep_all

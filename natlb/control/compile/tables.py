@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from natlb.control.compile.access import AccessSteps
 from natlb.control.compile.addresses import lanes_of
@@ -13,6 +16,7 @@ from natlb.control.compile.pools import service_pool, slow_start_ms
 from natlb.control.compile.run_time import AS_CONFIGURED
 from natlb.core.layout import (
     ANSWERED,
+    BACKEND,
     CHOICES,
     CLOSING,
     DETACHED,
@@ -22,6 +26,7 @@ from natlb.core.layout import (
     FULL,
     HALF_ORIGINAL,
     HALF_REPLY,
+    MOST_BACKENDS,
     OPENING,
     PRIVATE,
     REJECT,
@@ -54,7 +59,7 @@ if TYPE_CHECKING:
     from natlb.control.compile.run_time import RunTime
     from natlb.control.compile.sides import Sides
     from natlb.control.config import Config
-    from natlb.control.config.values import Timeouts
+    from natlb.control.config.values import ServiceConfig, Timeouts
 
 MAPPED_BITS = 96  # before an IPv4 address among the 128
 TCP_OVER_IP6 = 60
@@ -174,29 +179,41 @@ def _fill_backends(
     indices: Indices,
     run_time: Mapping[tuple[str, str], RunTime],
 ) -> None:
+    """Write a BACKEND for each, field by field in its order: all at once takes half the time."""
+    places, records = [], []
     for service in config.services.values():
         pool = service_pool(service, run_time)
         members = {backend.name for backend in pool.members}
         for backend in service.backends:
             name = service.name, backend.name
             now = run_time.get(name, AS_CONFIGURED)
-            record = tables.backends[indices.backends[name]]
-            for lane, word in enumerate(lanes_of(backend.address)):
-                record[f"address{lane}"] = word
             takes = backend.name in members
-            record["port"] = backend.port or 0
-            record["way"] = PRIVATE
-            record["takes"] = int(takes)
-            record["weight"] = now.weight_of(backend) * WEIGHT_ONE if takes else 0
-            record["identity"] = identity_of(*name)
-            record["max_flows"] = backend.max_flows or 0
-            record["lives"] = int(pool.leaves_alive(now))
-            if service.slow_start is not None and now.began_ms is not None:
-                record["began_ms"] = now.began_ms
-                record["slow_start_ms"] = slow_start_ms(service.slow_start)
-                record["slow_start_exponent"] = service.slow_start.exponent
+            places.append(indices.backends[name])
+            records.append(
+                (
+                    *lanes_of(backend.address),
+                    backend.port or 0,
+                    PRIVATE,
+                    takes,
+                    now.weight_of(backend) * WEIGHT_ONE if takes else 0,
+                    pool.leaves_alive(now),
+                    identity_of(*name),
+                    backend.max_flows or 0,
+                    *_slow_start(service, now),
+                )
+            )
+    tables.backends[places] = np.array(records, BACKEND)
 
 
+def _slow_start(service: ServiceConfig, now: RunTime) -> tuple[int, int, float]:
+    """Return since when a backend has its weight, after how long all of it, and the exponent."""
+    slow = service.slow_start
+    if slow is None or now.began_ms is None:
+        return 0, 0, 0.0
+    return now.began_ms, slow_start_ms(slow), slow.exponent
+
+
+@lru_cache(maxsize=MOST_BACKENDS)
 def identity_of(service: str, backend: str) -> int:
     """Return 32 bits that tell a backend from any other that may get its index, never 0."""
     digest = hashlib.blake2b(f"{service}/{backend}".encode(), digest_size=4).digest()

@@ -6,13 +6,18 @@ the same name.
 
 from __future__ import annotations
 
+from natlb.control.policy.anchor import compile_anchor
+from natlb.control.policy.bounded_load import compile_bounded_load
+from natlb.control.policy.destination_hash import compile_destination_hash
 from natlb.control.policy.first import compile_first
 from natlb.control.policy.least_connections import compile_least_connections
+from natlb.control.policy.maglev import compile_maglev
 from natlb.control.policy.member import Member
 from natlb.control.policy.never_queue import compile_never_queue
 from natlb.control.policy.order import Compiled, Compiler, Memory, Order
 from natlb.control.policy.power_of_two import compile_power_of_two
 from natlb.control.policy.random import compile_random
+from natlb.control.policy.rendezvous import compile_rendezvous
 from natlb.control.policy.round_robin import compile_round_robin
 from natlb.control.policy.shortest_expected_delay import compile_shortest_expected_delay
 from natlb.control.policy.source_hash import compile_source_hash
@@ -33,6 +38,11 @@ COMPILERS: dict[str, Compiler] = {
     "weighted-least-connections": compile_weighted_least_connections,
     "shortest-expected-delay": compile_shortest_expected_delay,
     "never-queue": compile_never_queue,
+    "destination-hash": compile_destination_hash,
+    "maglev": compile_maglev,
+    "rendezvous": compile_rendezvous,
+    "anchor": compile_anchor,
+    "bounded-load": compile_bounded_load,
 }
 
 __all__ = ["COMPILERS", "Compiled", "Compiler", "Member", "Memory", "Order"]

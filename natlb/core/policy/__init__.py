@@ -6,12 +6,17 @@ in `control/policy/` (objects, slow, once per change of the pool).
 
 from __future__ import annotations
 
+from natlb.core.policy.anchor import pick_anchor
+from natlb.core.policy.bounded_load import pick_bounded_load
+from natlb.core.policy.destination_hash import pick_destination_hash
 from natlb.core.policy.first import pick_first
 from natlb.core.policy.least_connections import pick_least_connections
+from natlb.core.policy.maglev import pick_maglev
 from natlb.core.policy.never_queue import pick_never_queue
 from natlb.core.policy.pool import NO_BACKEND_INDEX, NewFlow, Pool
 from natlb.core.policy.power_of_two import pick_power_of_two
 from natlb.core.policy.random import pick_random
+from natlb.core.policy.rendezvous import pick_rendezvous
 from natlb.core.policy.round_robin import pick_round_robin
 from natlb.core.policy.shortest_expected_delay import pick_shortest_expected_delay
 from natlb.core.policy.source_hash import pick_source_hash
@@ -34,11 +39,21 @@ POLICY_NAMES = (
     "weighted-least-connections",
     "shortest-expected-delay",
     "never-queue",
+    "destination-hash",
+    "maglev",
+    "rendezvous",
+    "anchor",
+    "bounded-load",
 )
 LEAST_CONNECTIONS = POLICY_NAMES.index("least-connections")
 WEIGHTED_LEAST_CONNECTIONS = POLICY_NAMES.index("weighted-least-connections")
 SHORTEST_EXPECTED_DELAY = POLICY_NAMES.index("shortest-expected-delay")
 NEVER_QUEUE = POLICY_NAMES.index("never-queue")
+DESTINATION_HASH = POLICY_NAMES.index("destination-hash")
+MAGLEV = POLICY_NAMES.index("maglev")
+RENDEZVOUS = POLICY_NAMES.index("rendezvous")
+ANCHOR = POLICY_NAMES.index("anchor")
+BOUNDED_LOAD = POLICY_NAMES.index("bounded-load")
 
 __all__ = ["NO_BACKEND_INDEX", "POLICY_NAMES", "NewFlow", "Pool", "pick"]
 
@@ -66,6 +81,8 @@ def pick(pool: Pool, choice: int, flow: NewFlow) -> int:  # noqa: PLR0911 - one 
         return pick_first(pool, choice, flow)
     if LEAST_CONNECTIONS <= policy <= NEVER_QUEUE:
         return _pick_by_load(pool, choice, flow, policy)
+    if DESTINATION_HASH <= policy <= BOUNDED_LOAD:
+        return _pick_by_hash(pool, choice, flow, policy)
     return NO_BACKEND_INDEX
 
 
@@ -79,3 +96,17 @@ def _pick_by_load(pool: Pool, choice: int, flow: NewFlow, policy: int) -> int:
     if policy == SHORTEST_EXPECTED_DELAY:
         return pick_shortest_expected_delay(pool, choice, flow)
     return pick_never_queue(pool, choice, flow)
+
+
+@rare_kernel
+def _pick_by_hash(pool: Pool, choice: int, flow: NewFlow, policy: int) -> int:
+    """Do `pick()` for the policies by which a flow's hash decides."""
+    if policy == DESTINATION_HASH:
+        return pick_destination_hash(pool, choice, flow)
+    if policy == MAGLEV:
+        return pick_maglev(pool, choice, flow)
+    if policy == RENDEZVOUS:
+        return pick_rendezvous(pool, choice, flow)
+    if policy == ANCHOR:
+        return pick_anchor(pool, choice, flow)
+    return pick_bounded_load(pool, choice, flow)

@@ -4,7 +4,8 @@ Every policy keeps these laws:
     Only backends of the service's pool are picked; health, state, weight 0 and `backup` are
     compiled into it. One without `has_room()` is passed over.
     A weight is `weight_now()`, which rises slowly for a backend that came a moment ago. What
-    looks a backend up by a hash or a draw asks `is_admitted()` instead, and looks further.
+    looks a backend up by a draw asks `is_admitted()` instead, what looks it up by a hash
+    `is_admitted_by_hash()`, and looks further.
     NO_BACKEND_INDEX is the answer only where no backend of the pool has room.
     The same tables, counts, flow and draw give the same answer, compiled or interpreted.
     A service's shadow and its policy share nothing that either writes: what is kept in `notes`
@@ -126,17 +127,33 @@ def weight_now(pool: Pool, backend: int, now: int) -> int:
 
 @kernel
 def is_admitted(pool: Pool, backend: int, flow: NewFlow) -> bool:
-    """Return whether a backend that a hash or a draw led to takes this flow.
+    """Return whether a backend that a draw led to takes this flow.
 
-    It has room, and in slow start this flow is of the share that it takes by now: the same flows
-    on every node, and each moment all those of the moment before.
+    It has room, and in slow start this flow is of the share that it takes by now: each moment all
+    those of the moment before.
+    """
+    return _is_of_share(pool, backend, flow.spread_hash ^ flow.draw, flow.now)
+
+
+@kernel
+def is_admitted_by_hash(pool: Pool, backend: int, flow: NewFlow) -> bool:
+    """Return the same for a backend that a hash led to: no draw, so all nodes admit alike."""
+    return _is_of_share(pool, backend, flow.spread_hash, flow.now)
+
+
+@kernel
+def _is_of_share(pool: Pool, backend: int, lot: int, now: int) -> bool:
+    """Return whether a backend has room, and this lot is of the share that it takes by now.
+
+    The backend is known by its identity: its index is another one on another node.
     """
     if not has_room(pool, backend):
         return False
-    if pool.backends[backend]["slow_start_ms"] == 0:
+    record = pool.backends[backend]
+    if record["slow_start_ms"] == 0:
         return True
-    lot = second_hash((flow.spread_hash ^ flow.draw ^ backend) & WORD)
-    return bool(lot < _slow_share(pool, backend, flow.now) * (WORD + 1))
+    mixed = second_hash((lot ^ i64(record["identity"])) & WORD)
+    return bool(mixed < _slow_share(pool, backend, now) * (WORD + 1))
 
 
 @rare_kernel

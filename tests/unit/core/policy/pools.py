@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from natlb.control.compile.tables import identity_of
 from natlb.control.policy import COMPILERS, Member, Order
 from natlb.core.layout import BACKEND, CHOICE, POLICY_WORDS, SERVICE, WEIGHT_ONE
 from natlb.core.memory import Kind, make
@@ -13,6 +14,8 @@ from natlb.core.policy import POLICY_NAMES, NewFlow, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from natlb.control.policy import Memory
 
 FIRST = 4  # the index of a pool's first backend, where no others are asked for
 CHOICE_OF_POOL = 0
@@ -28,16 +31,19 @@ def pool_of(
     seed: int = 1,
     parameters: Mapping[str, object] | None = None,
     names: Sequence[str] = (),
+    memory: Memory | None = None,
 ) -> Pool:
     """Return a pool of backends of these weights, compiled for a policy; nothing was picked yet.
 
     `loads` are their flows, `most` how many they may have (0: any), both by place in the pool.
-    `indexes` are FIRST and so on where none are given, `names` `b0` and so on.
+    `indexes` are FIRST and so on where none are given, `names` `b0` and so on. `memory` is what
+    the policy answered for an earlier pool.
     """
     indexes = list(indexes if indexes is not None else range(FIRST, FIRST + len(weights)))
     names = names or [f"b{at}" for at in range(len(weights))]
     members = [Member(*each) for each in zip(indexes, names, weights, strict=True)]
-    compiled = COMPILERS[policy](Order(members=members, seed=seed, parameters=parameters or {}))
+    order = Order(members=members, seed=seed, parameters=parameters or {}, memory=memory or {})
+    compiled = COMPILERS[policy](order)
     services, choices = np.zeros(1, SERVICE), np.zeros(2, CHOICE)
     services[0]["pool_start"], services[0]["pool_size"] = 2, len(indexes)
     choices[0]["policy"], choices[0]["key"] = POLICY_NAMES.index(policy), compiled.key
@@ -50,6 +56,7 @@ def pool_of(
     backends = np.zeros(max(indexes, default=0) + 1, BACKEND)
     backends["weight"][indexes] = np.array(weights, np.uint32) * WEIGHT_ONE
     backends["takes"][indexes] = 1
+    backends["identity"][indexes] = [identity_of("web", name) for name in names]
     backends["max_flows"][indexes[: len(most)]] = most
     for array in (services, choices, rings):
         array.flags.writeable = False
