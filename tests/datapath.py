@@ -242,8 +242,9 @@ def _count_faults(flows: FlowTable, counters: Counters | None) -> Iterator[str]:
         return
     rows = flows.rows[numbers]
     opening = rows[(rows["state"] >= OPENING) & (rows["state"] <= ANSWERED)]
+    closing = rows[rows["state"] == CLOSING]
     for name, counts in (("backend", counters.backends), ("service", counters.services)):
-        for field, counted in (("current", rows), ("opening", opening)):
+        for field, counted in (("current", rows), ("opening", opening), ("closing", closing)):
             found = np.bincount(counted[name], minlength=counts.size)
             if (found != counts[field]).any():
                 yield f"{field} flows by {name} are miscounted"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from natlb.core.batch import MICROS
 from natlb.core.counters import (
     account_closing,
     account_no_longer_opening,
@@ -11,7 +12,8 @@ from natlb.core.counters import (
     account_reply,
 )
 from natlb.core.flow_table import ORIGINAL, half
-from natlb.core.layout import ANSWERED, CLOSING, MARK_UNCONFIRMED
+from natlb.core.handshake import note_handshake
+from natlb.core.layout import ANSWERED, CLOSING, MARK_UNCONFIRMED, REPLIED
 from natlb.core.pressure import leave_unconfirmed
 from natlb.core.tracking import UNSOUND, follow_segment, is_confirmed, next_datagram_state
 from natlb.jit import i64, kernel
@@ -39,6 +41,8 @@ def advance(core: Core, row: Any, packet: Octets, parsed: Parsed, direction: int
     if new == old:
         return
     row["state"] = new
+    if new == ANSWERED or new == REPLIED:  # the backend's first word
+        note_handshake(core.counters, row, core.batch.numbers[MICROS], now)
     if old <= ANSWERED and new > ANSWERED:
         account_no_longer_opening(core.counters, row)
     if new == CLOSING:

@@ -11,6 +11,7 @@ from natlb.control.policy.bounded_load import compile_bounded_load
 from natlb.control.policy.destination_hash import compile_destination_hash
 from natlb.control.policy.first import compile_first
 from natlb.control.policy.least_connections import compile_least_connections
+from natlb.control.policy.least_response_time import compile_least_response_time
 from natlb.control.policy.maglev import compile_maglev
 from natlb.control.policy.member import Member
 from natlb.control.policy.never_queue import compile_never_queue
@@ -43,6 +44,7 @@ COMPILERS: dict[str, Compiler] = {
     "rendezvous": compile_rendezvous,
     "anchor": compile_anchor,
     "bounded-load": compile_bounded_load,
+    "least-response-time": compile_least_response_time,
 }
 
 __all__ = ["COMPILERS", "Compiled", "Compiler", "Member", "Memory", "Order"]

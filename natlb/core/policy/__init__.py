@@ -11,6 +11,7 @@ from natlb.core.policy.bounded_load import pick_bounded_load
 from natlb.core.policy.destination_hash import pick_destination_hash
 from natlb.core.policy.first import pick_first
 from natlb.core.policy.least_connections import pick_least_connections
+from natlb.core.policy.least_response_time import pick_least_response_time
 from natlb.core.policy.maglev import pick_maglev
 from natlb.core.policy.never_queue import pick_never_queue
 from natlb.core.policy.pool import NO_BACKEND_INDEX, NewFlow, Pool
@@ -39,6 +40,7 @@ POLICY_NAMES = (
     "weighted-least-connections",
     "shortest-expected-delay",
     "never-queue",
+    "least-response-time",
     "destination-hash",
     "maglev",
     "rendezvous",
@@ -49,6 +51,7 @@ LEAST_CONNECTIONS = POLICY_NAMES.index("least-connections")
 WEIGHTED_LEAST_CONNECTIONS = POLICY_NAMES.index("weighted-least-connections")
 SHORTEST_EXPECTED_DELAY = POLICY_NAMES.index("shortest-expected-delay")
 NEVER_QUEUE = POLICY_NAMES.index("never-queue")
+LEAST_RESPONSE_TIME = POLICY_NAMES.index("least-response-time")
 DESTINATION_HASH = POLICY_NAMES.index("destination-hash")
 MAGLEV = POLICY_NAMES.index("maglev")
 RENDEZVOUS = POLICY_NAMES.index("rendezvous")
@@ -79,7 +82,7 @@ def pick(pool: Pool, choice: int, flow: NewFlow) -> int:  # noqa: PLR0911 - one 
         return pick_power_of_two(pool, choice, flow)
     if policy in (6, 7):  # two names of one policy
         return pick_first(pool, choice, flow)
-    if LEAST_CONNECTIONS <= policy <= NEVER_QUEUE:
+    if LEAST_CONNECTIONS <= policy <= LEAST_RESPONSE_TIME:
         return _pick_by_load(pool, choice, flow, policy)
     if DESTINATION_HASH <= policy <= BOUNDED_LOAD:
         return _pick_by_hash(pool, choice, flow, policy)
@@ -95,7 +98,9 @@ def _pick_by_load(pool: Pool, choice: int, flow: NewFlow, policy: int) -> int:
         return pick_weighted_least_connections(pool, choice, flow)
     if policy == SHORTEST_EXPECTED_DELAY:
         return pick_shortest_expected_delay(pool, choice, flow)
-    return pick_never_queue(pool, choice, flow)
+    if policy == NEVER_QUEUE:
+        return pick_never_queue(pool, choice, flow)
+    return pick_least_response_time(pool, choice, flow)
 
 
 @rare_kernel

@@ -6,14 +6,18 @@ import numpy as np
 import pytest
 
 from natlb.core.counters import (
+    account_closing,
+    account_ended,
     account_held_dropped,
     account_held_lost,
+    account_no_longer_opening,
+    account_opened,
     account_piece_unsent,
     account_released,
     account_unsent,
     account_verdict,
 )
-from natlb.core.layout import RECEIVED
+from natlb.core.layout import CLOSING, ESTABLISHED, OPENING, RECEIVED, ROW
 from natlb.core.memory import Kind, make
 from natlb.core.verdict import ECHO, FORWARD, HOLD, PASS, DropReason, answered, drop
 from natlb.wire.parsed import PARSED
@@ -115,3 +119,29 @@ def test_pieces_are_sent_and_their_packet_is_forwarded_once() -> None:
 
     assert_counts_agree(path.stats())
     assert (counts.forwarded, counts.dropped, counts.sent) == (0, 1, 1)
+
+
+def test_a_flow_is_opening_or_closing_or_neither() -> None:
+    """Counted for its backend and its service; when it ends, its state says what it was."""
+    counters = make(Kind.COUNTERS)
+    row = np.zeros(1, ROW)[0]
+    row["state"], row["service"], row["backend"] = OPENING, 2, 5
+    columns = counters.services[2], counters.backends[5]
+
+    def counts() -> set[tuple[int, int, int, int]]:
+        fields = "current", "opening", "closing", "total"
+        return {tuple(int(each[field]) for field in fields) for each in columns}  # type: ignore[misc]
+
+    account_opened(counters, row)
+    assert counts() == {(1, 1, 0, 1)}
+    account_no_longer_opening(counters, row)
+    assert counts() == {(1, 0, 0, 1)}
+    account_closing(counters, row)
+    assert counts() == {(1, 0, 1, 1)}
+    account_ended(counters, row, CLOSING)
+    assert counts() == {(0, 0, 0, 1)}
+    account_opened(counters, row)
+    account_no_longer_opening(counters, row)
+    account_ended(counters, row, ESTABLISHED)
+    assert counts() == {(0, 0, 0, 2)}
+    assert counters.services["current"].sum() == counters.backends["closing"].sum() == 0

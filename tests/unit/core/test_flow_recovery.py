@@ -9,6 +9,7 @@ import pytest
 from natlb.core.flow_recovery import recover
 from natlb.core.layout import (
     CLOSED,
+    CLOSING,
     CURRENT,
     ESTABLISHED,
     EVICTED,
@@ -363,14 +364,19 @@ def test_counts_left_by_the_dead_are_counted_anew() -> None:
     counters = engine()._counters
     counters.backends["current"] = 9
     counters.services["opening"] = 9
+    counters.backends["closing"] = counters.services["closing"] = 9
     counters.backends["total"] = 9
     number = add_flow(flows, 1)
     flows.rows[number]["backend"] = MOST_BACKENDS - 1
+    closing = flows.rows[add_flow(flows, 2)]
+    closing["state"], closing["backend"], closing["service"] = CLOSING, 7, 2
     recover(flows, counters)
 
-    assert counters.backends["current"].sum() == counters.backends["opening"].sum() == 1
+    for counts in (counters.backends, counters.services):
+        sums = [int(counts[field].sum()) for field in ("current", "opening", "closing")]
+        assert sums == [2, 1, 1]
     assert counters.backends["current"][-1] == 1
-    assert counters.services["current"].sum() == counters.services["opening"].sum() == 1
+    assert counters.backends["closing"][7] == counters.services["closing"][2] == 1
     assert (counters.backends["total"] == 9).all()
     assert client_key(1)["source_port"] == flows.rows[number]["original"]["source_port"]
 

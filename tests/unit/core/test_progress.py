@@ -1,7 +1,21 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from natlb.testing import packets
-from tests.datapath import CLIENT, VIP, engine
+from tests.datapath import (
+    B1,
+    CLIENT,
+    VIP,
+    broken_laws,
+    engine,
+    established,
+    live_rows,
+    one_service,
+)
+
+if TYPE_CHECKING:
+    from natlb.engine import Engine
 
 FROM, WEB = f"{CLIENT}:40000", f"{VIP}:80"
 
@@ -37,3 +51,39 @@ def test_each_packet_starts_the_timer_anew() -> None:
     assert path.flows()
     path.tick(221.0)
     assert not path.flows()
+
+
+def test_a_flow_that_both_ends_closed_is_counted_as_closing() -> None:
+    """For its backend and its service, until it is over; so it is no load any more."""
+    path = engine(one_service(backends=[f"{B1}:8080"]))
+    established(path, FROM)
+    path.process(packets.tcp(FROM, WEB, "FA", sequence=1), 0.0)
+    counts = path._counters.services[0], path._counters.backends[int(live_backend(path))]
+    assert [int(count["closing"]) for count in counts] == [0, 0]
+    path.process(packets.tcp(f"{B1}:8080", FROM, "RA", sequence=1), 0.0)
+    assert path.flows()[0].state == "closing"
+    assert [int(count["closing"]) for count in counts] == [1, 1]
+    assert broken_laws(path._flows, path._counters) == []
+    path.tick(10_000.0)
+
+    assert [int(count["closing"]) for count in counts] == [0, 0]
+    assert broken_laws(path._flows, path._counters) == []
+
+
+def live_backend(path: Engine) -> int:
+    """Return the index of the only flow's backend."""
+    (number,) = live_rows(path._flows)
+    return int(path._flows.rows[number]["backend"])
+
+
+def test_the_first_answer_is_timed() -> None:
+    """Once for a flow, and the field it was kept in is free again."""
+    path = engine(one_service(backends=[f"{B1}:8080"]))
+    path.process(packets.tcp(FROM, WEB), 1.0)
+    backend = live_backend(path)
+    assert path._flows.rows["reply"]["timestamp_delta"].any()
+    path.process(packets.tcp(f"{B1}:8080", FROM, "SA"), 1.003)
+    path.process(packets.tcp(FROM, WEB, "A"), 5.0)
+
+    assert abs(int(path._counters.notes[backend]["handshake_us"]) - 3000) <= 1
+    assert not path._flows.rows["reply"]["timestamp_delta"].any()

@@ -1,0 +1,121 @@
+"""Least response time: whose answers take least, for what it has to do (Finagle: PeakEwma.scala).
+
+The cost of a backend is handshake time * (load + 1) / weight, the handshake time being the peak
+EWMA of `handshake.py`. So a slow one gets less, and as soon as one slows down, it shows; what is
+still opening there counts against it before any answer does.
+
+A backend without a sample counts with a mean, so it is neither flooded, as it would be at no cost,
+nor left out: the mean of all that have one as of the last pick of one that has none, drawn by an
+eighth to each pick since. Where nobody has one, loads alone tell.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from natlb.core.handshake import handshake_now
+from natlb.core.hashing import second_hash
+from natlb.core.policy.least import CAREFUL, INDEX, SEEMING, draw_one_of, is_as_it_seems
+from natlb.core.policy.pool import (
+    NO_BACKEND_INDEX,
+    has_room,
+    load_of,
+    own_word,
+    pool_span,
+    weight_now,
+)
+from natlb.jit import i64, kernel, rare_kernel
+
+if TYPE_CHECKING:
+    from natlb.core.policy.pool import NewFlow, Pool
+
+MEAN, MEAN_BITS = 0, 3  # the word that keeps it, and what share of it is new
+PARTS = float(1 << 20)  # of a microsecond: a weight of 65,535 is 24 bits
+FULL = (1 << 63) - 1  # the cost of who has no room
+
+
+@kernel
+def pick_least_response_time(pool: Pool, choice: int, flow: NewFlow) -> int:
+    """Return a backend whose cost is least; of several, any with equal chance.
+
+    In two steps, as `pick_least_loaded()`, and for its reasons.
+    """
+    backend = _scan(pool, choice, flow.now, second_hash(flow.draw) >> 1, SEEMING)
+    if backend == NO_BACKEND_INDEX:
+        return backend
+    if not is_as_it_seems(pool, backend):
+        backend = _pick_with_care(pool, choice, flow)
+    _keep_mean(pool, choice, backend, flow.now)
+    return backend
+
+
+@kernel
+def _keep_mean(pool: Pool, choice: int, backend: int, now: int) -> None:
+    """Draw the mean to a pick's handshake time; where it has none, work it out anew."""
+    if backend == NO_BACKEND_INDEX:
+        return
+    taken = handshake_now(pool.notes[backend], now)
+    at = own_word(choice, MEAN)
+    mean = pool.own[at]
+    if taken == 0 or mean == 0:
+        pool.own[at] = _mean_of(pool, choice, now)
+    else:
+        pool.own[at] = mean + (taken - mean >> MEAN_BITS)
+
+
+@rare_kernel
+def _mean_of(pool: Pool, choice: int, now: int) -> int:
+    """Return the mean of the handshake times that there are, or 0."""
+    first, size = pool_span(pool, choice)
+    total, known = 0, 0
+    for at in range(first, first + size):
+        taken = handshake_now(pool.notes[i64(pool.rings[at])], now)
+        total += taken
+        known += 1 if taken > 0 else 0
+    return total // max(1, known)
+
+
+@rare_kernel
+def _pick_with_care(pool: Pool, choice: int, flow: NewFlow) -> int:
+    """Do `pick_least_response_time()` with limits and slow start in mind."""
+    return _scan(pool, choice, flow.now, flow.draw, CAREFUL)
+
+
+@kernel
+def _scan(pool: Pool, choice: int, now: int, draw: int, care: int) -> int:
+    """Return one of those whose cost is least, each with equal chance."""
+    first, size = pool_span(pool, choice)
+    members = pool.rings[first : first + size]
+    mean = max(1, i64(pool.own[own_word(choice, MEAN)]))
+    least, last, equals = FULL, NO_BACKEND_INDEX, 0
+    for member in members:
+        backend = i64(member) & INDEX
+        cost = _cost(pool, backend, mean, now, care)
+        equals = 1 if cost < least else equals + (1 if cost == least else 0)
+        last = backend if cost < least else last
+        least = min(least, cost)
+    if equals < 2 or last == NO_BACKEND_INDEX:
+        return last
+    number, at = draw_one_of(equals, draw), first
+    while number >= 0:
+        last = i64(pool.rings[at & INDEX]) & INDEX
+        cost = _cost(pool, last, mean, now, care)
+        number -= 1 if cost == least else 0
+        at += 1
+    return last
+
+
+@kernel
+def _cost(pool: Pool, backend: int, mean: int, now: int, care: int) -> int:
+    """Return the cost of a backend, FULL for one without room.
+
+    In fine parts and cut to a whole number, so that a scan compares integers: 26 bits of time, 24
+    of flows and 20 of parts over 8 of weight at least, which is below FULL.
+    """
+    taken = handshake_now(pool.notes[backend], now)
+    burden = (taken if taken > 0 else mean) * (load_of(pool, backend) + 1)
+    if care == SEEMING:
+        return int(burden / i64(pool.backends[backend]["weight"]) * PARTS)
+    if not has_room(pool, backend):
+        return FULL
+    return int(burden / weight_now(pool, backend, now) * PARTS)
