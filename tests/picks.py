@@ -65,6 +65,7 @@ def _pool(policy: str, chance: random.Random) -> Pool:
         if chance.random() < 0.3:
             began, exponent = chance.randrange(HORIZON_MS), chance.choice((1.0, 0.5, 2.5))
             start_slowly(pool, index, began_ms=began, seconds=5, exponent=exponent)
+    pool.backends.flags.writeable = False  # as the core has it, so `pick` is not compiled anew
     return pool
 
 

@@ -5,7 +5,7 @@ Every policy keeps these laws:
     compiled into it. One without `has_room()` is passed over.
     A weight is `weight_now()`, which rises slowly for a backend that came a moment ago. What
     looks a backend up by a draw asks `is_admitted()` instead, what looks it up by a hash
-    `is_admitted_by_hash()`, and looks further.
+    `is_admitted_by_hash()`, and looks further; `draws.py` has a new lot for each of its tries.
     NO_BACKEND_INDEX is the answer only where no backend of the pool has room.
     The same tables, counts, flow and draw give the same answer, compiled or interpreted.
     A service's shadow and its policy share nothing that either writes: what is kept in `notes`
