@@ -57,10 +57,10 @@ def test_a_flow_that_both_ends_closed_is_counted_as_closing() -> None:
     """For its backend and its service, until it is over; so it is no load any more."""
     path = engine(one_service(backends=[f"{B1}:8080"]))
     established(path, FROM)
-    path.process(packets.tcp(FROM, WEB, "FA", sequence=1), 0.0)
+    path.process(packets.tcp(FROM, WEB, "FA"), 0.0)
     counts = path._counters.services[0], path._counters.backends[int(live_backend(path))]
     assert [int(count["closing"]) for count in counts] == [0, 0]
-    path.process(packets.tcp(f"{B1}:8080", FROM, "RA", sequence=1), 0.0)
+    path.process(packets.tcp(f"{B1}:8080", FROM, "FA"), 0.0)
     assert path.flows()[0].state == "closing"
     assert [int(count["closing"]) for count in counts] == [1, 1]
     assert broken_laws(path._flows, path._counters) == []
