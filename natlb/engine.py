@@ -28,7 +28,8 @@ from natlb.control.compile import (
     note_arrivals,
     start_counts,
 )
-from natlb.control.compile.requests import flush_commands
+from natlb.control.compile.programs import Programs, pick_of, programs_for
+from natlb.control.compile.requests import flush_commands, parse_filter
 from natlb.control.config import Config, config_from_mapping, difference, load_config
 from natlb.core.assembly import assemble
 from natlb.core.batch import COUNT_IN, MICROS, NOW, OUTPUT, Batch, make_batch, start_batch
@@ -39,14 +40,13 @@ from natlb.core.intake import BY_ADDRESS, take_in
 from natlb.core.layout import CURRENT, HEADROOM, RING, SLOT_BYTES
 from natlb.core.memory import SECRET_BYTES, Kind, flow_items, make, start_flows
 from natlb.core.pipeline import give_up_packet, process_batch
-from natlb.core.policy import pick
 from natlb.core.state import TTL_DIRECT, TTL_OWN, TTL_ROUTE
 from natlb.core.verdict import DropReason, Verdict
 from natlb.errors import ConfigError, UnknownNameError, UsageError
 from natlb.model import Backend, Flow, FlowFilter, Service, Statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from os import PathLike
 
     from natlb.control.compile.choices import Memories
@@ -103,6 +103,7 @@ class Engine:
         has no seed. Raises ConfigError, and UsageError for a `ttl` or `mtu` that is none.
         """
         self._config = _read(config)
+        self._programs = programs_for(self._config, config, {})
         self._seed = seed
         self._retired = Retired()
         self._hops = _hops(ttl)
@@ -120,9 +121,10 @@ class Engine:
         self._flows, self._counters = flows, make(Kind.COUNTERS)
         self._commands: Commands = make(Kind.COMMANDS)
         self._batch: Batch = make_batch(BATCH)
-        tables = self._next_tables(self._config, {})
+        tables = self._next_tables(self._config, {}, self._programs)
         self._core = assemble(tables, flows, self._counters, self._batch)
         prepare_engine(self._core, self._commands)
+        self._pick = pick_of(self._programs)
 
     def process(self, packet: bytes, now: float, meta: PacketMeta | None = None) -> Result:
         """Return what becomes of a packet (octets from the IP header on) at `now`, in seconds.
@@ -160,7 +162,7 @@ class Engine:
         word, *arguments = _split(command) or [""]
         if word == "flush":
             filters = [argument for argument in arguments if argument != "--reset"]
-            return self._flush(_parse_filter(filters), reset="--reset" in arguments)
+            return self._flush(parse_filter(filters), reset="--reset" in arguments)
         if word in STATE_COMMANDS and len(arguments) == 1:
             return self.set_backend(arguments[0], state=STATE_COMMANDS[word])
         if word == "weight" and len(arguments) == 2 and arguments[1].isdecimal():
@@ -207,7 +209,10 @@ class Engine:
         new = _read(config)
         if difference(self._config, new).datapath_changed:
             raise ConfigError("a change of 'datapath' needs another engine; nothing was changed")
-        self._compile(new, self._run_time)
+        programs = programs_for(new, config, self._programs)
+        pick = pick_of(programs)
+        self._core = self._core._replace(tables=self._next_tables(new, self._run_time, programs))
+        self._pick = pick
 
     def flows(self) -> list[Flow]:
         """Return the flows there are."""
@@ -240,9 +245,12 @@ class Engine:
 
     def _compile(self, config: Config, run_time: dict[tuple[str, str], RunTime]) -> None:
         """Compile the next generation of tables and use it from now on."""
-        self._core = self._core._replace(tables=self._next_tables(config, run_time))
+        tables = self._next_tables(config, run_time, self._programs)
+        self._core = self._core._replace(tables=tables)
 
-    def _next_tables(self, config: Config, run_time: dict[tuple[str, str], RunTime]) -> Tables:
+    def _next_tables(
+        self, config: Config, run_time: dict[tuple[str, str], RunTime], programs: Programs
+    ) -> Tables:
         """Return the next generation of tables, and keep what it was made of."""
         held_services = {int(at) for at in np.flatnonzero(self._counters.services["current"])}
         held_backends = {int(at) for at in np.flatnonzero(self._counters.backends["current"])}
@@ -252,7 +260,7 @@ class Engine:
         run_time = note_arrivals(self._config, self._run_time, config, run_time, self._now_ms)
         seed = self._seed if config.seed is None else config.seed
         common: Any = {"indices": indices, "run_time": run_time, "seed": seed}
-        choices = Choices(config, memories=self._memories, **common)
+        choices = Choices(config, memories=self._memories, programs=programs, **common)
         tables = compile_tables(
             config,
             sides=self._sides,
@@ -263,6 +271,7 @@ class Engine:
         )
         start_counts(self._counters, self._indices, self._config, indices, config)
         self._config, self._run_time, self._retired = config, run_time, retired
+        self._programs = programs
         self._indices, self._generation = indices, self._generation + 1
         self._memories = choices.memories
         return tables
@@ -281,7 +290,7 @@ class Engine:
         start_batch(self._batch, len(pairs))
         while True:
             try:
-                process_batch(self._core, self._now_ms, self._hops, pick)
+                process_batch(self._core, self._now_ms, self._hops, self._pick)
             except Exception:  # noqa: BLE001 - whatever it is, it is a bug of the core's
                 give_up_packet(self._core)
             else:
@@ -371,17 +380,6 @@ def _split(command: str) -> list[str]:
         return shlex.split(command)
     except ValueError as error:
         raise UsageError(f"no command {command!r}: {error}") from error
-
-
-def _parse_filter(arguments: Iterable[str]) -> FlowFilter:
-    """Return the filter that `key=value` words name; raises UsageError."""
-    words = dict(argument.partition("=")[::2] for argument in arguments)
-    unknown = words.keys() - set(FlowFilter.__dataclass_fields__)
-    if unknown:
-        known = ", ".join(FlowFilter.__dataclass_fields__)
-        message = f"no filter {min(unknown)!r}; there are {known}"
-        raise UsageError(message)
-    return FlowFilter(**words)
 
 
 def _result(outcome: int, packets: list[tuple[bytes, SideName]]) -> Result:

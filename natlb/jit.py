@@ -20,8 +20,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import os
 import platform
+import re
 import shutil
 import stat
 import sys
@@ -41,7 +43,18 @@ R = TypeVar("R")
 
 COMPILED = os.environ.get("NATLB_JIT", "1") != "0"
 CALLABLE = os.environ.get("NATLB_KERNELS") == "callable"
-KERNEL_SOURCES = ("jit.py", "wire", "core", "io", "simulation/kernels")
+KERNEL_SOURCES = ("jit.py", "policy.py", "wire", "core", "io", "simulation/kernels")
+NUMBA_NOISE = re.compile(r"$|Failed in nopython mode|File |During: |\^")
+MISFITS = (  # what Numba writes, and what it means
+    (r"NRT required|of array passed into", "makes an array; a policy works on single values"),
+    (r"Unsupported array index type (\S+)", "an index of type {}; expected an int"),
+    (r">>> (\w+\(.*\))", "no such operation: {}"),
+    (
+        r"Cannot unify (.*) and (.*) for '(\w+)[.\d]*'",
+        "'{2}' is now {0}, now {1}; expected one type",
+    ),
+    (r"expected (\d+), got (\d+)'", "takes {0} values apart where there are {1}"),
+)
 KEPT_CACHES = 4  # digests kept on disk: the running version's, and a few to go back to
 
 
@@ -153,13 +166,25 @@ def entry(function: Callable[P, R]) -> Callable[P, R]:
     return _compiled(function, wrapped=True, inlined=False)
 
 
-def _compiled(function: Callable[P, R], *, wrapped: bool, inlined: bool) -> Callable[P, R]:
+def program_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a kernel that is called and never cached: made of what no file of natlb's says."""
+    return _compiled(function, wrapped=False, inlined=False)
+
+
+def program_entry(function: Callable[P, R]) -> Callable[P, R]:
+    """Return an entry that is never cached, since it calls such kernels."""
+    return _compiled(function, wrapped=True, inlined=False, cached=False)
+
+
+def _compiled(
+    function: Callable[P, R], *, wrapped: bool, inlined: bool, cached: bool = True
+) -> Callable[P, R]:
     if not COMPILED:
         return function
     if wrapped:
         ENTRIES.add(function.__qualname__)
     jit = numba.njit(
-        cache=wrapped,
+        cache=wrapped and cached,
         boundscheck=True,
         nogil=True,
         error_model="numpy",
@@ -197,6 +222,54 @@ def _compile(dispatcher: Any, signature: Any) -> None:
         dispatcher.compile(signature)
     finally:
         _compiling.pop()
+
+
+class Misfit(Exception):  # noqa: N818 - what does not fit the types it would be compiled for
+    """Why a kernel cannot be compiled, in a line, and the line of its source."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        """Say so."""
+        super().__init__(line, reason)
+        self.line = line
+        self.reason = reason
+
+
+def result_of(function: Callable[..., Any], *samples: Any) -> str:
+    """Compile a kernel for arguments like `samples`; return the name of its result's type.
+
+    Raises Misfit.
+    """
+    dispatcher = cast("Any", function)
+    _compiling.append("program")  # optimized with the entry that calls it
+    try:
+        dispatcher.compile(tuple(numba.typeof(sample) for sample in samples))
+    except numba.errors.NumbaError as error:
+        raise _misfit(error, dispatcher.py_func.__code__) from None
+    finally:
+        _compiling.pop()
+    return str(cast("Any", types).unliteral(dispatcher.nopython_signatures[-1].return_type))
+
+
+def load_compiler() -> None:
+    """Import what Numba imports at the first compilation, so that it can be done without rights."""
+    if COMPILED:
+        for late in ("numba.core.boxing", "numba.core.runtime.context"):
+            importlib.import_module(late)
+
+
+def _misfit(error: Any, code: Any) -> Misfit:
+    """Return what Numba says, without its pages around it."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    text = re.sub(r"\b([A-Z]\w+)\((?:[^()]|\([^()]*\))*\)", r"\1", text)  # tuples by name
+    places = re.findall(r'(?:File "([^"]*)", line (\d+))|(?:(\S+) \((\d+)\)$)', text, re.MULTILINE)
+    lines = [int(a or b) for file, a, other, b in places if code.co_filename in {file, other}]
+    for pattern, reason in MISFITS:
+        if found := re.search(pattern, text):
+            return Misfit(
+                lines[0] if lines else code.co_firstlineno, reason.format(*found.groups())
+            )
+    said = [each.strip() for each in text.splitlines() if not NUMBA_NOISE.match(each.strip())]
+    return Misfit(lines[0] if lines else code.co_firstlineno, (said or [text])[0])
 
 
 def compile_for(function: Callable[..., Any], *samples: Any) -> None:

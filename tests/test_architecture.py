@@ -24,19 +24,20 @@ ROOT = Path(__file__).parent.parent
 # Layer -> what of natlb it may import; its own modules go without saying, and so does `natlb`
 # itself, which holds the version. An entry with a dot allows that part of a layer alone.
 BELOW_CLI = (
-    "errors model jit wire core io bpf netlink control engine simulation client api lab tui web "
-    "testing"
+    "errors model policy jit wire core io bpf netlink control engine simulation client api lab tui "
+    "web testing"
 )
 MAY_IMPORT = {
     "errors": "model",
     "model": "errors",
     "jit": "errors",  # so that a missing Numba is a clear error; design otherwise: nothing
+    "policy": "",
     "wire": "jit",
-    "core": "jit wire",
+    "core": "jit wire policy",
     "io": "jit wire core errors",
     "bpf": "errors",
     "netlink": "errors",
-    "control": "errors model core io netlink bpf",
+    "control": "errors model policy jit core io netlink bpf",
     "engine": "errors model core control.config control.compile",
     "simulation": "errors model jit wire core control.config control.compile control.policy",
     "client": "errors model",
@@ -45,7 +46,7 @@ MAY_IMPORT = {
     "tui": "client model",
     "web": "client model",
     "cli": BELOW_CLI,
-    "testing": "errors model jit wire core io bpf netlink control engine client lab",
+    "testing": "errors model policy jit wire core io bpf netlink control engine client lab",
     "__main__": "cli",
     "natlb": "engine",  # inside a function only: `import natlb` loads nothing
 }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from natlb.core.layout import HEADROOM, SLOT_BYTES
+from natlb.core.policy.pool import make_scratch
 from natlb.jit import i64, kernel
 from natlb.wire.frame import FRAME, Frame
 from natlb.wire.parsed import PARSED
@@ -60,10 +61,13 @@ class Batch(NamedTuple):
         np.int64
     ]  # [output] counted for its packet; 0: a further piece of the one before
     numbers: NDArray[np.int64]
+    program_floats: NDArray[np.float64]  # what a policy of the user's own is shown of a pool
+    program_wholes: NDArray[np.int64]
 
 
 def make_batch(size: int, slot_bytes: int = SLOT_BYTES) -> Batch:
     """Return an empty batch for `size` packets of up to `slot_bytes - HEADROOM` octets."""
+    floats, wholes = make_scratch()
     return Batch(
         slots=np.zeros((size + SPARE_SLOTS, slot_bytes), np.uint8),
         frames=np.zeros(size, FRAME),
@@ -74,6 +78,8 @@ def make_batch(size: int, slot_bytes: int = SLOT_BYTES) -> Batch:
         origins=np.zeros(size + SPARE_SLOTS + MOST_EXTRA, np.int64),
         octets=np.zeros(size + SPARE_SLOTS + MOST_EXTRA, np.int64),
         numbers=np.zeros(len(NUMBERS), np.int64),
+        program_floats=floats,
+        program_wholes=wholes,
     )
 
 

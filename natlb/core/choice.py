@@ -78,6 +78,8 @@ def pool_of(core: Core) -> Pool:
         counters.notes,
         counters.policy,
         counters.programs,
+        core.batch.program_floats,
+        core.batch.program_wholes,
     )
 
 

@@ -15,6 +15,7 @@ from natlb.core.housekeeping import keep_house
 from natlb.core.intake import take_in
 from natlb.core.pipeline import give_up_packet, process_batch
 from natlb.core.policy import NewFlow, pick
+from natlb.core.policy.program import begin_pick, conclude_pick
 from natlb.core.sources import count_all_sources
 from natlb.core.state import TTL_ROUTE, Core
 from natlb.jit import COMPILED, compile_for, function_type
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 def pick_type(core: Core) -> Any:
     """Return the type that every policy's `pick()` has as an argument; None when interpreted."""
     if COMPILED:  # pragma: no cover - coverage is measured where nothing is compiled
-        return function_type(pick, pool_of(core), 0, NewFlow(0, 0, 0, 0, 0, 0, 0, 0))
+        flow = NewFlow(0, 0, 0, 0, 0, 0, 0, 0)
+        compile_for(begin_pick, pool_of(core), 0, flow, 0)
+        compile_for(conclude_pick, pool_of(core), 0, flow)
+        return function_type(pick, pool_of(core), 0, flow)
     return None
 
 

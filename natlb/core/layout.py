@@ -154,7 +154,11 @@ MOST_BACKENDS = 65536
 POLICY_WORDS = 8  # of private state for each choice: the policy's own, and these:
 WORD_COMPARED, WORD_DIFFERED, WORD_FALLBACKS = 5, 6, 7
 MOST_PROGRAMS = 64  # policies of the user's own at once
-PROGRAM_WORDS = 1024  # of private state that each of them has
+PROGRAM_STATE = 1024  # numbers of private state that each of them has
+PROGRAM_OWNER = PROGRAM_STATE  # behind them: whose they are
+PROGRAM_WORDS = PROGRAM_STATE + 8
+PROGRAM_FLOATS = 2  # arrays of the pool that they are shown: weights, handshakes
+PROGRAM_WHOLES = 4  # flows, opening, identities; and the pick's own numbers
 
 # What is counted for each backend and each service
 COUNT = np.dtype(
@@ -276,7 +280,7 @@ CHOICE = np.dtype(
     align=True,
 )
 CHOICES = 2  # for each service
-FIRST_PROGRAM = 64
+FIRST_PROGRAM = 64  # parameter0 says which program it is, parameter1 whose state it keeps
 KEY_SOURCE = 0  # the client's address
 KEY_SOURCE_PORT = 1  # and its port
 KEY_DESTINATION = 2  # the address that was called

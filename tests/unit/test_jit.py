@@ -279,3 +279,39 @@ def test_bounds_are_checked_in_compiled_code() -> None:
     path._batch.numbers[0] = len(path._batch.frames) + 1  # one frame too many
     with pytest.raises(IndexError):
         process_batch(path._core, 0, 0, pick)
+
+
+@compiled_only
+@pytest.mark.parametrize(
+    ("body", "line", "said"),
+    [
+        ("return a * 2", 1, "makes an array"),
+        ("\n    return a[0.5]", 3, "an index of type float64; expected an int"),
+        ("x, y = (1, 2, 3)\n    return x", 2, "takes 2 values apart where there are 3"),
+        ("return a.nothing", 2, "nothing"),
+        ("return (1, 2) % a[0]", 2, "no such operation: "),
+    ],
+)
+def test_what_does_not_compile_is_told_in_a_line(body: str, line: int, said: str) -> None:
+    """Of its own source: Numba's pages say where in Numba."""
+    space: dict[str, Any] = {}
+    exec(compile(f"def f(a):\n    {body}\n", "mine.py", "exec"), space)
+    with pytest.raises(jit.Misfit) as caught:
+        jit.result_of(jit.program_kernel(space["f"]), np.zeros(2))
+
+    assert said in caught.value.reason
+    assert "\n" not in caught.value.reason
+    assert caught.value.line == line
+
+
+@compiled_only
+@pytest.mark.parametrize(
+    ("value", "kind"), [("1", "int64"), ("a[0]", "float64"), ("a[0] > 1", "bool")]
+)
+def test_the_type_of_a_result_is_known(value: str, kind: str) -> None:
+    """Before anything is called."""
+    space: dict[str, Any] = {}
+    exec(compile(f"def f(a):\n    return {value}\n", "mine.py", "exec"), space)
+    jit.load_compiler()
+
+    assert jit.result_of(jit.program_kernel(space["f"]), np.zeros(2)) == kind

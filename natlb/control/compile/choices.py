@@ -6,12 +6,13 @@ Compiled whole before anything is written, so that a policy that cannot be compi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from natlb.control.compile.pools import pool_of_service
+from natlb.control.compile.programs import PYTHON, ROLES, Programs, owner_of
 from natlb.control.compile.run_time import AS_CONFIGURED
 from natlb.control.policy import COMPILERS, Compiled, Member, Order
-from natlb.core.layout import CHOICES, WEIGHT_ONE
+from natlb.core.layout import CHOICES, FIRST_PROGRAM, WEIGHT_ONE
 from natlb.core.policy import POLICY_NAMES
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from natlb.control.policy import Memory
     from natlb.core.tables import Tables
 
+NO_PROGRAMS: Programs = {}
 ChoiceKey = tuple[str, str]
 """A service and the policy that chooses for it."""
 Memories: TypeAlias = "Mapping[ChoiceKey, Memory]"
@@ -50,9 +52,11 @@ class Choices:
         run_time: Mapping[tuple[str, str], RunTime],
         seed: int,
         memories: Memories,
+        programs: Programs = NO_PROGRAMS,
     ) -> None:
         """Compile the choices of a configuration."""
         self._indices = indices
+        self._programs = programs
         self._pools = {
             service.name: _members(service, indices, run_time)
             for service in config.services.values()
@@ -99,7 +103,10 @@ class Choices:
 
     def _fill_choice(self, tables: Tables, choice: _Choice, start: int) -> None:
         compiled, record = choice.compiled, tables.choices[choice.at]
-        record["policy"] = POLICY_NAMES.index(choice.policy.name)
+        if choice.policy.name == PYTHON:
+            self._fill_program(record, choice)
+        else:
+            record["policy"] = POLICY_NAMES.index(choice.policy.name)
         record["key"] = compiled.key
         record["service"] = choice.at // CHOICES
         record["ring_start"], record["ring_size"] = start, compiled.ring.size
@@ -107,6 +114,14 @@ class Choices:
         for number, parameter in enumerate(compiled.parameters):
             record[f"parameter{number}"] = parameter
         tables.rings[start : start + compiled.ring.size] = compiled.ring
+
+    def _fill_program(self, record: Any, choice: _Choice) -> None:
+        """Write where the program keeps its state, which one it is, and whose state it may be."""
+        key = choice.service, ROLES[choice.at % CHOICES]
+        place = self._programs[key]
+        record["policy"] = FIRST_PROGRAM + place.slot
+        record["parameter0"] = place.source.identity
+        record["parameter1"] = owner_of(key, place.source)
 
 
 def _members(

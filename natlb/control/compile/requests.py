@@ -9,12 +9,12 @@ import numpy as np
 from natlb.control.compile.views import STATES, backend_numbers, client_prefix, state_set
 from natlb.core.layout import ANY, COMMAND, FLUSH, PROTOCOLS
 from natlb.errors import UnknownNameError, UsageError
+from natlb.model import FlowFilter
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from natlb.control.compile.indices import Indices
-    from natlb.model import FlowFilter
 
 
 def check_filter(indices: Indices, wanted: FlowFilter) -> None:
@@ -56,3 +56,14 @@ def _flush_command(indices: Indices, wanted: FlowFilter, backend: int, *, reset:
         for lane, word in enumerate(lanes):
             command[f"client{lane}"] = word
     return command
+
+
+def parse_filter(arguments: Iterable[str]) -> FlowFilter:
+    """Return the filter that `key=value` words name; raises UsageError."""
+    words = dict(argument.partition("=")[::2] for argument in arguments)
+    unknown = words.keys() - set(FlowFilter.__dataclass_fields__)
+    if unknown:
+        known = ", ".join(FlowFilter.__dataclass_fields__)
+        message = f"no filter {min(unknown)!r}; there are {known}"
+        raise UsageError(message)
+    return FlowFilter(**words)

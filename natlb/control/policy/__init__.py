@@ -17,6 +17,7 @@ from natlb.control.policy.member import Member
 from natlb.control.policy.never_queue import compile_never_queue
 from natlb.control.policy.order import Compiled, Compiler, Memory, Order
 from natlb.control.policy.power_of_two import compile_power_of_two
+from natlb.control.policy.python import compile_python
 from natlb.control.policy.random import compile_random
 from natlb.control.policy.rendezvous import compile_rendezvous
 from natlb.control.policy.round_robin import compile_round_robin
@@ -45,6 +46,7 @@ COMPILERS: dict[str, Compiler] = {
     "anchor": compile_anchor,
     "bounded-load": compile_bounded_load,
     "least-response-time": compile_least_response_time,
+    "python": compile_python,
 }
 
 __all__ = ["COMPILERS", "Compiled", "Compiler", "Member", "Memory", "Order"]

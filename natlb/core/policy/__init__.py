@@ -6,9 +6,11 @@ in `control/policy/` (objects, slow, once per change of the pool).
 
 from __future__ import annotations
 
+from natlb.core.layout import FIRST_PROGRAM
 from natlb.core.policy.anchor import pick_anchor
 from natlb.core.policy.bounded_load import pick_bounded_load
 from natlb.core.policy.destination_hash import pick_destination_hash
+from natlb.core.policy.fallback import fall_back
 from natlb.core.policy.first import pick_first
 from natlb.core.policy.least_connections import pick_least_connections
 from natlb.core.policy.least_response_time import pick_least_response_time
@@ -62,7 +64,7 @@ __all__ = ["NO_BACKEND_INDEX", "POLICY_NAMES", "NewFlow", "Pool", "pick"]
 
 
 @entry
-def pick(pool: Pool, choice: int, flow: NewFlow) -> int:  # noqa: PLR0911 - one for each policy
+def pick(pool: Pool, choice: int, flow: NewFlow) -> int:  # noqa: C901, PLR0911 - one a policy
     """Return the index of the backend that a choice's policy gives to a new flow; -1 for none.
 
     The pipeline takes this as an argument of a function type: another one can be swapped in.
@@ -86,6 +88,8 @@ def pick(pool: Pool, choice: int, flow: NewFlow) -> int:  # noqa: PLR0911 - one 
         return _pick_by_load(pool, choice, flow, policy)
     if DESTINATION_HASH <= policy <= BOUNDED_LOAD:
         return _pick_by_hash(pool, choice, flow, policy)
+    if policy >= FIRST_PROGRAM:
+        return fall_back(pool, choice, flow)  # one that this worker was not given
     return NO_BACKEND_INDEX
 
 

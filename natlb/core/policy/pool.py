@@ -16,12 +16,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+import numpy as np
+
 from natlb.core.hashing import WORD, second_hash
-from natlb.core.layout import CHOICES, POLICY_WORDS
+from natlb.core.layout import (
+    CHOICES,
+    MOST_BACKENDS,
+    POLICY_WORDS,
+    PROGRAM_FLOATS,
+    PROGRAM_WHOLES,
+)
 from natlb.jit import i64, kernel, rare_kernel
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 NO_BACKEND_INDEX = -1
@@ -46,6 +53,14 @@ class Pool(NamedTuple):
     notes: NDArray[np.void]  # NOTE, by backend
     own: NDArray[np.int64]  # POLICY_WORDS for each choice, kept from pick to pick
     programs: NDArray[np.float64]  # [program, word]
+    floats: NDArray[np.float64]  # room to show a program what it asks for: [PROGRAM_FLOATS, place]
+    wholes: NDArray[np.int64]  # [PROGRAM_WHOLES, place]
+
+
+def make_scratch() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return `floats` and `wholes` of a pool; what is not used takes no memory."""
+    floats = np.zeros((PROGRAM_FLOATS, MOST_BACKENDS))
+    return floats, np.zeros((PROGRAM_WHOLES, MOST_BACKENDS), np.int64)
 
 
 class NewFlow(NamedTuple):

@@ -11,6 +11,7 @@ from natlb.control.policy import COMPILERS, Member, Order
 from natlb.core.layout import BACKEND, CHOICE, POLICY_WORDS, SERVICE, WEIGHT_ONE
 from natlb.core.memory import Kind, make
 from natlb.core.policy import POLICY_NAMES, NewFlow, Pool
+from natlb.core.policy.pool import make_scratch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,6 +81,7 @@ def empty_pool() -> Pool:
         counters.notes,
         counters.policy,
         counters.programs,
+        *make_scratch(),
     )
 
 
