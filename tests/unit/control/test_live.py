@@ -177,6 +177,30 @@ async def test_maint_also_resets_what_the_backend_has(world: World) -> None:
 
 
 @in_world
+async def test_slow_start_goes_on_where_control_died(world: World) -> None:
+    """By the clock of the flow table, which outlives it; nobody sees a change in it."""
+    instance = await world.begin()
+    slow = CONFIG.replace("  dns:", "    slow_start: 1h\n  dns:")
+    world.configure(
+        slow.replace('b1, address: "10.77.0.11:8080"', 'b1, address: "10.77.0.21:8080"')
+    )
+    await instance.reload(None)
+    at_the_reload = [backend.effective_weight for backend in await instance.backends("web")]
+    await instance.set_backend("web", "b2", state="draining")
+    await instance.set_backend("web", "b2", state="ready")
+    weights = [backend.effective_weight for backend in await instance.backends("web")]
+    began = instance._desired.run_time
+    successor = await world.succeed()
+
+    assert (at_the_reload, weights) == ([0.1, 1], [0.1, 0.1])
+    assert successor._desired.run_time == began
+    assert [each.effective_weight for each in await successor.backends("web")] == weights
+    assert (await successor.status()).changes == []
+    backends = successor._publisher.tables.backends
+    assert backends["slow_start_ms"][:2].tolist() == [3_600_000, 3_600_000]
+
+
+@in_world
 async def test_a_flush_says_what_it_did(world: World) -> None:
     """The sum over the commands that it took."""
     instance = await world.begin()
