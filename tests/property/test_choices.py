@@ -256,7 +256,7 @@ UNCOMMON = {"no-backend", "backend-limit", "backup", "panic", "last place", "aff
 @pytest.mark.parametrize("policy", POLICY_NAMES)
 def test_every_policy_keeps_what_holds_for_all(policy: str, protocol: str) -> None:
     """One scenario for each, another one for each policy."""
-    Scenario(policy, protocol, POLICY_NAMES.index(policy)).run(80)
+    Scenario(policy, protocol, POLICY_NAMES.index(policy)).run(50)
 
 
 @pytest.mark.soak
