@@ -219,6 +219,7 @@ def test_slow_start_does_not_part_a_client_from_its_backend() -> None:
     assert backend_of(path, f"{CLIENT}:1") == POOL[0]
     backends = path._core.tables.backends.copy()
     backends[0]["slow_start_ms"], backends[0]["slow_start_exponent"] = 10**6, 1.0
+    backends.flags.writeable = False  # as compiled code takes tables
     path._core = path._core._replace(tables=path._core.tables._replace(backends=backends))
 
     assert [backend_of(path, f"{CLIENT}:{port}") for port in range(2, 30)] == [POOL[0]] * 28
