@@ -6,6 +6,7 @@ whether `pick()` answers the same.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 Hashes = Any  # NDArray[np.int64], each below 2^32
 
 
+@cache
 def spread_hashes(count: int, seed: int) -> Hashes:
     """Return the spread hashes of clients 10.0.0.0 and on, each by a port of its own.
 

@@ -32,9 +32,11 @@ def test_an_empty_pool_has_an_empty_ring() -> None:
     assert ring_of([], 1).size == 0
 
 
-@pytest.mark.parametrize(("members", "slots"), [(1, 4096), (256, 4096), (511, 4096), (512, 8192)])
+@pytest.mark.parametrize(
+    ("members", "slots"), [(1, 4096), (256, 4096), (511, 4096), (512, 8192), (5000, 65536)]
+)
 def test_a_ring_has_a_power_of_two_of_slots(members: int, slots: int) -> None:
-    """At least sixteen for each member, or eight where the power lies just above."""
+    """At least sixteen for each member, or eight where the power lies just above, up to 65,536."""
     ring = ring_of(pool(*[1] * members), 1)
 
     assert ring.size == slots >= LEAST_SLOTS

@@ -53,7 +53,7 @@ def pool_of(
     for number, parameter in enumerate(compiled.parameters):
         choices[0][f"parameter{number}"] = parameter
     # others' pools and rings lie around these
-    rings = np.array([-5, -5, *indexes, -5, *compiled.ring, -5], np.int32)
+    rings = np.concatenate([[-5, -5, *indexes, -5], compiled.ring, [-5]]).astype(np.int32)
     backends = np.zeros(max(indexes, default=0) + 1, BACKEND)
     backends["weight"][indexes] = np.array(weights, np.uint32) * WEIGHT_ONE
     backends["takes"][indexes] = 1

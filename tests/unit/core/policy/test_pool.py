@@ -9,6 +9,7 @@ from natlb.core.policy.pool import (
     NO_BACKEND_INDEX,
     has_room,
     is_admitted,
+    is_admitted_by_hash,
     is_shadow,
     load_of,
     pick_next,
@@ -121,3 +122,21 @@ def test_a_shadow_keeps_smooth_weights_of_its_own() -> None:
 
     assert [is_shadow(choice) for choice in (6, 7)] == [False, True]
     assert [smooth_of(pool, choice, FIRST) for choice in (6, 7)] == [11, -3]
+
+
+@one_by_one
+def test_a_hash_is_admitted_alike_on_all_nodes() -> None:
+    """By the name of the backend: neither its index nor a draw counts, as a draw's lot has it."""
+    pools = [pool_of([1], names=["10.9.0.1:80"], indexes=[index]) for index in (3, 8)]
+    for pool, index in zip(pools, (3, 8), strict=True):
+        start_slowly(pool, index, began_ms=0, seconds=10)
+    flows = [flow_of(spread * 2654435761 & 0xFFFFFFFF, now=5000) for spread in range(500)]
+    here, there = (
+        [is_admitted_by_hash(pool, index, flow._replace(draw=index)) for flow in flows]
+        for pool, index in zip(pools, (3, 8), strict=True)
+    )
+
+    assert here == there
+    assert sum(here) == pytest.approx(250, abs=6 * 11.2)  # six standard deviations
+    drawn = [is_admitted(pools[0], 3, flow._replace(draw=12345)) for flow in flows]
+    assert drawn != here
