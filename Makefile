@@ -23,7 +23,7 @@ PYTEST_FLAGS ?=
 BENCH_FLAGS ?=
 FUZZ_RUNS ?= 100000
 
-.PHONY: help demo test check bench soak conformance fuzz lint format setup lock clean
+.PHONY: help demo test check bench soak conformance pictures fuzz lint format setup lock clean
 .PHONY: packages interpreted compiled hosts types architecture
 
 help: ## this list
@@ -129,6 +129,9 @@ soak: $(TESTING) packages ## the tests that take minutes each, which `make test`
 conformance: $(TESTING) packages ## what RFCs ask of a NAT, each row tested; writes docs/conformance.md
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -m conformance -p tests.conformance.report \
 	  --conformance-report docs/conformance.md
+
+pictures: $(TESTING) ## the pictures of docs/policies.md, by the commands that stand there
+	@$(BIN)/python -m tests.pictures
 
 fuzz: $(FUZZING) ## guided by coverage (FUZZ_RUNS=100000), then ten million mutations compiled
 	@$(BIN)/python -m tests.fuzz $(FUZZ_RUNS)

@@ -14,7 +14,7 @@ import numpy as np
 
 from natlb.simulation.forms import MOST_CLIENTS
 from natlb.simulation.kernels.probe import ask_for_all
-from natlb.simulation.workload import FIRST_CLIENT
+from natlb.simulation.workload import FIRST_CLIENT, FIRST_PORT, PORTS
 
 if TYPE_CHECKING:
     from natlb.core.choice import Pick
@@ -42,34 +42,45 @@ class Disruption:
 
 
 class Poll:
-    """The clients that are asked, the same ones each time."""
+    """The clients that are asked, the same ones each time and with the same draws."""
 
     def __init__(self, stage: Stage, seed: int, pick: Pick) -> None:
-        """Choose CLIENTS of all there could be."""
+        """Choose CLIENTS of all there could be, each with a port."""
         chance = np.random.default_rng([seed, 9])
         self._stage, self._pick = stage, pick
         self._clients = FIRST_CLIENT + chance.choice(MOST_CLIENTS, CLIENTS, replace=False)
-        self._draws = chance.integers(0, 1 << 31, CLIENTS)
+        self._ports = chance.integers(FIRST_PORT, FIRST_PORT + PORTS, CLIENTS)
+        self._draws, self._others = chance.integers(0, 1 << 31, (2, CLIENTS))
+        self._goes_by_client: bool | None = None
 
     def ask(self) -> Integers | None:
-        """Return each client's backend, or None where the policy does not go by the client."""
-        first = self._answers(self._clients, self._draws)
-        second = self._answers(self._clients[::-1].copy(), self._draws)[::-1]
-        if np.mean(first == second) < STEADY:
-            return None
-        one_for_all = np.unique(first).size == 1 and self._pool_size() > 1
-        return None if one_for_all else first
+        """Return each client's backend, or None where the policy does not go by the client.
 
-    def _pool_size(self) -> int:
+        Whether it does is found when it is asked first, and holds from then on: in slow start some
+        clients are given another backend with another draw, whatever the policy goes by.
+        """
+        if self._goes_by_client is None:
+            self._goes_by_client = self._is_steady()
+        in_order = np.arange(self._clients.size)
+        return self._answers(in_order, self._draws) if self._goes_by_client else None
+
+    def _is_steady(self) -> bool:
+        """Return whether clients are given the same in another order with other draws."""
+        in_order = np.arange(self._clients.size)
+        first = self._answers(in_order, self._draws)
+        second = self._answers(in_order[::-1], self._others)[::-1]
         core = self._stage.core
-        return int(core.tables.services[self._stage.service]["pool_size"])
+        is_choice = core.tables.services[self._stage.service]["pool_size"] > 1
+        one_for_all = bool(is_choice) and np.unique(first).size == 1
+        return bool(np.mean(first == second) >= STEADY) and not one_for_all
 
-    def _answers(self, clients: Integers, draws: Integers) -> Integers:
-        """Return what clients are answered, one after the other; nothing is changed by asking."""
+    def _answers(self, order: Integers, draws: Integers) -> Integers:
+        """Return what clients are answered in this order; nothing is changed by asking."""
         core = self._stage.core
         kept = _kept(core)
-        answers = np.zeros(clients.size, np.int64)
-        ask_for_all(core, self._stage.service, clients, draws, answers, self._pick)
+        answers = np.zeros(order.size, np.int64)
+        clients, ports = self._clients[order], self._ports[order]
+        ask_for_all(core, self._stage.service, clients, ports, draws, answers, self._pick)
         for array, copy in kept:
             array[:] = copy
         return answers

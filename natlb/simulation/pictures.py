@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from natlb.simulation.run import Outcome
 
+DRAWN = 301  # of the samples: a line of more points looks no other
 SUFFIXES = (".png", ".svg")
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 MANY, MEAN, DUE = "#56B4E9", "#000000", "#000000"
@@ -96,15 +97,17 @@ def _draw_rows(figure: Any, grid: Any, outcomes: Sequence[Outcome]) -> None:
 
 def _draw_loads(axes: Any, outcome: Outcome) -> None:
     """Draw each backend's flows over time, and when what befell the pool."""
-    seconds = outcome.world.moments / MICROSECONDS
+    drawn = np.linspace(0, outcome.world.moments.size - 1, DRAWN).astype(np.int64)
+    seconds = outcome.world.moments[drawn] / MICROSECONDS
+    samples = outcome.world.samples[drawn]
     is_few = len(outcome.names) <= len(COLOURS)
     for at, name in enumerate(outcome.names):
         style = {"color": COLOURS[at], "label": name} if is_few else {"color": MANY, "alpha": 0.5}
-        axes.plot(seconds, outcome.world.samples[:, at], **style)
+        axes.plot(seconds, samples[:, at], **style)
     if is_few:
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
     else:
-        axes.plot(seconds, outcome.world.samples.mean(axis=1), color=MEAN, label="mean")
+        axes.plot(seconds, samples.mean(axis=1), color=MEAN, label="mean")
         axes.legend(loc="upper right", fontsize=9)
     for each in outcome.disruptions:
         axes.axvline(each.at_seconds, color="#555555", linestyle=":", linewidth=1.2)

@@ -107,7 +107,7 @@ def prepare(stage: Stage, script: Script, world: World) -> None:
     picks = pick_type(stage.core)
     compile_for(drive, stage.core, script, world, 0, NOBODY, picks)
     nothing = np.zeros(0, np.int64)
-    compile_for(ask_for_all, stage.core, 0, nothing, nothing, nothing, picks)
+    compile_for(ask_for_all, stage.core, 0, nothing, nothing, nothing, nothing, picks)
 
 
 def _script(arena: Arena, scenario: Scenario, service: int) -> Script:

@@ -21,6 +21,7 @@ def ask_for_all(
     core: Core,
     service: int,
     clients: NDArray[np.int64],
+    ports: NDArray[np.int64],
     draws: NDArray[np.int64],
     answers: NDArray[np.int64],
     pick: Pick,
@@ -32,5 +33,5 @@ def ask_for_all(
     parsed = core.batch.parsed[OPENING_PACKET]
     for i in range(clients.size):
         parsed["source3"] = clients[i]
-        parsed["source_port"] = 1024 + (draws[i] & 0x7FFF)
-        answers[i] = choose(core, OPENING_PACKET, service, draws[i] >> 1, pick)
+        parsed["source_port"] = ports[i]
+        answers[i] = choose(core, OPENING_PACKET, service, draws[i], pick)

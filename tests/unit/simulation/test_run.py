@@ -89,9 +89,13 @@ def test_compiled_and_interpreted_it_is_the_same() -> None:
         *("--arrivals=poisson:200", "--clients=zipf:1.1:50", "--fail=b1@0.3-0.5"),
         *("--policy=round-robin", "--policy=source-hash", "--policy=contrast-ipvs-sed"),
     ]
+    script = (
+        "import sys; from natlb.cli import main; from natlb.simulation import disruption;"
+        "disruption.CLIENTS = 200; sys.exit(main(sys.argv[1:]))"
+    )
     documents = [
         subprocess.run(
-            [sys.executable, "-m", "natlb", *words],
+            [sys.executable, "-c", script, *words],
             cwd=ROOT,
             env={**os.environ, "NATLB_JIT": jit},
             capture_output=True,

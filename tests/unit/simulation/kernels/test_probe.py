@@ -18,8 +18,8 @@ def test_all_are_answered_and_no_flow_is_made() -> None:
     arena, scenario = invented([1, 1, 1], 1), Scenario(workload=workload(1))
     stage = Stage(arena, contender("round-robin", 3).policy, 10)
     prepare(stage, runs._script(arena, scenario, 0), make_world(1, 3, np.zeros(0, np.int64)))
-    answers = np.full(7, -9)
-    ask_for_all(stage.core, 0, np.arange(7), np.arange(7), answers, pick)
+    answers, seven = np.full(7, -9), np.arange(7)
+    ask_for_all(stage.core, 0, seven, seven, seven, answers, pick)
 
     assert list(answers) == [0, 1, 2, 0, 1, 2, 0]
     assert stage.core.flows.meta[CURRENT] == 0
