@@ -36,10 +36,13 @@ from natlb.control.host.rules import (
     VIPS,
 )
 from natlb.core.layout import HALF, ROW, STATE_LABELS
+from natlb.core.policy import POLICY_NAMES
 from natlb.core.verdict import ECHO, REASON_LABELS
 from natlb.errors import NatlbError
 from natlb.lab.topology import load_topology
 from natlb.wire.reasons import DropReason
+from tests.pictures import commands as picture_commands
+from tests.pictures import draw_all, picture_of
 from tests.source_tree import read_tree
 from tests.state_diagram import draw
 from tests.test_architecture import MAY_IMPORT
@@ -215,6 +218,33 @@ def test_every_command_is_in_the_readme() -> None:
 
     assert not [name for name in commands if not re.search(rf"`natlb {name}\b", readme)]
     assert not [name for name in LATER if f"`{name}`" not in readme]
+
+
+def test_every_picture_is_drawn_by_a_command_that_stands_there() -> None:
+    """What a reader sees is what a reader can run, and nothing else lies there."""
+    shown = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", read("docs/policies.md"))
+    drawn = [picture_of(words) for words in picture_commands()]
+    there = (ROOT / "docs" / "pictures" / "policies").iterdir()
+
+    assert [f"docs/{picture}" for picture in shown] == drawn
+    assert {path.relative_to(ROOT).as_posix() for path in there} == set(drawn)
+
+
+def test_every_policy_is_in_the_docs() -> None:
+    """Whoever chooses one reads what it does."""
+    text = read("docs/policies.md")
+
+    assert not [name for name in POLICY_NAMES if f"`{name}`" not in text]
+
+
+@pytest.mark.soak
+def test_pictures_are_drawn_as_they_are(tmp_path: Path) -> None:
+    """By the matplotlib of the lock, to the octet: a policy that changes changes its picture."""
+    draw_all(tmp_path)
+    for words in picture_commands():
+        picture = picture_of(words) or ""
+
+        assert (tmp_path / picture).read_bytes() == (ROOT / picture).read_bytes(), picture
 
 
 def test_every_exit_code_is_in_the_docs_and_no_other() -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DRAWN = 301  # of the samples: a line of more points looks no other
 SUFFIXES = (".png", ".svg")
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 MANY, MEAN, DUE = "#56B4E9", "#000000", "#000000"
 WIDTH, ROW, BOTTOM, HEAD = 11.0, 1.9, 2.6, 0.8  # inches
 STYLE: Any = {
@@ -68,7 +68,8 @@ def draw(outcomes: Sequence[Outcome], place: Path, title: str) -> None:
         grid = figure.add_gridspec(len(ratios), 4, height_ratios=ratios)
         _draw_rows(figure, grid, outcomes)
         for at, panel in enumerate(panels):
-            span = slice(0, 2) if at == 0 else slice(2, 4)
+            half = 2 * at
+            span = slice(half, half + 2) if len(panels) > 1 else slice(0, 4)
             panel(figure.add_subplot(grid[-1, span]), outcomes)
         try:
             figure.savefig(place, metadata={"Date": None} if place.suffix == ".svg" else None)
@@ -89,7 +90,7 @@ def _draw_rows(figure: Any, grid: Any, outcomes: Sequence[Outcome]) -> None:
         shares = figure.add_subplot(grid[row, 3])
         _draw_shares(shares, outcome)
         if row == 0:
-            shares.set_title("share of flows")
+            shares.set_title("share of flows; marks: due")
         loads.tick_params(labelbottom=is_last)
         if is_last:
             loads.set_xlabel("time [s]")
