@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 NO_PROGRAMS: Programs = {}
 ChoiceKey = tuple[str, str]
-"""A service and the policy that chooses for it."""
+"""A service and the policy that chooses for it; a shadow's is `shadow NAME`."""
 Memories: TypeAlias = "Mapping[ChoiceKey, Memory]"
 
 
@@ -68,7 +68,7 @@ class Choices:
                 members=self._pools[service],
                 seed=seed,
                 parameters=policy.parameters,
-                memory=memories.get((service, policy.name), {}),
+                memory=memories.get(_key(service, at, policy), {}),
             )
             compiled = COMPILERS[policy.name](order)
             self._choices.append(_Choice(at, service, policy, compiled))
@@ -77,7 +77,7 @@ class Choices:
     def memories(self) -> dict[ChoiceKey, Memory]:
         """What is to be given with the next configuration."""
         return {
-            (each.service, each.policy.name): each.compiled.memory
+            _key(each.service, each.at, each.policy): each.compiled.memory
             for each in self._choices
             if each.compiled.memory
         }
@@ -122,6 +122,11 @@ class Choices:
         record["policy"] = FIRST_PROGRAM + place.slot
         record["parameter0"] = place.source.identity
         record["parameter1"] = owner_of(key, place.source)
+
+
+def _key(service: str, at: int, policy: PolicyConfig) -> ChoiceKey:
+    """Return what a choice's memory is kept under: a policy and its shadow never share one."""
+    return service, f"shadow {policy.name}" if at % CHOICES else policy.name
 
 
 def _members(

@@ -26,12 +26,11 @@ from natlb.core.policy.source_hash import pick_source_hash
 from natlb.core.policy.weighted_least_connections import pick_weighted_least_connections
 from natlb.core.policy.weighted_random import pick_weighted_random
 from natlb.core.policy.weighted_round_robin import pick_weighted_round_robin
-from natlb.jit import entry, i64, rare_kernel
+from natlb.jit import entry, i64, kernel
 
-# The number of a policy is its place here: tables hold it, so new ones are added at the end.
+# The number of a policy, which tables hold, is its place here.
 POLICY_NAMES = (
     "round-robin",
-    "source-hash",
     "weighted-round-robin",
     "random",
     "weighted-random",
@@ -43,57 +42,56 @@ POLICY_NAMES = (
     "shortest-expected-delay",
     "never-queue",
     "least-response-time",
+    "source-hash",
     "destination-hash",
     "maglev",
     "rendezvous",
     "anchor",
     "bounded-load",
 )
-LEAST_CONNECTIONS = POLICY_NAMES.index("least-connections")
-WEIGHTED_LEAST_CONNECTIONS = POLICY_NAMES.index("weighted-least-connections")
-SHORTEST_EXPECTED_DELAY = POLICY_NAMES.index("shortest-expected-delay")
-NEVER_QUEUE = POLICY_NAMES.index("never-queue")
-LEAST_RESPONSE_TIME = POLICY_NAMES.index("least-response-time")
-DESTINATION_HASH = POLICY_NAMES.index("destination-hash")
-MAGLEV = POLICY_NAMES.index("maglev")
-RENDEZVOUS = POLICY_NAMES.index("rendezvous")
-ANCHOR = POLICY_NAMES.index("anchor")
-BOUNDED_LOAD = POLICY_NAMES.index("bounded-load")
+ROUND_ROBIN, WEIGHTED_ROUND_ROBIN, RANDOM, WEIGHTED_RANDOM, POWER_OF_TWO = range(5)
+FIRST, FAILOVER, LEAST_CONNECTIONS, WEIGHTED_LEAST_CONNECTIONS = range(5, 9)
+SHORTEST_EXPECTED_DELAY, NEVER_QUEUE, LEAST_RESPONSE_TIME = range(9, 12)
+SOURCE_HASH, DESTINATION_HASH, MAGLEV, RENDEZVOUS, ANCHOR, BOUNDED_LOAD = range(12, 18)
 
 __all__ = ["NO_BACKEND_INDEX", "POLICY_NAMES", "NewFlow", "Pool", "pick"]
 
 
 @entry
-def pick(pool: Pool, choice: int, flow: NewFlow) -> int:  # noqa: C901, PLR0911 - one a policy
+def pick(pool: Pool, choice: int, flow: NewFlow) -> int:
     """Return the index of the backend that a choice's policy gives to a new flow; -1 for none.
 
     The pipeline takes this as an argument of a function type: another one can be swapped in.
     """
     policy = i64(pool.choices[choice]["policy"])
-    if policy == 0:
-        return pick_round_robin(pool, choice, flow)
-    if policy == 1:
-        return pick_source_hash(pool, choice, flow)
-    if policy == 2:
-        return pick_weighted_round_robin(pool, choice, flow)
-    if policy == 3:
-        return pick_random(pool, choice, flow)
-    if policy == 4:
-        return pick_weighted_random(pool, choice, flow)
-    if policy == 5:
-        return pick_power_of_two(pool, choice, flow)
-    if policy in (6, 7):  # two names of one policy
-        return pick_first(pool, choice, flow)
-    if LEAST_CONNECTIONS <= policy <= LEAST_RESPONSE_TIME:
+    if policy <= FAILOVER:
+        return _pick_by_turn(pool, choice, flow, policy)
+    if policy <= LEAST_RESPONSE_TIME:
         return _pick_by_load(pool, choice, flow, policy)
-    if DESTINATION_HASH <= policy <= BOUNDED_LOAD:
+    if policy <= BOUNDED_LOAD:
         return _pick_by_hash(pool, choice, flow, policy)
     if policy >= FIRST_PROGRAM:
         return fall_back(pool, choice, flow)  # one that this worker was not given
     return NO_BACKEND_INDEX
 
 
-@rare_kernel
+@kernel
+def _pick_by_turn(pool: Pool, choice: int, flow: NewFlow, policy: int) -> int:
+    """Do `pick()` for the policies that take turns, draw, or fill up."""
+    if policy == ROUND_ROBIN:
+        return pick_round_robin(pool, choice, flow)
+    if policy == WEIGHTED_ROUND_ROBIN:
+        return pick_weighted_round_robin(pool, choice, flow)
+    if policy == RANDOM:
+        return pick_random(pool, choice, flow)
+    if policy == WEIGHTED_RANDOM:
+        return pick_weighted_random(pool, choice, flow)
+    if policy == POWER_OF_TWO:
+        return pick_power_of_two(pool, choice, flow)
+    return pick_first(pool, choice, flow)
+
+
+@kernel
 def _pick_by_load(pool: Pool, choice: int, flow: NewFlow, policy: int) -> int:
     """Do `pick()` for the policies that go through the pool and look at loads."""
     if policy == LEAST_CONNECTIONS:
@@ -107,9 +105,11 @@ def _pick_by_load(pool: Pool, choice: int, flow: NewFlow, policy: int) -> int:
     return pick_least_response_time(pool, choice, flow)
 
 
-@rare_kernel
+@kernel
 def _pick_by_hash(pool: Pool, choice: int, flow: NewFlow, policy: int) -> int:
     """Do `pick()` for the policies by which a flow's hash decides."""
+    if policy == SOURCE_HASH:
+        return pick_source_hash(pool, choice, flow)
     if policy == DESTINATION_HASH:
         return pick_destination_hash(pool, choice, flow)
     if policy == MAGLEV:

@@ -39,3 +39,19 @@ def test_each_service_has_its_pool_and_its_policy() -> None:
     assert set(tables.rings[ring["ring_start"] :][: ring["ring_size"]].tolist()) == {0, 1}
     assert tables.rings.size == choices.slots == 3 + 4096
     assert choices.memories == {}
+
+
+def test_a_policy_and_its_shadow_keep_apart_what_they_remember() -> None:
+    """Of one name they may differ in size, and so in every bucket."""
+    anchor: dict[str, Any] = {"name": "anchor", "size": 64}
+    web: dict[str, Any] = {
+        "listen": "tcp://203.0.113.10:80",
+        "backends": ["10.9.0.11:80", "10.9.0.12:80"],
+    }
+    web |= {"policy": anchor, "shadow": {**anchor, "size": 128}}
+    config = config_from_mapping({"services": {"web": web}})
+    indices = Indices().assign(config, set(), set())
+    memories = Choices(config, indices=indices, run_time={}, seed=1, memories={}).memories
+    owners = {key: len(memory["owners"]) for key, memory in memories.items()}
+
+    assert owners == {("web", "anchor"): 64, ("web", "shadow anchor"): 128}

@@ -51,7 +51,7 @@ def test_numbers_of_all_steps_are_even_and_of_31_bits() -> None:
         pairs = [(draw_number(flow, step), draw_number(flow, step + apart)) for flow in flows]
         assert max(map(max, pairs)) < 1 << 31
         fields = Counter((a >> 28, b >> 28) for a, b in pairs)
-        every = list(itertools.product(range(8), repeat=2))
+        every = [(a, b) for a in range(8) for b in range(8)]
         assert_fits([fields[each] for each in every], [1] * len(every), 1e-7)  # of twelve
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from natlb.control.policy import COMPILERS
+from natlb.core import policy
 from natlb.core.layout import FIRST_PROGRAM
 from natlb.core.policy import NO_BACKEND_INDEX, POLICY_NAMES, pick
 from tests.datapath import engine
@@ -12,7 +13,12 @@ from tests.unit.core.policy.pools import flow_of, pool_of
 def test_every_policy_has_both_its_halves() -> None:
     """One file for each, one line in each registry, and a kernel that picks."""
     assert set(COMPILERS) - {"python"} == set(POLICY_NAMES)  # which is a program's
-    assert POLICY_NAMES[:2] == ("round-robin", "source-hash")  # tables hold these by number
+
+
+def test_the_numbers_that_kernels_know_are_those_of_the_names() -> None:
+    """Tables hold the place in the tuple, `pick()` compares with a constant."""
+    for number, name in enumerate(POLICY_NAMES):
+        assert getattr(policy, name.upper().replace("-", "_")) == number
 
 
 @pytest.mark.parametrize("name", POLICY_NAMES)
