@@ -120,7 +120,9 @@ def _arena(given: dict[str, Any]) -> Arena:
     for name in ("backends", "weights"):
         if given[name] is not None:
             raise UsageError(f"--{name}: the backends are those of the configuration")
-    return configured(load_config(given["file"]), given["service"], given["seed"])
+    return configured(
+        load_config(given["file"]), given["service"], given["seed"], str(given["file"])
+    )
 
 
 def _weights(backends: int | None, weights: str | None) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from natlb.control.config import Config, InvalidConfigError, config_from_mapping
@@ -29,7 +30,9 @@ def invented(weights: Sequence[int], seed: int) -> Arena:
     return Arena(config=_config(weights, "round-robin"), service=SERVICE, seed=seed)
 
 
-def configured(config: Config, service: str | None, seed: int) -> Arena:
+def configured(
+    config: Config, service: str | None, seed: int, read_from: str | None = None
+) -> Arena:
     """Return the arena of a configuration's service, which is to be named where there are more."""
     names = ", ".join(config.services)
     if service is None and len(config.services) > 1:
@@ -37,7 +40,7 @@ def configured(config: Config, service: str | None, seed: int) -> Arena:
     name = next(iter(config.services)) if service is None else service
     if name not in config.services:
         raise UnknownNameError(f"no service '{name}'; there are {names}")
-    return Arena(config=config, service=name, seed=seed)
+    return Arena(config=config, service=name, seed=seed, read_from=read_from)
 
 
 def contender(words: str, backends: int) -> Contender:
@@ -56,7 +59,8 @@ def contender(words: str, backends: int) -> Contender:
         key, equals, value = pair.partition("=")
         if not key or not equals or key in policy:
             raise UsageError(f"--policy '{words}': parameters are written KEY=VALUE,KEY=VALUE")
-        policy[key] = _value(value)
+        # A program named here lies here, not beside a configuration.
+        policy[key] = str(Path(value).absolute()) if key == "file" else _value(value)
     return Contender(words=words, policy=_policy(words, policy, backends))
 
 

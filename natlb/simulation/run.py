@@ -9,7 +9,6 @@ import numpy as np
 
 from natlb.control.config import PolicyConfig
 from natlb.core.entry import pick_type
-from natlb.core.policy import pick as pick_by_policy
 from natlb.jit import compile_for
 from natlb.simulation.changes import refuse_strangers
 from natlb.simulation.disruption import Disruption, Poll, share_moved
@@ -50,10 +49,9 @@ class Contender:
     words: str
     policy: PolicyConfig = ASKED_BY_ADDRESS
 
-    @property
-    def pick(self) -> Pick:
-        """What chooses: natlb's own policies, or a contrast."""
-        return CONTRASTS.get(self.words, pick_by_policy)
+    def pick_on(self, stage: Stage) -> Pick:
+        """Return what chooses: natlb's own policies, a program, or a contrast."""
+        return CONTRASTS.get(self.words, stage.pick)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +85,7 @@ def run(arena: Arena, contender: Contender, scenario: Scenario) -> Outcome:
     moments = np.linspace(0, scenario.workload.span_us, SAMPLES).astype(np.int64)
     world = make_world(script.starts.size, len(arena.names), moments)
     prepare(stage, script, world)
-    show = Show(arena, stage, script, world, contender.pick)
+    show = Show(arena, stage, script, world, contender.pick_on(stage))
     for change in sorted(scenario.changes, key=lambda each: each.at_seconds):
         show.change(change)
     show.play(NEVER)

@@ -6,7 +6,15 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from natlb.control.compile import Choices, Indices, RunTime, Sides, compile_tables
+from natlb.control.compile import (
+    Choices,
+    Indices,
+    RunTime,
+    Sides,
+    compile_tables,
+    note_arrivals,
+)
+from natlb.control.compile.programs import pick_of, programs_for
 from natlb.core.assembly import assemble
 from natlb.core.batch import make_batch
 from natlb.core.layout import PROTOCOLS
@@ -37,6 +45,7 @@ class Arena:
     config: Config
     service: str
     seed: int
+    read_from: str | None = None  # the configuration's path: programs lie beside it
 
     @property
     def names(self) -> list[str]:
@@ -71,8 +80,10 @@ class Stage:
     """A core with tables for one policy, and what happens to its backends."""
 
     def __init__(self, arena: Arena, policy: PolicyConfig, most_flows: int) -> None:
-        """Compile the first tables, over an empty flow table."""
-        self._config = arena.playing(policy, most_flows)
+        """Compile the first tables, over an empty flow table. Raises ConfigError for a program."""
+        self._config = self._there = arena.playing(policy, most_flows)
+        self._programs = programs_for(self._config, arena.read_from, {})
+        self.pick = pick_of(self._programs)  # natlb's own policies, and programs where there are
         self._seed = arena.seed if arena.config.seed is None else arena.config.seed
         self._name = arena.service
         self._indices = Indices().assign(self._config, set(), set())
@@ -87,7 +98,8 @@ class Stage:
         batch = make_batch(PACKETS, SLOT_BYTES)
         listen = self._service.listen[0]
         place_packets(batch, listen.address, listen.port, PROTOCOLS[listen.protocol])
-        self.core: Core = assemble(self._tables(), flows, make(Kind.COUNTERS), batch)
+        tables = self._tables(self._there)
+        self.core: Core = assemble(tables, flows, make(Kind.COUNTERS), batch)
 
     @property
     def service(self) -> int:
@@ -105,34 +117,38 @@ class Stage:
     def apply(self, change: Change) -> int:
         """Put a change in force; return the backend whose flows break by it, or NOBODY."""
         key = self._name, change.backend
-        began_ms = round(change.at_seconds * 1000)
         now = self._run_time.get(key, RunTime())
         if change.kind in {"remove", "add"}:
             self._away ^= {change.backend}
-            now = RunTime(weight=now.weight, began_ms=began_ms)
         elif change.kind == "weigh":
             now = replace(now, weight=change.weight)
         elif change.kind in STATES:
             now = replace(now, state=STATES[change.kind])
         else:
             now = replace(now, health=HEALTH[change.kind])
-        if change.kind in {"ready", "recover"}:
-            now = replace(now, began_ms=began_ms)
-        self._run_time[key] = now
-        self.core = self.core._replace(tables=self._tables())
+        there = self._without_those_away()
+        run_time = self._run_time | {key: now}
+        now_ms = round(change.at_seconds * 1000)
+        run_time = note_arrivals(self._there, self._run_time, there, run_time, now_ms)
+        self._there, self._run_time = there, run_time
+        self.core = self.core._replace(tables=self._tables(there))
         return self.index_of(change.backend) if change.kind == "fail" else NOBODY
 
-    def _tables(self) -> Tables:
-        """Return the next generation of tables, those that were removed left out."""
+    def _without_those_away(self) -> Config:
+        """Return the configuration without the backends that were removed."""
         there = tuple(each for each in self._service.backends if each.name not in self._away)
         service = replace(self._service, backends=there)
-        config = replace(self._config, services={self._name: service})
+        return replace(self._config, services={self._name: service})
+
+    def _tables(self, config: Config) -> Tables:
+        """Return the next generation of tables."""
         choices = Choices(
             config,
             indices=self._indices,
             run_time=self._run_time,
             seed=self._seed,
             memories=self._memories,
+            programs=self._programs,
         )
         self._memories = choices.memories
         self._generation += 1

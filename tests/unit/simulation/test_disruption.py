@@ -26,7 +26,7 @@ def poll(words: str, backends: int = 4) -> Poll:
     stage = Stage(arena, asked.policy, 10)
     script = runs._script(arena, Scenario(workload=workload(1)), 0)
     prepare(stage, script, make_world(1, backends, np.zeros(0, np.int64)))
-    return Poll(stage, 1, asked.pick)
+    return Poll(stage, 1, asked.pick_on(stage))
 
 
 @pytest.mark.parametrize(

@@ -5,19 +5,21 @@ import math
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from natlb.control.config import PolicyConfig
-from natlb.core.policy import pick
-from natlb.errors import UsageError
+from natlb.core.policy import POLICY_NAMES, pick
+from natlb.errors import ConfigError, UsageError
 from natlb.jit import COMPILED
 from natlb.simulation.changes import Change, read_span
-from natlb.simulation.contenders import contender
+from natlb.simulation.contenders import contender, invented
 from natlb.simulation.measures import balance_of, shares_of, waits_of
 from natlb.simulation.run import CONTRASTS, SAMPLES, Contender
+from natlb.simulation.stage import Stage
 from tests.simulations import needs_compiled, played, workload
 
 ROOT = Path(__file__).parents[3]
@@ -31,8 +33,23 @@ def few_are_asked(monkeypatch) -> None:
 
 def test_a_contender_s_pick_is_natlb_s_own_but_of_a_contrast() -> None:
     """Contrasts cannot be configured, so they are no policies of the core."""
-    assert Contender(words="x", policy=PolicyConfig(name="source-hash")).pick is pick
-    assert contender("contrast-modulo", 3).pick is CONTRASTS["contrast-modulo"]
+    own = Contender(words="x", policy=PolicyConfig(name="source-hash"))
+    stage = Stage(invented([1], 1), own.policy, 10)
+
+    assert own.pick_on(stage) is pick
+    assert contender("contrast-modulo", 3).pick_on(stage) is CONTRASTS["contrast-modulo"]
+
+
+def test_a_program_of_the_user_s_own_is_played(tmp_path) -> None:
+    """It gives all to the last of the pool; a broken one is refused with file and line."""
+    file = tmp_path / "mine.py"
+    file.write_text("def pick(pool, flow):\n    return len(pool.weights) - 1\n")
+    world = played(f"python:file={file}").world
+    file.write_text("def pick(pool, flow):\n    return open('x')\n")
+
+    assert set(world.backends) == {2}
+    with pytest.raises(ConfigError, match="mine.py"):
+        played(f"python:file={file}")
 
 
 def test_every_policy_sees_the_same_flows() -> None:
@@ -113,6 +130,19 @@ def erlang_c(servers: int, load: float) -> float:
     terms = [load**k / math.factorial(k) for k in range(servers)]
     last = load**servers / math.factorial(servers) * servers / (servers - load)
     return last / (sum(terms) + last)
+
+
+@pytest.mark.soak
+@needs_compiled
+def test_a_million_flows_take_ten_seconds_at_most() -> None:
+    """Each policy that can be named, the slowest of them too; two seconds, measured."""
+    flows = workload(1_000_000, arrivals="poisson:1000", holding="exp:1")
+    played("round-robin", weights=[1] * 10)  # compiled, or loaded
+    for words in POLICY_NAMES:
+        began = time.monotonic()
+        played(words, weights=[1] * 10, flows=flows)
+
+        assert time.monotonic() - began < 10.0, words
 
 
 @needs_compiled
