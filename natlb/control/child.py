@@ -77,6 +77,10 @@ class Child:
         except OSError:
             return  # it is gone, and the pidfd says so next
 
+    def hand_to(self, receiver: Receiver, mourner: Mourner) -> None:
+        """Have others hear it, and of its end, from now on."""
+        self._receiver, self._mourner = receiver, mourner
+
     def kill(self) -> None:
         """End the child at once."""
         self.process.signal(signal.SIGKILL)

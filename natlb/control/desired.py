@@ -3,6 +3,7 @@
     configuration    as loaded, with its text and path
     run time         states and weights that differ from it, and who came a moment ago
     memories         what policies have to know of their earlier pools
+    programs         policies of the user's own, as their files read when they were loaded
     indices          which number is which service and backend
     retired          addresses that are configured no more, while flows may still need them
 
@@ -15,15 +16,18 @@ when it leaves the configuration, until `without` is told what the flow table st
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
 from natlb.control.compile import AS_CONFIGURED, Indices, Retired, RunTime, note_arrivals
+from natlb.control.compile.choices import NO_PROGRAMS
+from natlb.control.compile.programs import Place, Programs
 from natlb.control.config import parse_config, syntax_of
 from natlb.control.config.load import file_name
-from natlb.control.registry import BackendPlace, PolicyMemory, Record, RuntimeChange
+from natlb.control.policy.program_source import ProgramSource
+from natlb.control.registry import BackendPlace, PolicyMemory, ProgramKept, Record, RuntimeChange
 from natlb.errors import UnknownNameError, UsageError
 from natlb.model import BackendStateName, Change
 
@@ -59,15 +63,23 @@ class Desired:
     indices: Indices
     run_time: Mapping[BackendKey, RunTime] = field(default_factory=dict)
     memories: Memories = field(default_factory=dict)
+    programs: Programs = field(default_factory=dict)
     retired: Retired = field(default_factory=Retired)
 
     def with_config(
-        self, config: Config, text: str, path: str, *, now_ms: int, seed: int | None = None
+        self,
+        config: Config,
+        text: str,
+        path: str,
+        *,
+        now_ms: int,
+        seed: int | None = None,
+        programs: Programs | None = None,
     ) -> Desired:
         """Return the next generation, by this configuration; run-time changes stay by name.
 
-        So does the seed, where none is given. `now_ms` is the time of the flow table's clock, here
-        and below.
+        So does the seed, and so do programs, where none are given. `now_ms` is the time of the flow
+        table's clock, here and below.
         """
         everything = Held(
             services=frozenset(self.indices.services.values()),
@@ -80,6 +92,7 @@ class Desired:
             config_path=path,
             generation=self.generation + 1,
             seed=self.seed if seed is None else seed,
+            programs=self.programs if programs is None else programs,
             indices=self.indices.assign(config, set(everything.services), set(everything.backends)),
             run_time=note_arrivals(self.config, self.run_time, config, self.run_time, now_ms),
             retired=self.retired.after(self.config, config),
@@ -184,6 +197,10 @@ class Desired:
                 PolicyMemory(service=service, policy=policy, memory=dict(memory))
                 for (service, policy), memory in self.memories.items()
             ),
+            programs=tuple(
+                ProgramKept(slot=place.slot, service=service, role=role, **asdict(place.source))
+                for (service, role), place in self.programs.items()
+            ),
             retired_vips=tuple(map(str, self.retired.vips)),
             retired_backends=tuple(map(str, self.retired.backends)),
         )
@@ -214,6 +231,13 @@ class Desired:
                 for kept in record.changes
             },
             memories={(kept.service, kept.policy): kept.memory for kept in record.memories},
+            programs={
+                (kept.service, kept.role): Place(
+                    kept.slot,
+                    ProgramSource(file=kept.file, function=kept.function, text=kept.text),
+                )
+                for kept in record.programs
+            },
             retired=Retired(
                 vips=frozenset(map(ip_address, record.retired_vips)),
                 backends=frozenset(map(ip_address, record.retired_backends)),
@@ -221,7 +245,15 @@ class Desired:
         )
 
 
-def first_desired(config: Config, text: str, path: str, *, seed: int, started_ns: int) -> Desired:
+def first_desired(
+    config: Config,
+    text: str,
+    path: str,
+    *,
+    seed: int,
+    started_ns: int,
+    programs: Programs = NO_PROGRAMS,
+) -> Desired:
     """Return what a new instance begins with."""
     return Desired(
         config=config,
@@ -231,6 +263,7 @@ def first_desired(config: Config, text: str, path: str, *, seed: int, started_ns
         seed=seed,
         started_ns=started_ns,
         indices=Indices().assign(config, set(), set()),
+        programs=programs,
     )
 
 

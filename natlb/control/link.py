@@ -25,6 +25,7 @@ from natlb.control.messages import (
     File,
     HandedOver,
     Hold,
+    Learn,
     Leave,
     Listen,
     Message,
@@ -114,6 +115,10 @@ class SupervisorLink:
     async def want(self, octets: int) -> None:
         """Have the host's network made so; `octets` is a memfd. Raises what the supervisor says."""
         await self._ask(lambda serial: Want(serial=serial), octets)
+
+    async def learn(self, programs: int) -> None:
+        """Have programs compiled, of a memfd. Raises what they are refused with."""
+        await self._ask(lambda serial: Learn(serial=serial), programs)
 
     async def listen(self, path: str) -> None:
         """Have the API's socket made; it is held afterwards."""

@@ -17,10 +17,14 @@ import structlog
 from natlb import __version__
 from natlb.control import flush
 from natlb.control.compile import Snapshot, start_counts
+from natlb.control.compile.programs import place_programs
 from natlb.control.compile.requests import check_filter, flush_commands
+from natlb.control.compile.shadows import fallbacks_of
 from natlb.control.config import difference, parse_config, refuse_restart, syntax_of
 from natlb.control.config.load import file_name
+from natlb.control.fallbacks import Fallbacks
 from natlb.control.held import held_by_flows
+from natlb.control.programs import changed_services, read_programs
 from natlb.control.rates import Rates
 from natlb.control.seed import next_seed
 from natlb.errors import UnknownNameError, WaitTimeoutError
@@ -47,7 +51,7 @@ if TYPE_CHECKING:
     from natlb.model import Backend, BackendStateName, Flow, Service, Statistics
 
     class Reader(Protocol):
-        """Reads a configuration's text, with whatever rights that takes."""
+        """Reads a configuration's text, or a program's, with whatever rights that takes."""
 
         async def __call__(self, path: Path) -> str:
             """Return the text. Raises ConfigError."""
@@ -69,6 +73,7 @@ class LiveInstance:
         memory: Mapped,
         *,
         read: Reader,
+        read_program: Reader,
         reloaded: Callable[[Config], None],
     ) -> None:
         """Answer for what the publisher brings into force; `reloaded` is told of each reload."""
@@ -77,8 +82,10 @@ class LiveInstance:
         self._worker = worker
         self._memory = memory
         self._read = read
+        self._read_program = read_program
         self._reloaded = reloaded
         self._rates = Rates()
+        self._fallbacks = Fallbacks()
         self._intent = asyncio.Lock()
 
     @property
@@ -165,8 +172,13 @@ class LiveInstance:
             found = difference(self._desired.config, new)
             refuse_restart(found)
             before, publisher = self._desired, self._publisher
+            sources = await read_programs(new, path, self._read_program)
+            programs = place_programs(sources, before.programs)
+            found = _with_programs(found, changed_services(before.programs, programs))
             seed, now_ms = await asyncio.to_thread(next_seed, before, new), self._memory.now_ms()
-            desired = before.with_config(new, text, path, now_ms=now_ms, seed=seed)
+            desired = before.with_config(
+                new, text, path, now_ms=now_ms, seed=seed, programs=programs
+            )
             if found:
                 await publisher.publish(desired, lambda: self._start_counts(before, desired))
             elif (text, path) != (before.config_text, before.config_path):
@@ -250,6 +262,14 @@ class LiveInstance:
         snapshot = self._snapshot()
         opened = {name: snapshot.flows_opened(name) for name in self._desired.config.services}
         self._rates.note(now, opened)
+        services = self._desired.config.services.values()
+        counted = {
+            each.name: fallbacks_of(each, self._desired.indices, [self._memory.counters])
+            for each in services
+        }
+        counts = {name: count for name, count in counted.items() if count is not None}
+        for name, times in self._fallbacks.note(now, counts).items():
+            log.warning("policy_fell_back", service=name, times=times, to="weighted-round-robin")
 
     async def forget_unneeded(self) -> None:
         """Give up what was kept for flows that have ended: numbers and addresses.
@@ -267,6 +287,12 @@ class LiveInstance:
                 log.info(
                     "drained", backends=len(desired.indices.backends) - len(less.indices.backends)
                 )
+
+
+def _with_programs(found: Difference, services: list[str]) -> Difference:
+    """Return a difference with services whose programs' files have changed."""
+    changed = dict.fromkeys((*found.changed, *services))
+    return dataclasses.replace(found, changed=tuple(changed))
 
 
 def _parse(text: str, path: str) -> Config:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from natlb.control import log, privileges
+from natlb.control.compile.programs import place_programs, read_program
 from natlb.control.config import api_listen, parse_config, read_config, syntax_of
 from natlb.control.config.load import MAX_OCTETS, decode_config, file_name
 from natlb.control.desired import Desired, first_desired
@@ -32,6 +33,8 @@ from natlb.control.live import LiveInstance
 from natlb.control.mapped import WORKER, make_memory, map_memory
 from natlb.control.memory import read_all, sealed_memfd
 from natlb.control.messages import Failed, HandedOver, Logging, Processes, Role, Serving, Start
+from natlb.control.policy.program_source import MOST_OCTETS, decode_program
+from natlb.control.programs import read_programs
 from natlb.control.publish import Publisher
 from natlb.control.registry import Registry
 from natlb.control.seed import first_seed
@@ -147,12 +150,15 @@ class Control:
         """Bring a new instance into force, from its configuration to its API."""
         text = await self._read(Path(path))
         config = parse_config(text, file_name(Path(path)), syntax_of(Path(path)))
+        programs = place_programs(await read_programs(config, path, self._read_program), {})
         self._follow_logging(config)
         listen = api_listen(config, OWN_NAMESPACE.stat().st_ino)
         await self._link.listen(listen.removeprefix("unix:"))
         make_memory(self._link, config.datapath.max_flows)
         seed = await asyncio.to_thread(first_seed, config)
-        desired = first_desired(config, text, path, seed=seed, started_ns=self._started_ns)
+        desired = first_desired(
+            config, text, path, seed=seed, started_ns=self._started_ns, programs=programs
+        )
         self._publisher = Publisher(self._link, self._worker, desired)
         await self._publisher.publish(desired)
         await self._answer(self._publisher)
@@ -176,7 +182,12 @@ class Control:
             raise NatlbError("no socket for the API is held")
         memory = map_memory(self._link.holdings)
         self._instance = LiveInstance(
-            publisher, self._worker, memory, read=self._read, reloaded=self._follow_logging
+            publisher,
+            self._worker,
+            memory,
+            read=self._read,
+            read_program=self._read_program,
+            reloaded=self._follow_logging,
         )
         self._instance.processes = self._processes
         listening = socket.socket(fileno=os.dup(held.fd))
@@ -213,18 +224,32 @@ class Control:
         self._link.tell(self._logging)
 
     async def _read(self, path: Path) -> str:
-        """Return a configuration's text, opened by the supervisor where our uid alone may not."""
+        """Return a configuration's text."""
+        return await self._read_with_rights(path, read_config, decode_config, MAX_OCTETS)
+
+    async def _read_program(self, path: Path) -> str:
+        """Return the text of a policy of the user's own."""
+        return await self._read_with_rights(path, read_program, decode_program, MOST_OCTETS)
+
+    async def _read_with_rights(
+        self,
+        path: Path,
+        read: Callable[[Path], str],
+        decode: Callable[[bytes, str], str],
+        most: int,
+    ) -> str:
+        """Return a file's text, opened by the supervisor where our uid alone may not."""
         try:
-            return await asyncio.to_thread(read_config, path)
+            return await asyncio.to_thread(read, path)
         except ConfigError as error:
             if not isinstance(error.__context__, PermissionError) or not self._link.is_up:
                 raise
         fd = await self._link.open_file(str(path))
         try:
-            octets = await asyncio.to_thread(read_all, fd, MAX_OCTETS + 1, 0)
+            octets = await asyncio.to_thread(read_all, fd, most + 1, 0)
         finally:
             os.close(fd)
-        return decode_config(octets, file_name(path))
+        return decode(octets, file_name(path))
 
     async def run(self) -> None:
         """Be control until the supervisor says otherwise; raises what made it impossible."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 
 SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
@@ -56,3 +57,8 @@ def read_all(fd: int, length: int, offset: int) -> bytes:
         pieces.append(piece)
         length, offset = length - len(piece), offset + len(piece)
     return b"".join(pieces)
+
+
+def digest_of(content: bytes) -> int:
+    """Return a number for a content, 63 bits, never 0."""
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little") >> 1 | 1

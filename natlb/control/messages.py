@@ -44,6 +44,7 @@ class Role(IntEnum):
     LIFE_CHANNEL = 10  # the supervisor's end towards a worker; value: its pid, stamp: its start
     TABLES_CHANNEL = 11  # control's end towards a worker; value: its pid
     HOST_PLAN = 12
+    PROGRAMS = 13  # policies of the user's own, `programs`; value: their digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -306,6 +307,30 @@ class Ended(Message):
     layout: ClassVar[struct.Struct] = struct.Struct("<II")
     pid: int
     status: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learn(Message):
+    """To the supervisor: have a nursery compile these programs, which serve once held.
+
+    Answered by `Done` or `Refused`.
+    """
+
+    kind: ClassVar[int] = 26
+    layout: ClassVar[struct.Struct] = struct.Struct("<Q")
+    fds: ClassVar[int] = 1
+    serial: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned(Message):
+    """From the nursery: the programs of this digest are compiled; else the memfd says why not."""
+
+    kind: ClassVar[int] = 27
+    layout: ClassVar[struct.Struct] = struct.Struct("<HQ")
+    fds: ClassVar[int] = 1
+    exit_code: int  # 0: they are
+    value: int
 
 
 KINDS: dict[int, type[Message]] = {kind.kind: kind for kind in Message.__subclasses__()}

@@ -19,30 +19,39 @@ from typing import TYPE_CHECKING, NoReturn
 from natlb.control import privileges
 from natlb.control.channel import Channel, close_all
 from natlb.control.failure import error_text, explain
-from natlb.control.memory import sealed_memfd
+from natlb.control.memory import read_sealed, sealed_memfd
 from natlb.control.messages import (
     Ended,
     Failed,
     Fork,
     Forked,
+    Hold,
+    Learned,
     Leave,
     MessageError,
     Note,
     Prepared,
+    Role,
 )
+from natlb.control.programs import decode_programs
 from natlb.control.worker import LeftAlone, PacketPath, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from natlb.core.choice import Pick
+
+    Learn = Callable[[bytes], Pick]
+
 
 class Nursery:
     """A loaded packet path, and the workers forked with it."""
 
-    def __init__(self, supervisor: Channel, path: PacketPath) -> None:
+    def __init__(self, supervisor: Channel, path: PacketPath, learn: Learn) -> None:
         """Listen to the supervisor."""
         self._supervisor = supervisor
         self._path = path
+        self._learn = learn
 
     def prepare(self) -> None:
         """Load the code, then give up all rights; tell the supervisor."""
@@ -74,7 +83,24 @@ class Nursery:
         message, fds = received
         if isinstance(message, Fork):
             self._fork(Channel.from_fd(fds.pop()))
+        elif isinstance(message, Hold) and message.role is Role.PROGRAMS:
+            self._learn_programs(message.value, fds[0])
         close_all(fds)
+
+    def _learn_programs(self, digest: int, memfd: int) -> None:
+        """Have workers choose by these programs too; tell the supervisor, or why not.
+
+        Where it cannot be, workers know what they knew.
+        """
+        exit_code, text = 0, ""
+        try:
+            self._path.choose_by(self._learn(read_sealed(memfd)))
+        except Exception as error:  # noqa: BLE001 - the user's text: whatever it does, this stays
+            known = explain(error)
+            exit_code, text = known.exit_code, error_text(known)
+        said = sealed_memfd("learned", text.encode())
+        self._supervisor.send(Learned(exit_code=exit_code, value=digest), said)
+        os.close(said)
 
     def _fork(self, theirs: Channel) -> None:
         """Make a worker that talks by `theirs`; tell the supervisor who it is."""
@@ -121,11 +147,11 @@ def told(supervisor: Channel, work: Callable[[], None]) -> int:
     return 0
 
 
-def serve(supervisor: Channel, load: Callable[[], PacketPath]) -> int:
+def serve(supervisor: Channel, load: Callable[[], PacketPath], learn: Learn) -> int:
     """Be a nursery until nobody needs it any more; return the exit code."""
 
     def live() -> None:
-        nursery = Nursery(supervisor, load())
+        nursery = Nursery(supervisor, load(), learn)
         nursery.prepare()
         nursery.run()
 
@@ -134,10 +160,22 @@ def serve(supervisor: Channel, load: Callable[[], PacketPath]) -> int:
 
 def load_packet_path() -> PacketPath:
     """Import the packet path: half a second, most of it Numba's."""
-    from natlb.io.loop import PacketLoop  # noqa: PLC0415 - its failure is to be told, not raised
+    # Their failure is to be told, not raised. The second is for `learn_programs`, which may not
+    # be able to read any file, once the rights are gone.
+    from natlb.control.policy import program  # noqa: F401, PLC0415
+    from natlb.io.loop import PacketLoop  # noqa: PLC0415
+    from natlb.jit import load_compiler  # noqa: PLC0415
 
+    load_compiler()
     return PacketLoop()
 
 
+def learn_programs(octets: bytes) -> Pick:
+    """Return a `pick()` that knows these programs. Raises ConfigError."""
+    from natlb.control.policy.program import pick_for  # noqa: PLC0415 - loads Numba
+
+    return pick_for(decode_programs(octets))
+
+
 if __name__ == "__main__":
-    sys.exit(serve(Channel.from_fd(int(sys.argv[1])), load_packet_path))
+    sys.exit(serve(Channel.from_fd(int(sys.argv[1])), load_packet_path, learn_programs))

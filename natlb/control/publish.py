@@ -1,6 +1,7 @@
 """How what is wanted comes into force: the host's network, then tables, registry, workers.
 
-    a refusal         may come from the host or the compiler, and changes nothing
+    a refusal         may come from a policy of the user's own, from the host or the compiler, and
+                      changes nothing
     the registry      is written next: from here on nothing can refuse
     the workers       are given the tables, and a moment to say that they read them
 
@@ -15,10 +16,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from natlb.control.compile import Choices, Sides, WayOut, addresses_of, compile_tables
+from natlb.control.compile.programs import distinct
 from natlb.control.host.layout import decode_plan, encode_wanted
 from natlb.control.host.plan import Wanted, in_order
-from natlb.control.memory import read_sealed, sealed_memfd
+from natlb.control.memory import digest_of, read_sealed, sealed_memfd
 from natlb.control.messages import Hold, Role
+from natlb.control.programs import decode_programs, encode_programs
 from natlb.control.registry import Registry
 from natlb.core.memory import Kind
 from natlb.io.shared import attach, create_tables
@@ -67,6 +70,7 @@ class Publisher:
         `begin` is called when nothing can refuse any more, and nobody uses it yet. Raises
         NatlbError where the host or a policy refuses.
         """
+        learned = await self._have_learned(desired)
         await self._prepare_host(desired)
         desired, tables = await asyncio.to_thread(self._compile, desired)
         if begin is not None:
@@ -74,7 +78,10 @@ class Publisher:
         self._keep(desired)
         self._link.hold(Hold(role=Role.TABLES, value=desired.generation), create_tables(tables))
         self._tables = tables
-        self._worker.send_tables()
+        if learned is None:
+            self._worker.send_tables()
+        else:
+            self._serve(learned)
         await self._worker.await_reading(desired.generation)
 
     async def keep(self, desired: Desired) -> None:
@@ -90,6 +97,35 @@ class Publisher:
             await self.publish(self.desired)
         else:
             self._tables = attach(Kind.TABLES, held.fd, writable=False)
+            learned = await self._have_learned(self.desired)
+            if learned is not None:
+                self._serve(learned)
+
+    async def _have_learned(self, desired: Desired) -> bytes | None:
+        """Have a nursery learn the programs, unless workers know them all; return what it learned.
+
+        Raises NatlbError where one is refused. Nothing else has changed then.
+        """
+        held = self._link.holdings.get(Role.PROGRAMS)
+        known = decode_programs(read_sealed(held.fd)) if held else ()
+        wanted = distinct(desired.programs)
+        if {each.identity for each in wanted} <= {each.identity for each in known}:
+            return None
+        octets = encode_programs(wanted)
+        memfd = sealed_memfd("programs", octets)
+        try:
+            await self._link.learn(memfd)
+        finally:
+            os.close(memfd)
+        return octets
+
+    def _serve(self, learned: bytes) -> None:
+        """Have a worker that knows these programs take the place of the one that does not.
+
+        It is given the tables as it comes; the other is not: it would be at a loss with them.
+        """
+        said = Hold(role=Role.PROGRAMS, value=digest_of(learned))
+        self._link.hold(said, sealed_memfd("programs", learned))
 
     async def _prepare_host(self, desired: Desired) -> None:
         wanted = wanted_of(desired)
@@ -112,6 +148,7 @@ class Publisher:
             run_time=desired.run_time,
             seed=desired.seed,
             memories=desired.memories,
+            programs=desired.programs,
         )
         tables = compile_tables(
             desired.config,

@@ -71,6 +71,18 @@ class PolicyMemory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramKept:
+    """A program in force, with its text: the file may be another by now."""
+
+    slot: int
+    service: str
+    role: str
+    file: str
+    function: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """All that control knows and no other place does; `desired` says what it means."""
 
@@ -82,6 +94,7 @@ class Record:
     services: dict[str, int] = field(default_factory=dict)
     backends: tuple[BackendPlace, ...] = ()
     changes: tuple[RuntimeChange, ...] = ()
+    programs: tuple[ProgramKept, ...] = ()
     memories: tuple[PolicyMemory, ...] = ()
     retired_vips: tuple[str, ...] = ()
     retired_backends: tuple[str, ...] = ()
@@ -95,7 +108,12 @@ class Record:
         """Return the stored record; keys that this version does not know are left out."""
         stored: dict[str, Any] = json.loads(octets)
         known = _known(cls, stored)
-        parts = {"backends": BackendPlace, "changes": RuntimeChange, "memories": PolicyMemory}
+        parts: dict[str, type[Any]] = {
+            "backends": BackendPlace,
+            "changes": RuntimeChange,
+            "memories": PolicyMemory,
+            "programs": ProgramKept,
+        }
         for name, kind in parts.items():
             known[name] = tuple(kind(**_known(kind, part)) for part in known.get(name, ()))
         for name in ("retired_vips", "retired_backends"):

@@ -33,6 +33,7 @@ from natlb.control.messages import Hold, Reload, Role
 from natlb.control.process import kill_all_with
 from natlb.control.supervisor_control import ControlKeeper, open_file
 from natlb.control.supervisor_network import NetworkHost
+from natlb.control.supervisor_programs import ProgramKeeper
 from natlb.control.supervisor_workers import WorkerKeeper
 from natlb.errors import NatlbError
 
@@ -73,6 +74,7 @@ class Supervisor:
         self.holdings = Holdings()
         self.control = ControlKeeper(self)
         self.workers = WorkerKeeper(self)
+        self.programs = ProgramKeeper(self)
         self.stopping = False
         self._ready = False
         self._faults = BackOff(loop.now())
@@ -189,6 +191,7 @@ class Supervisor:
     def end(self) -> None:
         """Have everybody leave, put the host back, and leave no file."""
         self.stopping = True
+        self.programs.end()
         children = (self.workers.current, self.workers.nursery, self.control.child)
         living = [child for child in children if child is not None]
         for child in living:

@@ -26,6 +26,7 @@ from natlb.control.messages import (
     Failed,
     File,
     Hold,
+    Learn,
     Listen,
     Logging,
     Message,
@@ -46,7 +47,9 @@ if TYPE_CHECKING:
     from natlb.control.process import Process
     from natlb.control.supervisor import Supervisor
 
-CONTROLS_OWN = {Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.TABLES, Role.REGISTRY}
+CONTROLS_OWN = {
+    *(Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.TABLES, Role.REGISTRY, Role.PROGRAMS)
+}
 
 logger = structlog.get_logger()
 
@@ -109,7 +112,10 @@ class ControlKeeper:
             match message:
                 case Hold() if message.role in CONTROLS_OWN:
                     self._supervisor.holdings.take(message, fds.pop())
+                    self._supervisor.programs.serve()
                     self._supervisor.workers.consider()
+                case Learn():
+                    self._learn(message.serial, fds[0])
                 case Want():
                     self._fulfil(message.serial, lambda: self._apply(fds))
                 case Listen():
@@ -151,6 +157,12 @@ class ControlKeeper:
         self._supervisor.lock.lead_to(Path(path))
         listening = api_listener(Path(path))
         self._supervisor.hold(Hold(role=Role.API_LISTENER), listening.detach())
+
+    def _learn(self, serial: int, memfd: int) -> None:
+        try:
+            self._supervisor.programs.learn(serial, memfd)
+        except Exception as error:  # noqa: BLE001 - whatever control sent, the rest goes on
+            self._refuse(serial, error)
 
     def _read_file(self, asked: ReadFile) -> None:
         try:

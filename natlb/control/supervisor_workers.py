@@ -26,6 +26,7 @@ from natlb.control.messages import (
     Fork,
     Forked,
     Hold,
+    Learned,
     Message,
     Note,
     Prepared,
@@ -38,12 +39,14 @@ from natlb.control.messages import (
 from natlb.control.process import Process, hold, started_at
 from natlb.control.queues import SIDES, is_lost
 from natlb.control.supervisor_control import read_failure
+from natlb.control.supervisor_programs import teach
 
 if TYPE_CHECKING:
     from natlb.control.supervisor import Supervisor
 
 WORKER = 0  # the number of the one worker
 SECONDS_TO_FORK = 3.0
+SECONDS_TO_LEAVE = 3.0
 NEEDED = (*SIDES, Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.TABLES)
 
 logger = structlog.get_logger()
@@ -62,8 +65,10 @@ class WorkerKeeper:
         self._supervisor = supervisor
         self._prepared = False
         self._unborn: Channel | None = None  # our end towards a worker that is being forked
-        self._used = False
+        self.used = False  # a worker was forked, or adopted
+        self.taught = 0  # the digest of the programs that the nursery knows; 0: none
         self._vacant_since: float | None = None
+        self._leaving: Child | None = None  # the worker that was asked to
         self._fork_at = 0.0
         self._rebuild_at = 0.0
         now = supervisor.loop.now()
@@ -73,7 +78,7 @@ class WorkerKeeper:
     def start_nursery(self) -> None:
         """Start a nursery, if there is none."""
         if self.nursery is None and not self._supervisor.stopping:
-            self._prepared = False
+            self._prepared, self.taught = False, 0
             self.nursery = Child.start(
                 self._supervisor.loop,
                 self._supervisor.modules.nursery,
@@ -81,13 +86,37 @@ class WorkerKeeper:
                 receiver=self._hear_nursery,
                 mourner=self._mourn_nursery,
             )
+            if held := self._supervisor.holdings.get(Role.PROGRAMS):
+                teach(self.nursery, held.value, held.fd)
+
+    def replace_nursery(self, learner: Child, prepared: Prepared, digest: int) -> None:
+        """Have the next workers come from this nursery, the very next one at once."""
+        if self.nursery is not None:
+            self.nursery.hand_to(ignore_message, lambda *_: None)
+            self.nursery.leave()
+        if self._unborn is not None:
+            self._unborn.close()  # of the old one
+            self._unborn = None
+        learner.hand_to(self._hear_nursery, self._mourn_nursery)
+        self.nursery, self._prepared, self.taught = learner, True, digest
+        self.compiled = bool(prepared.compiled)
+        if self.current is not None:
+            self._leaving = self.current
+            self.current.leave()
+            leaving = self.current
+            self._supervisor.loop.after(SECONDS_TO_LEAVE, lambda: self._expect_end(leaving))
+        self.consider()
+
+    def _expect_end(self, leaving: Child) -> None:
+        if self.current is leaving:
+            leaving.kill()
 
     def adopt(self) -> None:
         """Watch the worker that another supervisor had, if it lives, and equip it once more.
 
         The dead one may have got anywhere: a worker that it attached is not disturbed by that.
         """
-        self._used = True
+        self.used = True
         held = self._supervisor.holdings.get(Role.LIFE_CHANNEL, WORKER)
         process = hold(held.value, held.stamp) if held else None
         if held is None or process is None:
@@ -107,6 +136,9 @@ class WorkerKeeper:
             return
         holdings = self._supervisor.holdings
         if not all((role, WORKER) in holdings for role in NEEDED):
+            return
+        programs = holdings.get(Role.PROGRAMS)
+        if programs is not None and self.taught != programs.value:
             return
         if self._supervisor.loop.now() < self._fork_at or self._supervisor.stopping:
             return
@@ -152,8 +184,8 @@ class WorkerKeeper:
                 child.send(said, fd)
         child.send(Hold(role=Role.TABLES_CHANNEL, index=WORKER), workers_end.fileno())
         workers_end.close()
-        child.send(Attach(index=WORKER, takeover=int(self._used)))
-        self._used = True
+        child.send(Attach(index=WORKER, takeover=int(self.used)))
+        self.used = True
 
     def take_queues(self, queues: dict[Role, int]) -> None:
         """Hold new queues, and have the worker use them."""
@@ -190,6 +222,10 @@ class WorkerKeeper:
                     self.consider()
                 case Forked() if self._unborn is not None:
                     self._attach(message.pid, fds.pop())
+                case Learned():
+                    self.taught = message.value  # or it never will know them: others serve
+                    self._supervisor.programs.learned(message, fds)
+                    self.consider()
                 case Ended():
                     self._note_exit(message)
                 case Note():
@@ -230,10 +266,13 @@ class WorkerKeeper:
     def _mourn(self, child: Child, _status: int | None) -> None:
         self.current = None
         self.forwarding = False
-        self.restarts += 1
         self._vacant_since = self._supervisor.loop.now()
         self._release_channels()
-        delay = self._supervisor.count_death("worker", child, None, self._backoff)
+        if child is self._leaving:
+            delay = 0.0
+        else:
+            self.restarts += 1
+            delay = self._supervisor.count_death("worker", child, None, self._backoff)
         self._fork_at = self._supervisor.loop.now() + delay
         self._supervisor.loop.after(delay, self.consider)
         self.consider()
@@ -283,3 +322,8 @@ class WorkerKeeper:
         else:
             if worth_a_line:
                 logger.warning("device_rebuilt", side=role.name.removeprefix("QUEUE_").lower())
+
+
+def ignore_message(_child: Child, _message: Message, fds: list[int]) -> None:
+    """Close what came with the last words of a child that is not needed any more."""
+    close_all(fds)

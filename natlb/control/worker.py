@@ -29,6 +29,8 @@ from natlb.control.queues import SIDES, is_lost
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from natlb.core.choice import Pick
+
 
 class PacketPath(Protocol):
     """The compiled loop, as this process drives it."""
@@ -37,6 +39,9 @@ class PacketPath(Protocol):
 
     def prepare(self, progress: Callable[[str], None]) -> None:
         """Load the code; `progress` is told where it takes over a second. May raise NatlbError."""
+
+    def choose_by(self, pick: Pick) -> None:
+        """Choose backends by this from the next `run` on."""
 
     def attach(
         self, *, index: int, public: int, private: int, flows: int, counters: int, commands: int

@@ -137,6 +137,7 @@ class PacketLoop:
         self._commands: Commands | None = None
         self._queues: Queues | None = None
         self._faults = 0
+        self._pick: Pick = pick
 
     def prepare(self, progress: Callable[[str], None]) -> None:
         """Compile the loop, or load it from the cache; `progress` hears where that takes long."""
@@ -148,6 +149,10 @@ class PacketLoop:
         jit.compile_for(turn, core, commands, make_queues(-1, -1), self._timespec, pick_type(core))
         prepare_takeover(core)
         jit.mark_cache_complete()
+
+    def choose_by(self, pick: Pick) -> None:
+        """Choose backends by this from the next `run` on."""
+        self._pick = pick
 
     def attach(
         self, *, index: int, public: int, private: int, flows: int, counters: int, commands: int
@@ -191,7 +196,7 @@ class PacketLoop:
         queues.ready[:] = 1  # what came while Python was at work is taken before the next wake
         while True:
             try:
-                seen = turn(core, commands, queues, self._timespec, pick)
+                seen = turn(core, commands, queues, self._timespec, self._pick)
             except (IndexError, OverflowError, ValueError):
                 if core.batch.numbers[TRACKED_SO_FAR] >= core.batch.numbers[COUNT_IN]:
                     raise  # not about a packet: another worker does better

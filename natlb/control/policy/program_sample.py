@@ -10,6 +10,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.random import Generator, default_rng
 
 from natlb.control.policy.program_source import ProgramError, line_of
 from natlb.core.layout import BACKEND, CHOICE, CHOICES, FIRST_PROGRAM, SERVICE, WEIGHT_ONE
@@ -43,7 +44,7 @@ STEPS_TO_FAIL = 1 << 20
 def try_programs(sources: tuple[ProgramSource, ...], programs: list[Program], pick: Pick) -> None:
     """Compile `pick`, and raise ProgramError where it has no use for what a program answers."""
     for source, program in zip(sources, programs, strict=True):
-        chance = np.random.default_rng(SEED)
+        chance = default_rng(SEED)
         pool = sample_pool(program.identity)
         compile_for(pick, pool, 0, sample_flow(0, chance))
         for size in SIZES:
@@ -108,7 +109,7 @@ def _resize(pool: Pool, size: int) -> None:
     pool.services.flags.writeable = False
 
 
-def _change(pool: Pool, size: int, chance: np.random.Generator, *, is_full: bool) -> None:
+def _change(pool: Pool, size: int, chance: Generator, *, is_full: bool) -> None:
     """Give every backend another weight, load and handshake; one in four has no room, or all."""
     backends = pool.backends
     backends.flags.writeable = True
@@ -122,7 +123,7 @@ def _change(pool: Pool, size: int, chance: np.random.Generator, *, is_full: bool
     pool.notes["handshake_us"][:size] = np.where(times < 20_000, 0, times)
 
 
-def sample_flow(number: int, chance: np.random.Generator) -> NewFlow:
+def sample_flow(number: int, chance: Generator) -> NewFlow:
     """Return a flow of some client, a while after the one before."""
     hashed, draw, client = (int(each) for each in chance.integers(0, 1 << 31, 3))
     port = 1024 + hashed % 60_000

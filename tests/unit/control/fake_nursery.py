@@ -4,7 +4,7 @@ import sys
 
 from natlb.control.channel import Channel
 from natlb.control.nursery import serve
-from tests.unit.control.fakes import FakePath
+from tests.unit.control.fakes import FakePath, learn
 
 if __name__ == "__main__":
-    sys.exit(serve(Channel.from_fd(int(sys.argv[1])), FakePath))
+    sys.exit(serve(Channel.from_fd(int(sys.argv[1])), FakePath, learn))

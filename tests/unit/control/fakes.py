@@ -12,7 +12,7 @@ import os
 import select
 import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from natlb.control import log
 from natlb.control.channel import Channel, close_all
@@ -32,7 +32,7 @@ from natlb.control.messages import (
     Want,
 )
 from natlb.control.supervisor import Modules, supervise
-from natlb.errors import HostError
+from natlb.errors import ConfigError, HostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,6 +171,9 @@ class FakePath:
         """Say a word."""
         progress("preparing")
 
+    def choose_by(self, pick: object) -> None:
+        """Take whatever chooses."""
+
     def attach(
         self, *, index: int, public: int, private: int, flows: int, counters: int, commands: int
     ) -> None:
@@ -192,6 +195,17 @@ class FakePath:
         """Wait to be woken."""
         select.select([wake], [], [])
         return "wake"
+
+
+def learn(octets: bytes) -> Any:
+    """Return what chooses, unless the programs are broken, or never end, or kill who learns."""
+    if b"broken" in octets:
+        raise ConfigError("mine.py:1:1: broken", fix="mend it")
+    if b"endless" in octets:
+        select.select([], [], [])
+    if b"deadly" in octets:
+        os.abort()
+    return octets
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ from natlb.control.memory import read_sealed, sealed_memfd
 from natlb.control.messages import (
     Done,
     Hold,
+    Learn,
     Listen,
     Message,
     Processes,
@@ -94,6 +95,8 @@ class FakeSupervisor:
         self.wanted: list[Wanted] = []
         self.heard: list[Message] = []
         self.refuse = False
+        self.learned: list[bytes] = []
+        self.served: list[int] = []
         self.channel, self.controls_end = Channel.pair()
         listening = handover_listener(folder / "handover")
         self._hold(Hold(role=Role.HANDOVER_LISTENER), listening.detach())
@@ -117,6 +120,10 @@ class FakeSupervisor:
         match message:
             case Hold():
                 self.holdings.take(message, fds.pop())
+                if message.role is Role.PROGRAMS:
+                    self.served.append(message.value)
+            case Learn():
+                self._learn(message, fds[0])
             case Listen():
                 path = self.folder / "api.sock"
                 self._hold(Hold(role=Role.API_LISTENER), api_listener(path).detach())
@@ -137,6 +144,14 @@ class FakeSupervisor:
         plan = sealed_memfd("plan", encode_plan(host_plan()))
         self._hold(Hold(role=Role.HOST_PLAN), plan)
         self.channel.send(Done(serial=asked.serial))
+
+    def _learn(self, asked: Learn, fd: int) -> None:
+        self.learned.append(read_sealed(fd))
+        if b"refused" in self.learned[-1]:
+            refused = Refused(serial=asked.serial, exit_code=65, text="mine.py:2:1: refused")
+            self.channel.send(refused)
+        else:
+            self.channel.send(Done(serial=asked.serial))
 
     def give_worker(self) -> FakeWorker:
         """Give control a worker to talk to."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from natlb.control.channel import Channel
+from natlb.control.memory import sealed_memfd
 from natlb.control.messages import (
     Attach,
     Ended,
@@ -18,6 +19,7 @@ from natlb.control.messages import (
     Fork,
     Forked,
     Hold,
+    Learned,
     Leave,
     Message,
     Note,
@@ -136,3 +138,24 @@ def test_what_goes_wrong_is_told_with_its_exit_code() -> None:
     os.close(fds[0])
     ours.close()
     theirs.close()
+
+
+@pytest.mark.parametrize(
+    ("programs", "expected", "said"),
+    [(b"good", 0, b""), (b"broken", 65, b"mine.py:1:1: broken\0mend it")],
+)
+def test_programs_are_learned_or_refused(
+    nursery: Nursery, programs: bytes, expected: int, said: bytes
+) -> None:
+    """It lives on either way, and forks."""
+    memfd = sealed_memfd("programs", programs)
+    nursery[1].send(Hold(role=Role.PROGRAMS, value=77), memfd)
+    os.close(memfd)
+    message, fds = answer(nursery[1])
+
+    assert message == Learned(exit_code=expected, value=77)
+    assert os.pread(fds[0], 100, 0) == said
+    os.close(fds[0])
+    _, pidfd, worker = fork(nursery[1])
+    os.close(pidfd)
+    worker.close()

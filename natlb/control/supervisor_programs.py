@@ -1,0 +1,157 @@
+"""The supervisor's side of policies of the user's own: learned in a nursery before they serve.
+
+    learn     another nursery is started, loads what the first one has, compiles the programs and
+              tries them; control hears whether that went well, and nothing has changed so far
+    serve     control has tables that name them: that nursery takes the other's place, and the
+              worker is asked to leave; the next one, forked at once, knows the programs
+
+Packets wait in the queues meanwhile, for as long as a fork takes. Before any worker was forked
+there is nothing to replace: the one nursery learns what the first one is to know.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from natlb.control.channel import close_all
+from natlb.control.child import Child, environment_of
+from natlb.control.failure import error_from, error_text
+from natlb.control.memory import digest_of, read_sealed
+from natlb.control.messages import (
+    Done,
+    Failed,
+    Hold,
+    Learned,
+    Message,
+    Note,
+    Prepared,
+    Refused,
+    Role,
+)
+from natlb.control.supervisor_control import read_failure
+from natlb.errors import ConfigError, NatlbError
+
+if TYPE_CHECKING:
+    from natlb.control.supervisor import Supervisor
+
+SECONDS_TO_END = 1.0
+SECONDS_TO_LEARN = 120.0  # once the packet path is loaded
+
+logger = structlog.get_logger()
+
+
+class ProgramKeeper:
+    """The nursery that learns, until it takes the other's place."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        """Know the supervisor; nothing is to be learned yet."""
+        self._supervisor = supervisor
+        self._learner: Child | None = None
+        self._prepared: Prepared | None = None
+        self._serial: int | None = None  # of the request that is not answered yet
+        self._wanted = 0  # the digest of what it asks for
+        self._is_learned = False
+
+    def learn(self, serial: int, memfd: int) -> None:
+        """Have a nursery learn these programs, and answer control when it has."""
+        octets = read_sealed(memfd)
+        self._refuse(ConfigError("another reload came between"))
+        self.drop()
+        self._serial, self._wanted = serial, digest_of(octets)
+        workers = self._supervisor.workers
+        if workers.nursery is not None and not workers.used:
+            teach(workers.nursery, self._wanted, memfd)
+            return
+        self._learner = Child.start(
+            self._supervisor.loop,
+            self._supervisor.modules.nursery,
+            environment_of(self._supervisor.lock.token),
+            receiver=self._hear,
+            mourner=self._mourn,
+        )
+        teach(self._learner, self._wanted, memfd)
+
+    def serve(self) -> None:
+        """Have workers know the programs that control holds now."""
+        held = self._supervisor.holdings.get(Role.PROGRAMS)
+        workers = self._supervisor.workers
+        if held is None or workers.taught == held.value:
+            return
+        if self._learner is not None and self._is_learned and self._wanted == held.value:
+            learner, self._learner = self._learner, None
+            assert self._prepared is not None
+            workers.replace_nursery(learner, self._prepared, held.value)
+        elif workers.nursery is not None:
+            teach(workers.nursery, held.value, held.fd)
+
+    def learned(self, said: Learned, fds: list[int]) -> None:
+        """Answer control: a nursery has learned programs, or says why not."""
+        known = error_from(said.exit_code, read_sealed(fds[0]).decode(errors="replace"))
+        if said.value != self._wanted or self._serial is None:
+            if said.exit_code:
+                logger.error("policy_not_learned", reason=known.message)
+            return
+        if said.exit_code:
+            self._refuse(known)
+            self.drop()
+            return
+        self._is_learned = True
+        serial, self._serial = self._serial, None
+        self._supervisor.control.tell(Done(serial=serial))
+
+    def drop(self) -> None:
+        """End a nursery whose programs nobody asked for in the end."""
+        learner, self._learner = self._learner, None
+        self._prepared, self._is_learned = None, False
+        if learner is not None:
+            learner.kill()
+
+    def end(self) -> None:
+        """End with the supervisor: what learns keeps nothing."""
+        learner = self._learner
+        self.drop()
+        if learner is not None:
+            learner.await_end(SECONDS_TO_END)
+
+    def _refuse(self, error: NatlbError) -> None:
+        serial, self._serial = self._serial, None
+        if serial is not None:
+            refused = Refused(serial=serial, exit_code=error.exit_code, text=error_text(error))
+            self._supervisor.control.tell(refused)
+
+    def _hear(self, child: Child, message: Message, fds: list[int]) -> None:
+        try:
+            match message:
+                case Prepared():
+                    self._prepared = message
+                    self._supervisor.loop.after(SECONDS_TO_LEARN, lambda: self._expect(child))
+                case Learned() if child is self._learner:
+                    self.learned(message, fds)
+                case Failed():
+                    self._refuse(read_failure(message, fds))
+                case Note() | Learned():
+                    pass
+                case _:
+                    child.refuse(f"{type(message).__name__} is not its to say")
+        finally:
+            close_all(fds)
+
+    def _expect(self, child: Child) -> None:
+        """End a nursery that compiles for ever."""
+        if child is self._learner and not self._is_learned:
+            seconds = f"{SECONDS_TO_LEARN:g} s"
+            self._refuse(ConfigError(f"the policy does not compile within {seconds}"))
+            self.drop()
+
+    def _mourn(self, child: Child, _status: int | None) -> None:
+        if child is self._learner:
+            self._learner = None
+            self._refuse(NatlbError("the nursery died over the policy"))
+            self.drop()
+
+
+def teach(nursery: Child, digest: int, memfd: int) -> None:
+    """Have a nursery learn the programs in a memfd."""
+    nursery.send(Hold(role=Role.PROGRAMS, value=digest), memfd)
