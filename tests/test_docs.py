@@ -347,3 +347,23 @@ def test_examples_of_who_gets_new_flows_are_true() -> None:
 
         assert re.split("[:;]", pool)[0].split(", ") == serving
         assert bool(run_time) is (words != "all are up")
+
+
+def test_a_policy_of_ones_own_is_told_all_that_it_may_use() -> None:
+    """Fields, calls and numbers in the docs are those of the code."""
+    from natlb.control.policy import program_rules, program_sample
+    from natlb.core.layout import PROGRAM_STATE
+    from natlb.core.policy.program import STEPS, STEPS_A_BACKEND
+    from natlb.policy import Flow, Pool
+
+    text = (ROOT / "docs" / "policies-of-your-own.md").read_text(encoding="utf-8")
+    fields = {f"pool.{name}" for name in Pool._fields} | {f"flow.{name}" for name in Flow._fields}
+    calls = next(line for line in text.splitlines() if line.startswith("| calls"))
+    told = {word for span in CODE.findall(calls) for word in span.split()}
+
+    assert {name for name in fields if f"| `{name}` |" not in text} == set()
+    assert told == program_rules.BUILTINS | program_rules.MATH | {"math"}
+    assert all(f"`a.{name}()`" in text for name in program_rules.METHODS)
+    assert f"{STEPS:,} steps, and {STEPS_A_BACKEND} more" in text
+    assert f"{PROGRAM_STATE:,} numbers" in text
+    assert f"1 to {max(program_sample.SIZES)} backends" in text
