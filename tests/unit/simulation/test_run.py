@@ -40,6 +40,7 @@ def test_a_contender_s_pick_is_natlb_s_own_but_of_a_contrast() -> None:
     assert contender("contrast-modulo", 3).pick_on(stage) is CONTRASTS["contrast-modulo"]
 
 
+@pytest.mark.skipif(COMPILED, reason="compiling a program takes ten seconds, elsewhere as well")
 def test_a_program_of_the_user_s_own_is_played(tmp_path) -> None:
     """It gives all to the last of the pool; a broken one is refused with file and line."""
     file = tmp_path / "mine.py"
@@ -48,7 +49,7 @@ def test_a_program_of_the_user_s_own_is_played(tmp_path) -> None:
     file.write_text("def pick(pool, flow):\n    return open('x')\n")
 
     assert set(world.backends) == {2}
-    with pytest.raises(ConfigError, match="mine.py"):
+    with pytest.raises(ConfigError, match=r"mine\.py"):
         played(f"python:file={file}")
 
 
