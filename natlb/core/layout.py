@@ -299,6 +299,7 @@ BACKEND = np.dtype(
         ("began_ms", np.int64),  # when it came into the pool; slow start counts from there
         ("slow_start_ms", np.int64),  # 0: none, or long over
         ("slow_start_exponent", np.float64),
+        ("per_weight", np.float64),  # 1 / weight, for who would divide often
     ],
     align=True,
 )

@@ -188,6 +188,7 @@ def _fill_backends(
             name = service.name, backend.name
             now = run_time.get(name, AS_CONFIGURED)
             takes = backend.name in members
+            weight = now.weight_of(backend) * WEIGHT_ONE if takes else 0
             places.append(indices.backends[name])
             records.append(
                 (
@@ -195,11 +196,12 @@ def _fill_backends(
                     backend.port or 0,
                     PRIVATE,
                     takes,
-                    now.weight_of(backend) * WEIGHT_ONE if takes else 0,
+                    weight,
                     pool.leaves_alive(now),
                     identity_of(*name),
                     backend.max_flows or 0,
                     *_slow_start(service, now),
+                    1 / weight if weight else 0.0,
                 )
             )
     tables.backends[places] = np.array(records, BACKEND)

@@ -11,6 +11,7 @@ eighth to each pick since. Where nobody has one, loads alone tell.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from natlb.core.handshake import handshake_now
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
     from natlb.core.policy.pool import NewFlow, Pool
 
 MEAN, MEAN_BITS = 0, 3  # the word that keeps it, and what share of it is new
-PARTS = float(1 << 20)  # of a microsecond: a weight of 65,535 is 24 bits
-FULL = (1 << 63) - 1  # the cost of who has no room
+FULL = math.inf  # the cost of who has no room
 
 
 @kernel
@@ -106,16 +106,15 @@ def _scan(pool: Pool, choice: int, now: int, draw: int, care: int) -> int:
 
 
 @kernel
-def _cost(pool: Pool, backend: int, mean: int, now: int, care: int) -> int:
+def _cost(pool: Pool, backend: int, mean: int, now: int, care: int) -> float:
     """Return the cost of a backend, FULL for one without room.
 
-    In fine parts and cut to a whole number, so that a scan compares integers: 26 bits of time, 24
-    of flows and 20 of parts over 8 of weight at least, which is below FULL.
+    By a product with what a division by the weight comes to, so that a scan divides nothing.
     """
     taken = handshake_now(pool.notes[backend], now)
-    burden = (taken if taken > 0 else mean) * (load_of(pool, backend) + 1)
+    burden = float((taken if taken > 0 else mean) * (load_of(pool, backend) + 1))
     if care == SEEMING:
-        return int(burden / i64(pool.backends[backend]["weight"]) * PARTS)
+        return burden * float(pool.backends[backend]["per_weight"])
     if not has_room(pool, backend):
         return FULL
-    return int(burden / weight_now(pool, backend, now) * PARTS)
+    return burden / weight_now(pool, backend, now)

@@ -56,6 +56,7 @@ def pool_of(
     rings = np.concatenate([[-5, -5, *indexes, -5], compiled.ring, [-5]]).astype(np.int32)
     backends = np.zeros(max(indexes, default=0) + 1, BACKEND)
     backends["weight"][indexes] = np.array(weights, np.uint32) * WEIGHT_ONE
+    backends["per_weight"][indexes] = 1 / backends["weight"][indexes]
     backends["takes"][indexes] = 1
     backends["identity"][indexes] = [identity_of("web", name) for name in names]
     backends["max_flows"][indexes[: len(most)]] = most
