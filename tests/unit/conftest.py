@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+import structlog
 
 from natlb.errors import UnknownNameError
 from natlb.model import (
@@ -249,6 +250,13 @@ def serving(instance: FakeInstance, path: str) -> Iterator[Served]:
         thread.join(WAIT_SECONDS)
         loop.close()
         listening.close()
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """Undo what a test said about the log: it would be written between the words of the next."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

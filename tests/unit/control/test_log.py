@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from typing import TYPE_CHECKING
 
-import pytest
 import structlog
 
 from natlb.control import log
 
-
-@pytest.fixture(autouse=True)
-def as_before() -> object:
-    """Leave structlog as other tests expect it."""
-    yield
-    structlog.reset_defaults()
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_a_line_is_time_level_event_and_fields(capsys: pytest.CaptureFixture[str]) -> None:

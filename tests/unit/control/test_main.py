@@ -8,7 +8,6 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import structlog
 
 from natlb.control.channel import Channel
 from natlb.control.config import parse_config
@@ -18,16 +17,7 @@ from natlb.errors import ConfigError, HostError, NatlbError
 from tests.unit.control.instances import CONFIG, World, duplicate, eventually, in_world
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from natlb.control.instance import Instance
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """Leave structlog as other tests expect it."""
-    yield
-    structlog.reset_defaults()
 
 
 @in_world

@@ -145,7 +145,6 @@ def test_control_says_how_to_log(asked: Asked, capsys: pytest.CaptureFixture[str
     """The configuration is its to read."""
     asked.ask(Logging(level=log.LEVELS["error"], json=1))
     asked.supervisor.count_death("x", asked, None, asked.supervisor.control._backoff)  # type: ignore[arg-type]
-    log.configure()
 
     assert "child_died" not in capsys.readouterr().err
 
