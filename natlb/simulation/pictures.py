@@ -24,6 +24,7 @@ DRAWN = 301  # of the samples: a line of more points looks no other
 SUFFIXES = (".png", ".svg")
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 MANY, MEAN, DUE = "#56B4E9", "#000000", "#000000"
+COLUMNS, LOADS = 6, 4  # of a row; of these for loads, the others for shares
 WIDTH, ROW, BOTTOM, HEAD = 11.0, 1.9, 2.6, 0.8  # inches
 STYLE: Any = {
     "svg.hashsalt": "natlb",
@@ -65,11 +66,11 @@ def draw(outcomes: Sequence[Outcome], place: Path, title: str) -> None:
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         figure.suptitle(title, fontsize=14, fontweight="bold", x=0.01, ha="left")
         ratios = [ROW] * len(outcomes) + [BOTTOM] * bool(panels)
-        grid = figure.add_gridspec(len(ratios), 4, height_ratios=ratios)
+        grid = figure.add_gridspec(len(ratios), COLUMNS, height_ratios=ratios)
         _draw_rows(figure, grid, outcomes)
         for at, panel in enumerate(panels):
-            half = 2 * at
-            span = slice(half, half + 2) if len(panels) > 1 else slice(0, 4)
+            half = COLUMNS // 2
+            span = slice(half * at, half * (at + 1)) if len(panels) > 1 else slice(0, COLUMNS)
             panel(figure.add_subplot(grid[-1, span]), outcomes)
         try:
             figure.savefig(place, metadata={"Date": None} if place.suffix == ".svg" else None)
@@ -83,11 +84,11 @@ def _draw_rows(figure: Any, grid: Any, outcomes: Sequence[Outcome]) -> None:
     first = None
     for row, outcome in enumerate(outcomes):
         is_last = row == len(outcomes) - 1
-        loads = figure.add_subplot(grid[row, :3], sharex=first)
+        loads = figure.add_subplot(grid[row, :LOADS], sharex=first)
         first = first or loads
         loads.set_ylim(0, top)
         _draw_loads(loads, outcome)
-        shares = figure.add_subplot(grid[row, 3])
+        shares = figure.add_subplot(grid[row, LOADS:])
         _draw_shares(shares, outcome)
         if row == 0:
             shares.set_title("share of flows; marks: due")
@@ -135,10 +136,10 @@ def _draw_shares(axes: Any, outcome: Outcome) -> None:
     axes.bar(where, [100 * each.share for each in shares], color=colours, width=0.75)
     due = [100 * each.due for each in shares]
     axes.plot(where, due, linestyle="none", marker="_", markersize=12, color=DUE)
-    axes.set_ylabel("%")
+    axes.set_ylabel("% of flows")
     axes.grid(visible=False, axis="x")
     axes.set_xticks(where, [each.backend for each in shares] if is_few else [""] * len(shares))
-    axes.tick_params(axis="x", length=0)
+    axes.tick_params(axis="x", length=0, labelsize=8)
 
 
 def _bottom_panels(outcomes: Sequence[Outcome]) -> list[Any]:
