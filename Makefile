@@ -18,13 +18,14 @@ PURE := natlb/wire natlb/core
 # What calls kernels runs a second time interpreted, and is measured there.
 OF_KERNELS := $(addprefix tests/unit/,wire core io testing control/compile control/policy simulation) \
   $(wildcard tests/unit/test_engine*.py) tests/unit/test_jit.py tests/property tests/sim
+OF_COMPILED := tests/conformance tests/unit/simulation
 HOSTS := tests/netns tests/platform
 PYTEST_FLAGS ?=
 BENCH_FLAGS ?=
 FUZZ_RUNS ?= 100000
 
 .PHONY: help demo test check bench soak conformance pictures fuzz lint format setup lock clean
-.PHONY: packages interpreted compiled hosts types architecture
+.PHONY: packages interpreted compiled hosts others types architecture
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -74,16 +75,19 @@ $(FUZZING): requirements-fuzz.lock | $(TESTING)
 packages: # what Debian has to give: installed as root, named otherwise (those tests then skip)
 	@tests/install-packages
 
-# The kernels twice, on two cores: as plain Python, where coverage sees them, and compiled. What builds
-# networks, starts processes and keeps real time comes last and alone; its last line is pytest's own.
-test: $(TESTING) packages ## all tests, twice where it matters; under ten minutes
+# On two cores. Beside: kernels as plain Python, where coverage sees them, and then what has none.
+# Before: kernels compiled, and then what builds networks and starts processes; its last line is
+# pytest's own.
+test: $(TESTING) packages ## all tests, kernels twice; under ten minutes
 	@failed=; log=$$(mktemp); \
-	$(MAKE) --no-print-directory interpreted >"$$log" 2>&1 & beside=$$!; \
-	trap 'kill $$beside 2>/dev/null; rm -f "$$log"' EXIT; \
+	setsid $(SHELL) -c 'status=0; for run in interpreted others; do \
+	  $(MAKE) --no-print-directory $$run || status=1; \
+	done; exit $$status' >"$$log" 2>&1 & beside=$$!; \
+	trap 'kill -- -$$beside 2>/dev/null; rm -f "$$log"*' EXIT; \
 	$(MAKE) --no-print-directory compiled || failed="$$failed compiled"; \
-	wait $$beside || failed="$$failed interpreted"; \
-	cat "$$log"; \
-	$(MAKE) --no-print-directory hosts || failed="$$failed hosts"; \
+	$(MAKE) --no-print-directory hosts >"$$log.hosts" 2>&1 || failed="$$failed hosts"; \
+	wait $$beside || failed="$$failed interpreted or others"; \
+	cat "$$log" "$$log.hosts"; \
 	if [ -n "$$failed" ]; then echo "error: failed:$$failed" >&2; exit 1; fi
 
 interpreted: $(TESTING)
@@ -93,11 +97,17 @@ interpreted: $(TESTING)
 
 compiled: $(TESTING)
 	@echo "tests with the kernels compiled" >&2
-	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(addprefix --ignore=,$(HOSTS) tests/unit/test_core_interpreted.py)
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(OF_KERNELS) $(OF_COMPILED)
 
 hosts: $(TESTING)
 	@echo "tests of networks and processes" >&2
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(HOSTS)
+
+# tests/unit/test_core_interpreted.py does what `interpreted` does, for who runs pytest alone
+others: $(TESTING)
+	@echo "tests without kernels" >&2
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS) \
+	  $(addprefix --ignore=,$(OF_KERNELS) $(OF_COMPILED) $(HOSTS) tests/unit/test_core_interpreted.py)
 
 ## ---- checks: what CI asks for before the tests
 

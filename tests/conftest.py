@@ -1,7 +1,7 @@
 """What every test gets: the same chance each run, a reason to skip, a clean host afterwards.
 
-Profiles of hypothesis, by `HYPOTHESIS_PROFILE`: `dev`, and `ci` with more examples, which draw the
-same examples in each run; `fuzz` draws a hundred times as many, new ones each time.
+Profiles of hypothesis, by `HYPOTHESIS_PROFILE`: `dev` draws the same examples in each run, `plain`
+fewer of them, where kernels are interpreted; `fuzz` draws a hundred times as many, always new ones.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from natlb import jit
 from tests.host import MARK, Leftovers, others_are_testing, why_no_docker, why_no_namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 settings.register_profile("dev", max_examples=100, deadline=None, derandomize=True)
-settings.register_profile("ci", settings.get_profile("dev"), max_examples=500, print_blob=True)
+settings.register_profile("plain", settings.get_profile("dev"), max_examples=40)
 settings.register_profile(
     "fuzz", settings.get_profile("dev"), max_examples=10_000, derandomize=False, print_blob=True
 )
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev"))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev" if jit.COMPILED else "plain"))
 
 
 @pytest.fixture(autouse=True)
