@@ -69,11 +69,17 @@ def ready(terms: Terms, backend: BackendName) -> None:
     _set_state(terms, backend, "ready")
 
 
+class _Weight(click.IntRange):
+    """A weight, called in errors what it is."""
+
+    name = "whole number"
+
+
 @click.command()
 @shared()
 @json_option
 @backend_argument
-@click.argument("weight", type=click.IntRange(0, MAX_WEIGHT), metavar="N")
+@click.argument("weight", type=_Weight(0, MAX_WEIGHT), metavar="N")
 @click.pass_obj
 def weight(terms: Terms, backend: BackendName, weight: int) -> None:
     """Set a backend's weight: its share of new flows by policies that weigh; 0 is none."""

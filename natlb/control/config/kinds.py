@@ -95,7 +95,11 @@ def _given(value: object) -> object:
 
 def as_policy(value: object) -> object:
     """Return a policy's name as the policy with no parameter given."""
-    return {"name": value} if isinstance(value, str) else value
+    if isinstance(value, str):
+        return {"name": value}
+    if value is not None and not isinstance(value, dict):
+        raise ValueError(f"must be a name or a mapping with a name, not {described(value)}")
+    return value
 
 
 def policy_or_none(value: object) -> object:

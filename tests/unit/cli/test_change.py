@@ -48,7 +48,10 @@ def test_a_backend_that_is_not_there_is_64(command, name) -> None:
 @pytest.mark.parametrize("weight", ["-1", "65536", "1.5", "x"])
 def test_a_weight_is_a_number_of_16_bits(command, served, weight) -> None:
     """Usage, before anything is asked."""
-    assert command("weight", "web/be1", weight).code == 2
+    said = command("weight", "web/be1", weight)
+
+    assert said.code == 2
+    assert "range" not in said.err or "0<=x<=65535" in said.err
     assert not served.instance.calls
 
 

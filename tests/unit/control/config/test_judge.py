@@ -40,7 +40,10 @@ def judged(text: str) -> list[str]:
         ),
         ("    policy:\n", "5:5: 'policy' has no value; give it one, or leave it out"),
         ("    timeouts: 5\n", "5:15: services.web.timeouts: must be a mapping, not 5"),
-        ("    policy: [a]\n", "5:13: services.web.policy: must be a mapping, not a list"),
+        (
+            "    policy: [a]\n",
+            "5:13: services.web.policy: must be a name or a mapping with a name, not a list",
+        ),
         ("datapath:\n", "5:1: 'datapath' has no value; give it one, or leave it out"),
         ("datapath: {max_flows: x}\n", "datapath.max_flows: must be a whole number, not 'x'"),
         ("datapath: {max_flows: 1.5}\n", "datapath.max_flows: must be a whole number, not 1.5"),
