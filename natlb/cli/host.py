@@ -58,6 +58,7 @@ def validate(terms: Terms, file: Path, *, show: bool) -> None:
     if show and terms.json:
         raise click.UsageError("--show prints YAML: it goes without --json")
     config = load_config(file)
+    _try_programs(config, file)
     if show:
         say(render_config(config).rstrip("\n"), terms)
     services, backends = _counts(config)
@@ -65,6 +66,15 @@ def validate(terms: Terms, file: Path, *, show: bool) -> None:
         say(json.dumps({"file": str(file), "services": services, "backends": backends}), terms)
     else:
         note(f"{file}: ok, {_plural(services, 'service')}, {_plural(backends, 'backend')}")
+
+
+def _try_programs(config: Config, file: Path) -> None:
+    """Refuse what `run` would refuse of policies of the user's own: compile and try each."""
+    from natlb.control.compile.programs import pick_of, programs_for, wanted_programs
+
+    if wanted_programs(config):
+        _require_compiler()
+        pick_of(programs_for(config, file, {}))
 
 
 def _counts(config: Config) -> tuple[int, int]:

@@ -10,8 +10,9 @@ from natlb.cli import host
 from natlb.control import cleanup as cleaning
 from natlb.control import host as control_host
 from natlb.control import supervisor
+from natlb.control.compile import programs
 from natlb.control.host import Check
-from natlb.errors import BusyError, DeniedError
+from natlb.errors import BusyError, ConfigError, DeniedError
 
 GOOD = """\
 services:
@@ -82,6 +83,41 @@ def test_a_bad_configuration_in_json(command, files) -> None:
 def test_a_file_that_cannot_be_read_is_65(command, files, name) -> None:
     """As the contract says: also an unreadable or missing file."""
     assert command("validate", name).code == 65
+
+
+@pytest.fixture
+def with_program(files):
+    """Have a good file that names a policy of one's own, and return where that lies."""
+    file = files / "natlb.yaml"
+    file.write_text(f"{GOOD}    policy: {{name: python, file: mine.py}}\n")
+    return files / "mine.py"
+
+
+def test_a_policy_of_ones_own_is_checked_too(command, with_program) -> None:
+    """What `run` would refuse is not called good; each fault has its place."""
+    missing = command("validate", "natlb.yaml")
+    with_program.write_text("import os\ndef pick(pool, flow):\n    return print(1)\n")
+    broken = command("validate", "natlb.yaml")
+
+    assert (missing.code, broken.code) == (65, 65)
+    assert "cannot read the policy mine.py" in missing.err
+    assert "error: mine.py:1:1: imports 'os'" in broken.err
+    assert "\nmine.py:3:12: calls 'print'" in broken.err
+
+
+def test_a_policy_of_ones_own_is_tried_as_well(command, with_program, monkeypatch) -> None:
+    """Compiled and on a sample, as `run` does, after all that is quicker."""
+
+    def refuse(programs) -> None:
+        (place,) = programs.values()
+        raise ConfigError(f"{place.source.file}:1:1: outside")
+
+    monkeypatch.setattr(programs, "pick_of", refuse)
+    with_program.write_text("def pick(pool, flow):\n    return len(pool.weights)\n")
+    said = command("validate", "natlb.yaml", "--show")
+
+    assert (said.code, said.out) == (65, "")
+    assert "mine.py:1:1: outside" in said.err
 
 
 @pytest.fixture
