@@ -71,7 +71,7 @@ def open_flow(core: Core, i: int, service: int, now: int, pick: Pick) -> int:
     note_flow_opened(core, row)
     account_opened(core.counters, row)
     if tables.services[service]["affinity_ms"]:
-        remember(core, row, now)
+        remember(core, row, now, 0)
     return number
 
 
@@ -93,7 +93,7 @@ def _settle_otherwise(core: Core, number: int, bound: int, now: int) -> int:
     """
     row = core.flows.rows[number]
     if bound > 0 and core.tables.services[i64(row["service"])]["affinity_ms"]:
-        remember(core, row, now)
+        remember(core, row, now, 0)
     abandon(core.flows, number)
     if bound == CONFLICT:
         return -PORT_EXHAUSTED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from natlb.core.affinity import prove
 from natlb.core.batch import MICROS
 from natlb.core.counters import (
     account_closing,
@@ -49,6 +50,8 @@ def advance(core: Core, row: Any, packet: Octets, parsed: Parsed, direction: int
         account_closing(core.counters, row)
     if i64(row["marks"]) & MARK_UNCONFIRMED and is_confirmed(new):
         leave_unconfirmed(core.flows, row)
+        if core.tables.services[i64(row["service"])]["affinity_ms"]:
+            prove(core, row, now)
 
 
 @kernel

@@ -29,6 +29,7 @@ from tests.datapath import (
     change_service,
     config,
     engine,
+    established,
     full_nat,
     live_rows,
     one_service,
@@ -329,6 +330,58 @@ def test_a_full_bucket_first_gives_up_what_has_run_out() -> None:
     assert hosts(path) == {0, 1, 2, 3, 4, 5, 6, 99}
 
 
+def test_forged_addresses_drive_no_client_out_that_was_heard_twice() -> None:
+    """One packet each takes what is free, and what others of them took."""
+    path = crowded(sticky())
+    for host in range(AFFINITY_BUCKET - 1):
+        established(path, f"198.51.100.{host}:1", 1.0 + host)
+    for host in range(100, 120):
+        backend_of(path, f"198.51.100.{host}:1", 20.0)
+    assert hosts(path) == {*range(AFFINITY_BUCKET - 1), 119}
+
+    established(path, "198.51.100.50:1", 20.0)
+    assert hosts(path) == {*range(AFFINITY_BUCKET - 1), 50}
+    assert backend_of(path, "198.51.100.119:2", 20.0)  # served, and not kept: all are proved
+    assert hosts(path) == {*range(AFFINITY_BUCKET - 1), 50}
+
+
+def test_a_client_that_found_no_place_gets_one_with_its_handshake() -> None:
+    """Then the oldest that is proved gives way, and its flow's backend is the one kept."""
+    path = crowded(sticky())
+    for host in range(AFFINITY_BUCKET):
+        established(path, f"198.51.100.{host}:1", 1.0 + host)
+    server = established(path, "198.51.100.99:1", 20.0)
+
+    assert hosts(path) == {*range(1, AFFINITY_BUCKET), 99}
+    assert {backend_of(path, f"198.51.100.99:{port}", 20.0) for port in range(2, 5)} == {server}
+    backend_of(path, "198.51.100.98:1", 21.0)
+    assert 99 in hosts(path)  # still proved after flows that were not
+
+
+def test_a_handshake_that_is_late_does_not_bring_an_old_backend_back() -> None:
+    """The client went to another one meanwhile."""
+    path = sticky()
+    old = backend_of(path, f"{CLIENT}:1")
+    path.set_backend(f"web/{old}", state="draining")
+    new = backend_of(path, f"{CLIENT}:2", 1.0)
+    path.process(packets.tcp(old, f"{CLIENT}:1", "SA"), 2.0)
+    path.process(packets.tcp(f"{CLIENT}:1", f"{VIP}:80", "A"), 2.0)
+    path.set_backend(f"web/{old}", state="ready")
+
+    assert backend_of(path, f"{CLIENT}:3", 3.0) == new != old
+
+
+def test_an_answered_datagram_proves_a_client() -> None:
+    """As a handshake does."""
+    path = crowded(engine({"dns": {"listen": f"udp://{DNS}", "backends": POOL}}))
+    change_service(path, "dns", affinity=Affinity(timeout=TIMEOUT))
+    path.process(packets.udp(ask(path, 0.0), FROM, b"!"), 0.0)
+    for host in range(100, 120):
+        path.process(packets.udp(f"198.51.100.{host}:1", DNS, b"?"), 1.0)
+
+    assert int(FROM.split(":", maxsplit=1)[0].rsplit(".", 1)[1]) in hosts(path)
+
+
 @one_by_one
 def test_an_address_takes_its_place_by_the_tables_secret() -> None:
     """Who does not know it cannot crowd another's bucket."""
@@ -357,7 +410,7 @@ def remember_until(path: Engine, number: int, store: int) -> bool:
     affinities = Watched(path._counters.affinities, before_store)
     core = path._core._replace(counters=path._counters._replace(affinities=affinities))
     try:
-        remember(core, path._flows.rows[number], 2000)
+        remember(core, path._flows.rows[number], 2000, 0)
     except KilledError:
         return True
     return False
