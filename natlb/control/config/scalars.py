@@ -122,6 +122,8 @@ def parse_factor(value: object) -> float:
     number = _number(value)
     if not 1 < number <= MOST_FACTOR:
         raise ValueError(f"must be more than 1 and at most {MOST_FACTOR:g}, not {described(value)}")
+    if round(1000 * number) <= 1000:
+        raise ValueError(f"{described(value)} is 1 in thousandths, and must be more")
     return float(number)
 
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+from structlog.testing import capture_logs
 
 from natlb.control.config import config_from_mapping
 from natlb.control.desired import first_desired
@@ -8,6 +11,8 @@ from natlb.control.seed import first_seed, next_seed, read_seed
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
     from natlb.control.config import Config
 
@@ -59,8 +64,6 @@ def test_the_seed_is_made_once_and_kept(tmp_path: Path) -> None:
     assert read_seed(state) == seed
     assert 0 <= seed < 1 << 64
     assert (state / "seed").stat().st_mode & 0o777 == 0o600
-    (state / "seed").write_text("nonsense")
-    assert read_seed(state) != seed
 
 
 def test_a_state_directory_that_cannot_be_written_is_no_reason_to_stop(tmp_path: Path) -> None:
@@ -68,3 +71,56 @@ def test_a_state_directory_that_cannot_be_written_is_no_reason_to_stop(tmp_path:
     (tmp_path / "file").write_text("")
 
     assert read_seed(tmp_path / "file" / "state") != read_seed(tmp_path / "file" / "state")
+
+
+def test_a_file_without_a_seed_is_set_aside_and_told_of(tmp_path: Path) -> None:
+    """All clients move: somebody may want to mend it."""
+    for text in (b"nonsense", b"", b"1" * 17, b"\xff" * 16):
+        (tmp_path / "seed").write_bytes(text)
+        with capture_logs() as told:
+            seed = read_seed(tmp_path)
+
+        assert [(each["event"], each["log_level"]) for each in told] == [
+            ("seed_replaced", "warning")
+        ]
+        assert (tmp_path / "seed.bad").read_bytes() == text
+        assert read_seed(tmp_path) == seed
+
+
+def test_a_file_that_cannot_be_read_is_left_alone(tmp_path: Path) -> None:
+    """It may be right, and another's to read; what is used meanwhile is told of."""
+    (tmp_path / "seed").mkdir()
+    with capture_logs() as told:
+        read_seed(tmp_path)
+
+    assert (tmp_path / "seed").is_dir()
+    assert [each["event"] for each in told] == ["seed_not_read"]
+
+
+def test_a_seed_that_others_could_read_is_made_secret(tmp_path: Path) -> None:
+    """It was kept so once; its value stays. One that is half written is not reused."""
+    (tmp_path / "seed").write_text("00c0ffee00c0ffee\n")
+    (tmp_path / "seed").chmod(0o644)
+    (tmp_path / "seed.new").write_text("")
+
+    assert read_seed(tmp_path) == 0x00C0FFEE00C0FFEE
+    assert (tmp_path / "seed").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "seed").unlink()
+    read_seed(tmp_path)
+    assert (tmp_path / "seed").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_seed_that_stays_readable_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not ours to change, and still the seed."""
+
+    def refuse(_fd: int, _mode: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    (tmp_path / "seed").write_text("7")
+    (tmp_path / "seed").chmod(0o644)
+    monkeypatch.setattr(os, "fchmod", refuse)
+    with capture_logs() as told:
+        assert read_seed(tmp_path) == 7
+    assert [each["event"] for each in told] == ["seed_not_secret"]

@@ -129,6 +129,10 @@ def test_a_policy_has_its_parameters_and_their_defaults(
             {"name": "bounded-load", "factor": 1},
             "factor: must be more than 1 and at most 10, not 1",
         ),
+        (
+            {"name": "bounded-load", "factor": 1.0004},
+            "factor: 1.0004 is 1 in thousandths, and must be more",
+        ),
         ({"name": "anchor", "size": 2}, "size 2 is smaller than the pool, which has 3"),
     ],
 )
