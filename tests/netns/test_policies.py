@@ -149,7 +149,7 @@ def test_a_backend_has_no_more_flows_than_its_limit(lab: PolicyLab) -> None:
     lab.wait_for_open(5)
 
     assert [visit.backend for visit in visits] == ["b1", "b1", "b2", "b2", "b3", "b3"]
-    assert took < 0.5
+    assert took < 0.9  # before a SYN would be repeated
     assert lab.api.stats().replies["backend-limit"] == 1
     assert lab.visit().backend == "b2"
 

@@ -14,10 +14,15 @@ from natlb.errors import ConfigError
 
 MOST_OCTETS = 64 << 10
 MOST_FAULTS = 20  # that are told at once
+FIX = "mend the policy, then: natlb validate FILE"
 
 
 class ProgramError(ConfigError):
     """A policy of the user's own cannot be used; each line says file, line and column."""
+
+    def __init__(self, message: str, *, fix: str | None = FIX) -> None:
+        """Say how to try it again, as every error of a configuration does."""
+        super().__init__(message, fix=fix)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

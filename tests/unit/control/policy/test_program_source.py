@@ -55,6 +55,7 @@ def test_whatever_it_is_is_told_with_its_place(text: str, said: str) -> None:
         check_program(source(text))
 
     assert said in caught.value.message
+    assert caught.value.fix == "mend the policy, then: natlb validate FILE"
 
 
 def test_text_is_utf8() -> None:
