@@ -129,14 +129,6 @@ class ServiceFlows(Document):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShadowCounts(Document):
-    """For how many flows a shadow was asked, and for how many it would have chosen otherwise."""
-
-    compared: int
-    differed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SpreadCounts(Document):
     """How many of the compared flows a backend got, and how many the shadow would have sent it."""
 
@@ -230,7 +222,7 @@ class Statistics(Document):
     flows: FlowCounts
     drops: dict[str, int]
     replies: dict[str, int]
-    shadow: dict[str, ShadowCounts] | None = None
+    shadow: dict[str, Shadow] | None = None
     fallbacks: dict[str, int] | None = None
 
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
         PacketCounts,
         Service,
         Shadow,
-        ShadowCounts,
         SpreadCounts,
         Statistics,
         Status,
@@ -100,12 +99,22 @@ def _choices_in_words(service: Service) -> list[str]:
     return words
 
 
-def _differed(shadow: Shadow | ShadowCounts) -> str:
+def _differed(shadow: Shadow) -> str:
     """Return how often a shadow chose otherwise; nothing is no share of nothing."""
     if not shadow.compared:
         return "not asked yet"
     share = 100 * shadow.differed / shadow.compared
     return f"differs in {share:.1f}% of {amount(shadow.compared)}"
+
+
+def _spread(shadow: Shadow) -> str:
+    """Return what backends got, and what they would have got, in the order of the configuration."""
+    if not shadow.compared:
+        return ""
+    return "".join(
+        f", {name} got {amount(each.policy)}, shadow {amount(each.shadow)}"
+        for name, each in shadow.spread.items()
+    )
 
 
 def _backend_row(
@@ -205,7 +214,10 @@ def stats_text(stats: Statistics) -> str:
         ["drops", _words(stats.drops)],
         ["replies", _words(stats.replies)],
     ]
-    rows += [[f"shadow {name}", _differed(each)] for name, each in (stats.shadow or {}).items()]
+    rows += [
+        [f"shadow {name}", f"{each.policy} {_differed(each)}{_spread(each)}"]
+        for name, each in (stats.shadow or {}).items()
+    ]
     rows += [[f"fallbacks {name}", str(n)] for name, n in (stats.fallbacks or {}).items()]
     return "\n".join(aligned(rows, "<<"))
 

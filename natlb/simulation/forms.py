@@ -24,6 +24,8 @@ Integers: TypeAlias = NDArray[np.int64]
 
 MOST_CLIENTS = 1 << 22
 """They are numbered in 100.64.0.0/10, which has so many addresses."""
+LEAST_NUMBER, MOST_NUMBER = 1e-9, 1e9
+"""What rates and times may be: beyond, a simulation is an instant or takes centuries."""
 BURST_STEP = 10e-6
 """Seconds between two flows of a burst: a line of 1 Gbit/s carries a SYN in less."""
 
@@ -133,10 +135,13 @@ def read_form(option: str, text: str, forms: Mapping[str, Form]) -> Drawn:
 
 
 def _number(option: str, text: str, name: str, word: str) -> float:
-    """Return one of a form's numbers: above 0; a count is whole, and not too large."""
+    """Return one of a form's numbers: above 0, neither tiny nor huge; a count is whole."""
     number = seconds_of(word)
     if number is None or number <= 0:
         raise UsageError(f"{option} '{text}': {name} '{word}' is not a number above 0")
+    if not LEAST_NUMBER <= number <= MOST_NUMBER:
+        span = f"{LEAST_NUMBER:g}..{MOST_NUMBER:g}"
+        raise UsageError(f"{option} '{text}': {name} '{word}' is not in {span}")
     if name == "N" and (number != int(number) or number > MOST_CLIENTS):
         raise UsageError(f"{option} '{text}': {name} '{word}' is not in 1..{MOST_CLIENTS}")
     return number

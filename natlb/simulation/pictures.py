@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from natlb.simulation.run import Outcome
 
-DRAWN = 301  # of the samples: a line of more points looks no other
+DRAWN = 151  # of the samples: a line of more points looks no other
 SUFFIXES = (".png", ".svg")
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 MANY, MEAN, DUE = "#56B4E9", "#000000", "#000000"

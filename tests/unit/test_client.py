@@ -35,7 +35,6 @@ from natlb.model import (
     FlowFilter,
     Service,
     Shadow,
-    ShadowCounts,
     SpreadCounts,
     Statistics,
     to_json,
@@ -64,7 +63,7 @@ def test_shadows_arrive_as_values(served, monkeypatch) -> None:
     shadow = Shadow(policy="maglev", compared=3, differed=2, spread=spread)
     plain, stats = asyncio.run(instance.services())[0], asyncio.run(instance.stats())
     rich = replace(plain, shadow=shadow, fallbacks=4)
-    counts = {"web": ShadowCounts(compared=3, differed=2)}
+    counts = {"web": shadow}
     counted = replace(stats, shadow=counts, fallbacks={"web": 4})
 
     async def services() -> list[Service]:

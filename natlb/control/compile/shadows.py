@@ -14,7 +14,7 @@ from natlb.core.layout import (
     WORD_DIFFERED,
     WORD_FALLBACKS,
 )
-from natlb.model import Shadow, ShadowCounts, SpreadCounts
+from natlb.model import Shadow, SpreadCounts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,9 +33,9 @@ def shadow_of(
 
     Compared are flows that the policy chose for: affinity leaves nothing to choose.
     """
-    counts = shadow_counts_of(service, indices, counters)
-    if service.shadow is None or counts is None:
+    if service.shadow is None:
         return None
+    choice = CHOICES * indices.services[service.name] + 1
     spread = {}
     for backend in service.backends:
         notes = [each.notes[indices.backends[service.name, backend.name]] for each in counters]
@@ -45,22 +45,9 @@ def shadow_of(
         )
     return Shadow(
         policy=service.shadow.name,
-        compared=counts.compared,
-        differed=counts.differed,
-        spread=spread,
-    )
-
-
-def shadow_counts_of(
-    service: ServiceConfig, indices: Indices, counters: Sequence[Counters]
-) -> ShadowCounts | None:
-    """Return how often a service's shadow was asked, and was of another mind."""
-    if service.shadow is None:
-        return None
-    choice = CHOICES * indices.services[service.name] + 1
-    return ShadowCounts(
         compared=_word(counters, choice, WORD_COMPARED),
         differed=_word(counters, choice, WORD_DIFFERED),
+        spread=spread,
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from natlb.control.compile.addresses import address_of, endpoint, lanes_of
 from natlb.control.compile.pools import service_pool, weight_in_force
 from natlb.control.compile.run_time import AS_CONFIGURED
-from natlb.control.compile.shadows import fallbacks_of, shadow_counts_of, shadow_of
+from natlb.control.compile.shadows import fallbacks_of, shadow_of
 from natlb.core.layout import (
     BYTES_FORWARDED,
     BYTES_RECEIVED,
@@ -137,7 +137,7 @@ class Snapshot:
             ),
             drops=_by_reason([counters.drops for counters in self.counters]),
             replies=_by_reason([counters.replies for counters in self.counters]),
-            shadow=self._by_service(shadow_counts_of),
+            shadow=self._by_service(shadow_of),
             fallbacks=self._by_service(fallbacks_of),
         )
 

@@ -32,7 +32,6 @@ from natlb.model import (
     ServiceFlows,
     ServiceStatus,
     Shadow,
-    ShadowCounts,
     SpreadCounts,
     Statistics,
     Status,
@@ -124,7 +123,6 @@ def test_a_service_of_several_addresses_has_a_row_for_each() -> None:
     assert second.strip() == "UDP  203.0.113.10:80"
 
 
-SHADOW_COUNTS = ShadowCounts(compared=4, differed=2)
 SHADOW = Shadow(
     policy="maglev",
     compared=2000,
@@ -258,11 +256,13 @@ def test_stats_are_exact_and_name_every_reason() -> None:
         replies={},
     )
 
-    chosen = replace(stats, shadow={"web": SHADOW_COUNTS}, fallbacks={"web": 3})
+    chosen = replace(stats, shadow={"web": SHADOW}, fallbacks={"web": 3})
     assert plain(stats_text(chosen))[-2:] == [
-        "shadow web     differs in 50.0% of 4",
+        "shadow web     maglev differs in 25.1% of 2000, be1 got 700, shadow 903",
         "fallbacks web  3",
     ]
+    fresh = replace(stats, shadow={"web": replace(SHADOW, compared=0, differed=0)})
+    assert plain(stats_text(fresh))[-1].endswith("maglev not asked yet")
     assert plain(stats_text(stats)) == [
         "generation  2",
         "uptime      1m00s",

@@ -87,6 +87,7 @@ def test_uniform_clients_are_within_their_number() -> None:
         ("poisson:fast", "RATE 'fast' is not a number above 0"),
         ("poisson:0", "RATE '0' is not a number above 0"),
         ("poisson:nan", "RATE 'nan' is not a number above 0"),
+        ("poisson:1e-300", "RATE '1e-300' is not in 1e-09..1e+09"),
     ],
 )
 def test_a_form_that_says_nothing_is_refused(text: str, words: str) -> None:

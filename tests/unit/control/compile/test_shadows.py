@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from natlb.control.compile import Indices
-from natlb.control.compile.shadows import fallbacks_of, shadow_counts_of, shadow_of
+from natlb.control.compile.shadows import fallbacks_of, shadow_of
 from natlb.control.config.values import Config, PolicyConfig
 from natlb.core.layout import POLICY_WORDS, WORD_COMPARED, WORD_DIFFERED, WORD_FALLBACKS
 from natlb.core.memory import Kind, make
-from natlb.model import ShadowCounts, SpreadCounts, to_json
+from natlb.model import SpreadCounts, to_json
 from natlb.testing import packets
 from tests.datapath import B1, B2, CLIENT, VIP, engine, one_service
 from tests.unit.control.compile.test_pools import backend, service
@@ -40,8 +40,6 @@ def test_a_shadow_is_told_with_its_spread() -> None:
         "differed": 2 * (POLICY_WORDS + WORD_DIFFERED),
         "spread": {"b1": {"policy": 10, "shadow": 14}, "b2": {"policy": 12, "shadow": 16}},
     }
-    counts = shadow_counts_of(*counted(shadow=SHADOW))
-    assert counts == ShadowCounts(compared=26, differed=28)
 
 
 def test_where_nothing_is_configured_nothing_is_told() -> None:
@@ -49,7 +47,6 @@ def test_where_nothing_is_configured_nothing_is_told() -> None:
     plain = counted()
 
     assert shadow_of(*plain) is None
-    assert shadow_counts_of(*plain) is None
     assert fallbacks_of(*plain) is None
     assert fallbacks_of(*counted(shadow=SHADOW)) is None
 
@@ -73,7 +70,7 @@ def test_an_engine_shows_how_often_its_shadow_differs() -> None:
     assert (shadow.compared, shadow.differed) == (20, 10)
     assert sorted(each.shadow for each in shadow.spread.values()) == [0, 20]
     assert {each.policy for each in shadow.spread.values()} == {10}
-    assert path.stats()["shadow"]["web"] == ShadowCounts(compared=20, differed=10)
+    assert path.stats()["shadow"]["web"] == shadow
     path.load({"datapath": {"max_flows": 1000}, "services": web})
     assert path.services()[0].shadow == shadow
     web["web"]["shadow"] = "round-robin"
