@@ -19,13 +19,14 @@ PURE := natlb/wire natlb/core
 OF_KERNELS := $(addprefix tests/unit/,wire core io testing control/compile control/policy simulation) \
   $(wildcard tests/unit/test_engine*.py) tests/unit/test_jit.py tests/property tests/sim
 OF_COMPILED := tests/conformance tests/unit/simulation
-HOSTS := tests/netns tests/platform
+PROCESSES := $(addprefix tests/netns/,test_commands.py test_policies.py test_programs.py) \
+  $(wildcard tests/netns/test_lab*.py tests/netns/test_processes_*.py)
 PYTEST_FLAGS ?=
 BENCH_FLAGS ?=
 FUZZ_RUNS ?= 100000
 
 .PHONY: help demo test check bench soak conformance pictures fuzz lint format setup lock clean
-.PHONY: packages interpreted compiled hosts others types architecture
+.PHONY: packages warm interpreted compiled processes others types architecture
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -75,20 +76,22 @@ $(FUZZING): requirements-fuzz.lock | $(TESTING)
 packages: # what Debian has to give: installed as root, named otherwise (those tests then skip)
 	@tests/install-packages
 
-# On two cores. Beside: kernels as plain Python, where coverage sees them, and then what has none.
-# Before: kernels compiled, and then what builds networks and starts processes; its last line is
-# pytest's own.
+# Two lanes, one a core. Beside: kernels as plain Python, where coverage sees them, and then what has
+# none. Before: kernels compiled, and then whole natlbs; its last line is pytest's own.
 test: $(TESTING) packages ## all tests, kernels twice; under ten minutes
 	@failed=; log=$$(mktemp); \
-	setsid $(SHELL) -c 'status=0; for run in interpreted others; do \
+	setsid $(SHELL) -c 'status=0; for run in warm interpreted others; do \
 	  $(MAKE) --no-print-directory $$run || status=1; \
 	done; exit $$status' >"$$log" 2>&1 & beside=$$!; \
 	trap 'kill -- -$$beside 2>/dev/null; rm -f "$$log"*' EXIT; \
 	$(MAKE) --no-print-directory compiled || failed="$$failed compiled"; \
-	$(MAKE) --no-print-directory hosts >"$$log.hosts" 2>&1 || failed="$$failed hosts"; \
+	$(MAKE) --no-print-directory processes >"$$log.processes" 2>&1 || failed="$$failed processes"; \
 	wait $$beside || failed="$$failed interpreted or others"; \
-	cat "$$log" "$$log.hosts"; \
+	cat "$$log" "$$log.processes"; \
 	if [ -n "$$failed" ]; then echo "error: failed:$$failed" >&2; exit 1; fi
+
+warm: $(RUNTIME) # a worker's loop in the cache, while tests need no core for it yet
+	@$(BIN)/python -c 'from natlb.io.loop import PacketLoop; PacketLoop().prepare(print)'
 
 interpreted: $(TESTING)
 	@echo "tests with the kernels as plain Python (NATLB_JIT=0), branches of $(PURE) counted" >&2
@@ -99,15 +102,15 @@ compiled: $(TESTING)
 	@echo "tests with the kernels compiled" >&2
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(OF_KERNELS) $(OF_COMPILED)
 
-hosts: $(TESTING)
-	@echo "tests of networks and processes" >&2
-	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(HOSTS)
+processes: $(TESTING)
+	@echo "tests of whole natlbs" >&2
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(PROCESSES)
 
 # tests/unit/test_core_interpreted.py does what `interpreted` does, for who runs pytest alone
 others: $(TESTING)
-	@echo "tests without kernels" >&2
+	@echo "tests of the rest" >&2
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) \
-	  $(addprefix --ignore=,$(OF_KERNELS) $(OF_COMPILED) $(HOSTS) tests/unit/test_core_interpreted.py)
+	  $(addprefix --ignore=,$(OF_KERNELS) $(OF_COMPILED) $(PROCESSES) tests/unit/test_core_interpreted.py)
 
 ## ---- checks: what CI asks for before the tests
 
