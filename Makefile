@@ -19,7 +19,7 @@ PURE := natlb/wire natlb/core
 OF_KERNELS := $(addprefix tests/unit/,wire core io testing control/compile control/policy simulation) \
   $(wildcard tests/unit/test_engine*.py) tests/unit/test_jit.py tests/property tests/sim
 OF_COMPILED := tests/conformance tests/unit/simulation
-PROCESSES := $(addprefix tests/netns/,test_commands.py test_policies.py test_programs.py) \
+PROCESSES := $(addprefix tests/netns/,test_commands.py test_policies.py) \
   $(wildcard tests/netns/test_lab*.py tests/netns/test_processes_*.py)
 PYTEST_FLAGS ?=
 BENCH_FLAGS ?=
