@@ -80,7 +80,7 @@ packages: # what Debian has to give: installed as root, named otherwise (those t
 # none. Before: kernels compiled, and then whole natlbs; its last line is pytest's own.
 test: $(TESTING) packages ## all tests, kernels twice; under ten minutes
 	@failed=; log=$$(mktemp); \
-	setsid $(SHELL) -c 'status=0; for run in warm interpreted others; do \
+	setsid env --default-signal=INT $(SHELL) -c 'status=0; for run in warm interpreted others; do \
 	  $(MAKE) --no-print-directory $$run || status=1; \
 	done; exit $$status' >"$$log" 2>&1 & beside=$$!; \
 	trap 'kill -- -$$beside 2>/dev/null; rm -f "$$log"*' EXIT; \

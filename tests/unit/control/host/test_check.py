@@ -31,5 +31,5 @@ def test_a_check_is_plain_data() -> None:
         "status": "warn",
         "seen": "seen",
         "fix": "mend",
-        "stops": (),
+        "stops": [],
     }
