@@ -15,6 +15,7 @@ import numpy as np
 
 from natlb.control.policy.program_form import HELP, bounded
 from natlb.control.policy.program_sample import try_programs
+from natlb.control.policy.program_seal import UnsealedError, sealed
 from natlb.control.policy.program_source import (
     ProgramError,
     ProgramSource,
@@ -59,10 +60,15 @@ def compile_program(source: ProgramSource) -> Program:
 def _functions(tree: ast.Module, source: ProgramSource) -> dict[str, Callable[..., Any]]:
     """Return the program's functions, each with its budget, ready to be compiled."""
     names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
-    module = bounded(tree, interpreted=not COMPILED)
     space: dict[str, Any] = dict(HELP)
-    code = compile(module, source.file, "exec", dont_inherit=True)
-    exec(code, space)  # noqa: S102 - functions and constants alone: `program_rules`
+    try:
+        module = sealed(bounded(tree, interpreted=not COMPILED))
+        code = compile(module, source.file, "exec", dont_inherit=True)
+        exec(code, space)  # noqa: S102 - functions and numbers alone: `program_seal`
+    except UnsealedError as error:
+        raise ProgramError(f"{source.file}:{error.line}:1: {error}") from None
+    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
+        raise ProgramError(f"{source.file}:1:1: cannot be compiled: {error}") from None
     for name in names:
         space[name].__qualname__ = f"{source.identity:x}.{name}"
         space[name] = program_kernel(space[name])

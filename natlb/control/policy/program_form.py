@@ -6,6 +6,7 @@
                                                __spend(__budget)
             at = other(pool) // 0                  at = __floor_quotient(other(pool, __budget), 0)
 
+Constants and imports of `math` become plain numbers, so defining the functions evaluates nothing.
 Operations that are undefined for some values become those of `core.policy.arithmetic`;
 interpreted, all of them do, so that they say what compiled code does. Lines stay as they are.
 """
@@ -13,12 +14,15 @@ interpreted, all of them do, so that they say what compiled code does. Lines sta
 from __future__ import annotations
 
 import ast
+import builtins
 import copy
 import math
 from typing import Any, TypeVar
 
 import numpy as np
 
+from natlb.control.policy.program_constants import MATH_NUMBERS, Number, worked_out
+from natlb.control.policy.program_rules import BUILTINS, MATH
 from natlb.core.policy import arithmetic
 
 Node = TypeVar("Node", bound=ast.AST)
@@ -54,10 +58,12 @@ FLOAT_CALLS = {
 }
 HELP: dict[str, Any] = {
     "__name__": "program",
+    "__builtins__": {name: getattr(builtins, name) for name in sorted(BUILTINS)},
     "math": math,
     **{f"__{name}": getattr(arithmetic, name) for name in (*OPERATORS.values(), *METHODS.values())},
     **{f"__{name}": getattr(arithmetic, name) for name in CALLS.values()},
-    **{f"__{name}": getattr(arithmetic, name) for name in ("spend", "quotient", "wrapped_value")},
+    **{f"__{name}": getattr(arithmetic, name) for name in ("spend", "divided", "number")},
+    **{f"__{name}": getattr(arithmetic, name) for name in ("quotient", "wrapped_value")},
     **{f"__math_{name}": arithmetic.quiet(call) for name, call in FLOAT_CALLS.items()},
 }
 """What such a program finds beside its own names."""
@@ -67,13 +73,24 @@ def bounded(tree: ast.Module, *, interpreted: bool) -> ast.Module:
     """Return a checked file's functions and constants in this form; `tree` is not used again."""
     functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     form = _Form(functions, interpreted=interpreted)
-    body = []
+    known: dict[str, Number] = {}
+    body: list[ast.stmt] = []
     for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and node.module != "math":
-            continue  # types and `__future__`
-        if not isinstance(node, ast.Import):
-            body.append(form.visit(node))
-    return ast.fix_missing_locations(ast.Module(body=body, type_ignores=[]))
+        match node:
+            case ast.FunctionDef():
+                body.append(form.visit(node))
+            case ast.ImportFrom(module="math"):
+                names = {alias.name for alias in node.names} & MATH_NUMBERS.keys()
+                known |= {name: MATH_NUMBERS[name] for name in names}
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                known[name] = worked_out(value, known)
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                known[name] = worked_out(value, known)
+    numbers = [
+        ast.Assign(targets=[ast.Name(id=name, ctx=ast.Store())], value=ast.Constant(value=number))
+        for name, number in known.items()
+    ]
+    return ast.fix_missing_locations(ast.Module(body=[*numbers, *body], type_ignores=[]))
 
 
 class _Form(ast.NodeTransformer):
@@ -82,18 +99,21 @@ class _Form(ast.NodeTransformer):
     def __init__(self, functions: set[str], *, interpreted: bool) -> None:
         self._functions = functions
         self._interpreted = interpreted
-        self._inside = False
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        self._inside = True
-        self.generic_visit(node)
-        self._inside = False
-        for parameter in node.args.args:
-            parameter.annotation = None
-        node.returns = None
-        node.args.args.append(_at(node, ast.arg(arg=BUDGET)))
-        node.body.insert(0, self._spend(node))
-        return node
+        parameters = [_at(each, ast.arg(arg=each.arg)) for each in node.args.args]
+        budget = _at(node, ast.arg(arg=BUDGET))
+        arguments = ast.arguments(
+            posonlyargs=[], args=[*parameters, budget], kwonlyargs=[], kw_defaults=[], defaults=[]
+        )
+        body = [self._spend(node), *(self.visit(each) for each in node.body)]
+        bare: dict[str, Any] = {"name": node.name, "args": arguments, "body": body}
+        return _at(node, ast.FunctionDef(**bare, decorator_list=[]))
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        if isinstance(node.value, ast.Constant):  # a docstring
+            return _at(node, ast.Pass())
+        return self.generic_visit(node)
 
     def visit_While(self, node: ast.While) -> ast.AST:
         return self._loop(node)
@@ -117,20 +137,20 @@ class _Form(ast.NodeTransformer):
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         assert node.value is not None
-        return _at(node, ast.Assign(targets=[node.target], value=self.visit(node.value)))
+        target = self.visit(node.target)
+        return _at(node, ast.Assign(targets=[target], value=self.visit(node.value)))
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
-        read = ast.parse(ast.unparse(node.target), mode="eval").body
-        for each in ast.walk(read):
-            _at(node, each)
+        read = copy.deepcopy(node.target)
+        read.ctx = ast.Load()
         changed = _at(node, ast.BinOp(left=read, op=node.op, right=node.value))
         target = self.visit(node.target)
         return _at(node, ast.Assign(targets=[target], value=self.visit(changed)))
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
-        if not self._inside:
-            return node
+        if isinstance(node.op, ast.Add | ast.Mult):
+            node.left, node.right = _one(node.left), _one(node.right)
         operands = [node.left, node.right]
         if name := OPERATORS.get(type(node.op)):
             return _call(node, f"__{name}", operands)
@@ -140,11 +160,18 @@ class _Form(ast.NodeTransformer):
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
         self.generic_visit(node)
-        is_negative = isinstance(node.op, ast.USub) and self._inside
-        return self._wrapped(node) if is_negative else node
+        return self._wrapped(node) if isinstance(node.op, ast.USub) else node
+
+    def visit_Tuple(self, node: ast.Tuple) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.ctx, ast.Load):
+            node.elts = [_one(each) for each in node.elts]
+        return node
 
     def _wrapped(self, node: ast.expr) -> ast.expr:
         """Return an integer's operation with its result in 64 bits, where it has more."""
+        if (number := _number(node)) is not None:
+            return _at(node, ast.Constant(value=arithmetic.wrapped_value(number)))
         return _call(node, "__wrapped_value", [node]) if self._interpreted else node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
@@ -153,11 +180,7 @@ class _Form(ast.NodeTransformer):
             case ast.Name(id=name) if name in self._functions:
                 node.args.append(_name(node, BUDGET))
             case ast.Name(id="divmod"):
-                parts = [
-                    _call(node, "__floor_quotient", node.args),
-                    _call(node, "__remainder", [_copy(each) for each in node.args]),
-                ]
-                return _at(node, ast.Tuple(elts=parts, ctx=ast.Load()))
+                return _call(node, "__divided", node.args)
             case ast.Name(id="abs"):
                 return self._wrapped(node)
             case ast.Attribute(value=ast.Name(id="math"), attr=name) | ast.Name(id=name):
@@ -172,6 +195,9 @@ class _Form(ast.NodeTransformer):
             return _call(node, f"__{CALLS[name]}", node.args)
         if self._interpreted and name in FLOAT_CALLS:
             return _call(node, f"__math_{name}", node.args)
+        if isinstance(node.func, ast.Name) and name in MATH and name not in BUILTINS:
+            node.func = _at(node, ast.Attribute(value=_name(node, "math"), attr=name))
+            node.func.ctx = ast.Load()
         return node
 
 
@@ -188,5 +214,28 @@ def _call(place: ast.AST, name: str, arguments: list[ast.expr]) -> ast.expr:
     return _at(place, ast.Call(func=_name(place, name), args=arguments, keywords=[]))
 
 
-def _copy(node: ast.expr) -> ast.expr:
-    return copy.deepcopy(node)
+def _one(node: ast.expr) -> ast.expr:
+    """Return an operand that must be a number: tuples, added to themselves, would grow and grow."""
+    if isinstance(node, ast.Name | ast.Call | ast.Attribute | ast.IfExp | ast.BoolOp | ast.Tuple):
+        return _call(node, "__number", [node])
+    return node
+
+
+def _number(node: ast.expr) -> int | None:
+    """Return what an operation on integers in the text is, which Python would make of any size."""
+    match node:
+        case ast.BinOp(
+            ast.Constant(value=int() as left), ast.Add(), ast.Constant(value=int() as right)
+        ):
+            return left + right
+        case ast.BinOp(
+            ast.Constant(value=int() as left), ast.Sub(), ast.Constant(value=int() as right)
+        ):
+            return left - right
+        case ast.BinOp(
+            ast.Constant(value=int() as left), ast.Mult(), ast.Constant(value=int() as right)
+        ):
+            return left * right
+        case ast.UnaryOp(ast.USub(), ast.Constant(value=int() as right)):
+            return -right
+    return None

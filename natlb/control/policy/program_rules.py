@@ -13,6 +13,14 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from natlb.control.policy.program_constants import (
+    LARGEST,
+    MATH_NUMBERS,
+    NoConstantError,
+    Number,
+    worked_out,
+)
+from natlb.control.policy.program_ways import always_returns, callers_of_themselves, own_calls
 from natlb.policy import Flow, Pool
 
 if TYPE_CHECKING:
@@ -26,10 +34,10 @@ MATH = {
     *("hypot", "isfinite", "isinf", "isnan", "log", "log10", "log1p", "log2", "pow", "sin", "sqrt"),
     *("tan", "trunc"),
 }
-MATH_NUMBERS = {"e", "inf", "nan", "pi", "tau"}
 METHODS = {"argmax", "argmin", "max", "min", "sum"}
 FIELDS = {*Pool._fields, *Flow._fields}
-LARGEST = (1 << 63) - 1
+TYPES = {"natlb.policy": {"Pool", "Flow"}, "__future__": {"annotations"}}
+MOST_IN_A_TUPLE = 16
 
 STATEMENTS = (
     *(ast.Assign, ast.AnnAssign, ast.AugAssign, ast.If, ast.While, ast.For, ast.Return),
@@ -40,7 +48,6 @@ EXPRESSIONS = (
     *(ast.Attribute, ast.Subscript, ast.Name, ast.Tuple),
 )
 COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
-CONSTANT_OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div)
 WHY_NOT = {
     "Import": "import at the top of the file; a policy may import 'math' alone",
     "ImportFrom": "import at the top of the file; a policy may import 'math' alone",
@@ -81,7 +88,8 @@ class Rules:
         self._function = function
         self._found: list[Fault] = []
         self._functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
-        self._known: set[str] = set()  # constants, and names imported from `math`
+        self._known: dict[str, Number] = {}  # constants, and numbers imported from `math`
+        self._first: dict[str, int] = {}  # the line of each name at the top
         self._math_calls: set[str] = set()
         self._has_math = False
 
@@ -89,8 +97,9 @@ class Rules:
         """Return all that is against the rules, in the order of the file."""
         for node in self._tree.body:
             self._check_top(node)
-        for function in self._functions.values():
-            self._check_function(function)
+        for node in self._tree.body:
+            if isinstance(node, ast.FunctionDef):
+                self._check_function(node)
         self._check_asked()
         self._check_recursion()
         return sorted(set(self._found))
@@ -101,8 +110,10 @@ class Rules:
 
     def _check_top(self, node: ast.stmt) -> None:
         match node:
-            case ast.Expr(value=ast.Constant(value=str())) | ast.FunctionDef():
+            case ast.Expr(value=ast.Constant(value=str())):
                 pass
+            case ast.FunctionDef():
+                self._check_first(node, node.name)
             case ast.Import():
                 for alias in node.names:
                     self._check_import(node, alias)
@@ -116,44 +127,39 @@ class Rules:
                 said = "only imports of 'math', constants and functions stand at the top"
                 self._say(node, WHY_NOT.get(type(node).__name__, said))
 
+    def _check_first(self, node: ast.stmt, name: str) -> None:
+        """Complain about a name that stands at the top already: one of the two would be hidden."""
+        if name in self._first:
+            self._say(node, f"'{name}' stands in line {self._first[name]} already")
+        self._first.setdefault(name, node.lineno)
+
     def _check_import(self, node: ast.stmt, alias: ast.alias) -> None:
         if alias.name != "math" or alias.asname not in {None, "math"}:
             self._say(node, f"imports '{alias.name}': a policy may import 'math' alone")
+        self._check_first(node, "math")
         self._has_math = True
 
     def _check_import_from(self, node: ast.ImportFrom) -> None:
-        names = {alias.name for alias in node.names}
-        plain = all(alias.asname is None for alias in node.names)
-        if node.module == "__future__" or (
-            node.module == "natlb.policy" and plain and names <= {"Pool", "Flow"}
-        ):
-            return
-        if node.module != "math" or not plain or names - MATH - MATH_NUMBERS:
-            said = ", ".join(sorted(names))
-            self._say(node, f"imports {said} from '{node.module}': only functions of 'math' may be")
-            return
-        self._math_calls |= names & MATH
-        self._known |= names & MATH_NUMBERS
+        module = "." * node.level + (node.module or "")
+        for alias in node.names:
+            self._check_first(node, alias.name)
+            known = MATH | MATH_NUMBERS.keys() if module == "math" else TYPES.get(module, set())
+            if alias.asname is not None or alias.name not in known:
+                said = "only functions and numbers of 'math' may be"
+                self._say(node, f"imports {alias.name} from '{module}': {said}")
+            elif alias.name in MATH:
+                self._math_calls.add(alias.name)
+            elif module == "math":
+                self._known[alias.name] = MATH_NUMBERS[alias.name]
 
     def _check_constant(self, node: ast.stmt, name: str, value: ast.expr) -> None:
+        self._check_first(node, name)
         self._check_own_name(node, name)
-        for each in ast.walk(value):
-            match each:
-                case ast.Constant():
-                    self._check_literal(each)
-                case ast.BinOp(op=op) if isinstance(op, CONSTANT_OPERATORS):
-                    pass
-                case ast.Name(id=other) if other in self._known:
-                    pass
-                case ast.UnaryOp(op=ast.USub()) | ast.operator() | ast.unaryop():
-                    pass
-                case ast.expr_context():
-                    pass
-                case _:
-                    said = "a constant is a number, or + - * / of numbers and constants above it"
-                    self._say(each, said)
-                    break
-        self._known.add(name)
+        try:
+            self._known[name] = worked_out(value, self._known)
+        except NoConstantError as error:
+            self._say(error.node, error.said)
+            self._known[name] = 0
 
     def _check_asked(self) -> None:
         """Check the function that will be asked."""
@@ -168,8 +174,8 @@ class Rules:
 
     def _check_function(self, function: ast.FunctionDef) -> None:
         given = function.args
-        if function.decorator_list:
-            self._say(function, "a policy has no decorators")
+        if function.decorator_list or getattr(function, "type_params", None):
+            self._say(function, "a policy has no decorators and no type parameters")
         if given.vararg or given.kwarg or given.kwonlyargs or given.posonlyargs or given.defaults:
             self._say(function, "parameters are plain names, without defaults or '*'")
         for parameter in given.args:
@@ -178,7 +184,7 @@ class Rules:
         names = {parameter.arg for parameter in given.args} | set(_assigned(function))
         for statement in function.body:
             self._check_statement(statement, names)
-        if not _always_returns(function.body):
+        if not always_returns(function.body):
             self._say(function, f"'{function.name}' has a way to its end without 'return'")
 
     def _check_own_name(self, node: ast.AST, name: str, *, is_function: bool = False) -> None:
@@ -264,6 +270,8 @@ class Rules:
                 self._check_attribute(node, names)
             case ast.Compare() if not all(isinstance(op, COMPARISONS) for op in node.ops):
                 self._say(node, "compares by 'is' or 'in'; expected == != < <= > >=")
+            case ast.Tuple() if len(node.elts) > MOST_IN_A_TUPLE:
+                self._say(node, f"a tuple of a policy has at most {MOST_IN_A_TUPLE} values")
             case ast.BinOp(op=ast.MatMult()):
                 self._say(node, "a policy has no '@'")
         for each in () if isinstance(node, ast.Call | ast.Attribute) else _parts(node):
@@ -277,7 +285,7 @@ class Rules:
             self._say(node, "an integer has 64 bits, with its sign")
 
     def _check_name(self, node: ast.Name, names: set[str]) -> None:
-        if node.id in names | self._known:
+        if node.id in names or node.id in self._known:
             return
         if node.id in BUILTINS or node.id in self._functions or node.id in self._math_calls:
             self._say(node, f"'{node.id}' is a function; call it")
@@ -334,21 +342,8 @@ class Rules:
 
     def _check_recursion(self) -> None:
         """Complain about each function that comes to be called by itself."""
-        calls = {
-            name: {
-                each.func.id
-                for each in ast.walk(function)
-                if isinstance(each, ast.Call) and isinstance(each.func, ast.Name)
-            }
-            & self._functions.keys()
-            for name, function in self._functions.items()
-        }
-        for name, function in self._functions.items():
-            reached: set[str] = set()
-            while (more := set().union(calls[name], *(calls[n] for n in reached))) != reached:
-                reached = more
-            if name in reached:
-                self._say(function, f"'{name}' calls itself; use a loop")
+        for name in callers_of_themselves(own_calls(self._functions)):
+            self._say(self._functions[name], f"'{name}' calls itself; use a loop")
 
 
 def _calls(node: ast.AST) -> bool:
@@ -361,23 +356,16 @@ def _parts(node: ast.AST) -> Iterator[ast.expr]:
     return (each for each in ast.iter_child_nodes(node) if isinstance(each, ast.expr))
 
 
-def _assigned(function: ast.FunctionDef) -> Iterator[str]:
-    """Yield the names that a function assigns to."""
-    for node in ast.walk(function):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
-
-
-def _always_returns(body: list[ast.stmt]) -> bool:
-    """Return whether a block cannot be left at its end."""
-    match body[-1]:
-        case ast.Return():
-            return True
-        case ast.If(body=then, orelse=[_, *_] as otherwise):
-            return _always_returns(then) and _always_returns(otherwise)
-        case ast.While(test=ast.Constant(value=True)) as loop:
-            return not any(isinstance(each, ast.Break) for each in ast.walk(loop))
-    return False
+def _assigned(node: ast.AST) -> Iterator[str]:
+    """Yield the names that a function assigns to; what annotations say is never run."""
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
+    for field, part in ast.iter_fields(node):
+        if field in {"annotation", "returns", "args", "decorator_list"}:
+            continue
+        for each in part if isinstance(part, list) else [part]:
+            if isinstance(each, ast.AST):
+                yield from _assigned(each)
 
 
 def _listed(names: object) -> str:

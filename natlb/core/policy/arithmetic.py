@@ -59,6 +59,12 @@ def remainder(x: Any, y: Any) -> Any:
 
 
 @kernel
+def divided(x: Any, y: Any) -> Any:
+    """Return `divmod(x, y)`."""
+    return floor_quotient(x, y), remainder(x, y)
+
+
+@kernel
 def shifted_left(x: int, places: int) -> int:
     """Return the lowest 64 bits of `x << places`, signed."""
     shifted: int = wrapped(x << (places & 63))
@@ -74,26 +80,32 @@ def shifted_right(x: int, places: int) -> int:
 @kernel
 def whole(x: Any) -> int:
     """Return `int(x)`, 0 where a 64-bit integer cannot say it."""
-    if -LARGEST < x < LARGEST:
+    if isinstance(x, int) or -LARGEST < x < LARGEST:
         return int(x)
     return 0
 
 
 @kernel
-def floor(x: float) -> int:
+def floor(x: Any) -> int:
     """Return the largest integer that is not above."""
+    if isinstance(x, int):
+        return int(x)
     return whole(math.floor(x)) if -LARGEST < x < LARGEST else 0
 
 
 @kernel
-def ceiling(x: float) -> int:
+def ceiling(x: Any) -> int:
     """Return the smallest integer that is not below."""
+    if isinstance(x, int):
+        return int(x)
     return whole(math.ceil(x)) if -LARGEST < x < LARGEST else 0
 
 
 @kernel
-def rounded(x: float) -> int:
+def rounded(x: Any) -> int:
     """Return the nearest integer, the even one of two."""
+    if isinstance(x, int):
+        return int(x)
     return whole(round(float(x))) if -LARGEST < x < LARGEST else 0
 
 
@@ -158,6 +170,14 @@ def wrapped_value(x: Any) -> Any:
     return x
 
 
+def number_value(x: Any) -> Any:
+    """Return a number as it is; nothing else can be added, multiplied, or put into a tuple."""
+    if not isinstance(x, int | float):
+        message = f"{x!r:.40} is no number"
+        raise TypeError(message)
+    return x
+
+
 def quiet(function: Callable[..., Any]) -> Callable[..., float]:
     """Return a NumPy function that says inf and nan as compiled code does, without a warning."""
     return lambda *values: float(_quietly(function, *map(float, values)))
@@ -176,10 +196,16 @@ if COMPILED:  # pragma: no cover - coverage is measured where nothing is compile
         return x
 
     @kernel
+    def number(x: Any) -> Any:
+        """Return a number as it is; what is none has no `float()`, and so does not compile."""
+        float(x)
+        return x
+
+    @kernel
     def power(x: float, y: float) -> float:
         """Return `x ** y`."""
         raised: float = float(x) ** float(y)
         return raised
 
 else:
-    wrapped, power = wrapped_value, power_of_floats
+    wrapped, power, number = wrapped_value, power_of_floats, number_value

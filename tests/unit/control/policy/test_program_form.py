@@ -37,12 +37,13 @@ def test_every_function_and_loop_takes_a_step() -> None:
     )
 
     assert shaped(text) == (
-        "X = 1 + 1\n\n"
+        "X = 2\n\n"
         "def f(a, __budget):\n    __spend(__budget)\n    return a\n\n"
         "def pick(pool, flow, __budget):\n    __spend(__budget)\n"
         "    for at in range(f(3, __budget)):\n        __spend(__budget)\n        x = at\n"
         "    else:\n        x = 1\n"
-        "    while f(1, __budget):\n        __spend(__budget)\n        x = x + f(2, __budget)\n"
+        "    while f(1, __budget):\n        __spend(__budget)\n"
+        "        x = __number(x) + __number(f(2, __budget))\n"
         "    return x"
     )
 
@@ -90,6 +91,55 @@ def test_operations_mean_what_python_means(
 def test_interpreted_it_says_what_compiled_code_does(expression: str, expected: float) -> None:
     """Where Python would raise, or go on for ever."""
     assert result(expression) == expected
+
+
+def test_what_is_imported_from_math_is_found_without_an_import() -> None:
+    """Numbers as constants, functions as those of `math`."""
+    text = "from math import floor, pi, sqrt\nTWICE = pi * 2\ndef pick(a):\n    return sqrt(a)\n"
+
+    assert shaped(text).splitlines()[:2] == [f"pi = {math.pi}", f"TWICE = {math.tau}"]
+    assert "return math.sqrt(a)" in shaped(text)
+    assert "return __math_sqrt(a)" in shaped(text, interpreted=True)
+
+
+def test_divmod_evaluates_its_arguments_once() -> None:
+    """Else a few of them, one in the other, would make a tree that fills the memory."""
+    nested = "x"
+    for _ in range(40):
+        nested = f"divmod({nested}, 3)[0]"
+
+    assert shaped(f"def pick(x):\n    return {nested}\n").count("__divided") == 40
+
+
+@pytest.mark.parametrize("target", ["a[x // z]", "a[x % z]"])
+def test_what_is_assigned_to_is_in_this_form_too(target: str) -> None:
+    """An index outside may be worked out by a division by 0."""
+    text = f"def pick(a, x, z):\n    {target}: float = 1.0\n"
+
+    assert "a[__" in shaped(text)
+
+
+@pytest.mark.parametrize(
+    "expression", ["(1, 2) + (3,)", "(1, 2) * 2", "2 * (x, y)", "((1, 2), 3)", "(a, 1)"]
+)
+def test_only_numbers_grow(expression: str) -> None:
+    """A tuple added to itself again and again would be as large as the memory is."""
+    with pytest.raises(TypeError, match="is no number"):
+        result(expression)
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("9223372036854775807 + 9223372036854775807", "-2"),
+        ("9223372036854775807 * 4", "-4"),
+        ("-9223372036854775807 - 2", "9223372036854775807"),
+        ("0.5 + 1", "0.5 + 1"),
+    ],
+)
+def test_integers_of_the_text_have_64_bits_too(expression: str, expected: str) -> None:
+    """Python would fold them into one that has more, which no machine code has."""
+    assert shaped(f"def pick():\n    return {expression}\n").endswith(f"return {expected}")
 
 
 def test_the_budget_ends_it() -> None:

@@ -72,6 +72,19 @@ def test_what_a_policy_needs_is_allowed() -> None:
         ("class A: pass", "no classes"),
         ("X = [1]", "a constant is a number"),
         ("X = 2 ** 999", "a constant is a number"),
+        ("X = 1 << 62", "a constant is a number"),
+        ("X = ~1", "a constant is a number"),
+        ("X = (1, 2)", "a constant is a number"),
+        ("X = X + 1", "a constant is a number"),
+        ("X = 1 / 0", "divides by 0"),
+        ("X = 9223372036854775807 * 2", "64 bits"),
+        ("from .math import sin", "imports sin from '.math'"),
+        ("from . import math", "imports math from '.'"),
+        ("from math import sin as s", "imports sin"),
+        ("from __future__ import division", "imports division"),
+        ("from __future__ import annotations as a", "imports annotations"),
+        ("def f(*, a=1): return 1", "parameters are plain"),
+        ("def f(a, /): return 1", "parameters are plain"),
         ("X = 'a'", "'a' is no number"),
         ("X = Y", "a constant is a number"),
         ("len = 3", "'len' has a meaning"),
@@ -141,6 +154,16 @@ def test_little_stands_at_the_top(line: str, said: str) -> None:
         ("global x", "'pool.state'"),
         ("del pool", "deletes nothing"),
         ("yield 1", "returns its position"),
+        ("x = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16)", "at most 16"),
+        ("x: (y := 1) = 2; x = y", "'y' is not defined"),
+        ("x = math", "'math' is not defined"),
+        ("math = 1", "'math' has a meaning"),
+        ("x = math.__dict__", "'.__dict__' is not known"),
+        ("x = _\uff3fbudget", "'__budget' is not defined"),
+        ("_\uff3fspend = 1", "'__spend' begins with"),
+        ("x = max(1, 2, key=abs)", "by name"),
+        ("x = (lambda: 1)()", "calls 'lambda"),
+        ("x = pool.weights.sum.__self__", "is not known"),
         ("match 1:\n        case 1: pass", "no 'Match'"),
         ("def f(): pass", "not into one another"),
         ("import math", "at the top"),
@@ -162,6 +185,14 @@ def test_what_a_policy_may_not_do_is_told_by_line(line: str, said: str) -> None:
         ("def pick(pool):\n    return 0\n", "1 parameters; expected two"),
         ("def pick(a, b):\n    if a.flows[0]:\n        return 0\n", "without 'return'"),
         ("def pick(a, b):\n    while True:\n        break\n", "without 'return'"),
+        (
+            "def pick(a, b):\n    while True:\n        if a.flows[0]:\n            break\n",
+            "without 'return'",
+        ),
+        (
+            "def pick(a, b):\n while True:\n  while a:\n   a\n  else:\n   break\n",
+            "without 'return'",
+        ),
         ("def pick(a, b):\n    return pick(a, b)\n", "'pick' calls itself"),
         (
             "def f(a):\n return g(a)\ndef g(a):\n return f(a)\ndef pick(a, b):\n return 0\n",
@@ -184,3 +215,47 @@ def test_all_is_told_at_once() -> None:
         "3",
         "4",
     ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (
+            "def f(a=print(1)):\n    return 1\ndef f(a):\n    return 1\n",
+            "3:1: 'f' stands in line 1",
+        ),
+        ("f = 1\ndef f(a):\n    return 1\n", "2:1: 'f' stands in line 1"),
+        ("X = 1\nX = 2\n", "2:1: 'X' stands in line 1"),
+        ("import math\nimport math\n", "2:1: 'math' stands in line 1"),
+        ("from math import pi\npi = 3\n", "2:1: 'pi' stands in line 1"),
+        ("from math import sin, sin\n", "1:1: 'sin' stands in line 1"),
+        ("from natlb.policy import Pool\nPool = 3\n", "2:1: 'Pool' stands in line 1"),
+    ],
+)
+def test_no_name_stands_at_the_top_twice(lines: str, said: str) -> None:
+    """The first would be hidden by the second, and yet be run."""
+    assert said in " ".join(faults(f"{lines}def pick(a, b):\n    return 0\n"))
+
+
+def test_each_function_of_a_name_is_looked_at() -> None:
+    """Not the last one alone."""
+    found = faults("@print\ndef pick(a, b):\n    return open(a)\ndef pick(a, b):\n    return 0\n")
+
+    assert "no decorators" in " ".join(found)
+    assert "calls 'open'" in " ".join(found)
+
+
+def test_a_break_of_an_inner_loop_leaves_no_outer_one() -> None:
+    """So what follows is never reached."""
+    body = (
+        "while True:",
+        "    for at in range(3):",
+        "        if at:",
+        "            break",
+        "    while pool.flows[0]:",
+        "        break",
+        "    if pool.flows[0]:",
+        "        return 0",
+    )
+
+    assert inside(*body) == []

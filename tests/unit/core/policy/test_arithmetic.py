@@ -10,7 +10,7 @@ from tests.kernels import needs_plain_kernels
 
 needs_plain_kernels()
 
-LEAST = -(1 << 63)
+LEAST, MOST = -(1 << 63), (1 << 63) - 1
 NAN, INF = math.nan, math.inf
 
 
@@ -38,6 +38,15 @@ NAN, INF = math.nan, math.inf
         ("whole", (-2.9,), -2),
         ("whole", (NAN,), 0),
         ("whole", (INF,), 0),
+        ("whole", (MOST,), MOST),
+        ("whole", (True,), 1),
+        ("whole", (LEAST,), LEAST),
+        ("floor", (MOST,), MOST),
+        ("ceiling", (MOST,), MOST),
+        ("rounded", (LEAST,), LEAST),
+        ("divided", (7, -2), (-4, -1)),
+        ("divided", (7, 0), (0, 0)),
+        ("number", (1.5,), 1.5),
         ("floor", (-0.5,), -1),
         ("floor", (1e300,), 0),
         ("ceiling", (0.5,), 1),
@@ -85,3 +94,10 @@ def test_what_is_no_number_is_no_error() -> None:
     """`math` would raise where compiled code has nan."""
     assert math.isnan(arithmetic.quiet(np.sqrt)(-1))
     assert math.isnan(arithmetic.power_of_floats(-8, 0.5))
+
+
+@pytest.mark.parametrize("value", [(1, 2), None, "text", np.zeros(2)])
+def test_nothing_but_numbers_is_a_number(value: object) -> None:
+    """A tuple can be added to itself until the memory is full."""
+    with pytest.raises(TypeError, match="is no number"):
+        arithmetic.number_value(value)
