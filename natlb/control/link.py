@@ -37,6 +37,7 @@ from natlb.control.messages import (
     Reload,
     Role,
     Start,
+    Unlearn,
     Want,
 )
 from natlb.errors import UnavailableError
@@ -119,6 +120,10 @@ class SupervisorLink:
     async def learn(self, programs: int) -> None:
         """Have programs compiled, of a memfd. Raises what they are refused with."""
         await self._ask(lambda serial: Learn(serial=serial), programs)
+
+    def unlearn(self) -> None:
+        """Give up what was learned last, or is being learned."""
+        self.tell(Unlearn())
 
     async def listen(self, path: str) -> None:
         """Have the API's socket made; it is held afterwards."""

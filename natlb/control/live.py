@@ -1,6 +1,7 @@
 """The running instance, as the API asks it: snapshots are read, intents become generations.
 
-Each intent goes the whole way before the next begins.
+Each intent goes the whole way before the next begins. A reload begins with what may take long and
+changes nothing, reading and learning; others come between, and what they did is kept.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ import asyncio
 import dataclasses
 import os
 import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
+    from natlb.control.compile.programs import Programs
     from natlb.control.config import Config, Difference
     from natlb.control.desired import Desired
     from natlb.control.mapped import Mapped
@@ -61,6 +64,15 @@ SECONDS_TO_FLUSH = 10.0
 SECONDS_A_LOOK = 0.002
 
 log = structlog.get_logger()
+
+
+class _Read(NamedTuple):
+    """What a reload has read."""
+
+    config: Config
+    text: str
+    path: str
+    programs: Programs
 
 
 class LiveInstance:
@@ -87,6 +99,7 @@ class LiveInstance:
         self._rates = Rates()
         self._fallbacks = Fallbacks()
         self._intent = asyncio.Lock()
+        self._reload = asyncio.Lock()  # taken before the other
 
     @property
     def _desired(self) -> Desired:
@@ -165,31 +178,45 @@ class LiveInstance:
 
     async def reload(self, config: str | None) -> Reload:
         """Put a configuration in force whole, or raise and change nothing."""
-        async with self._intent:
+        async with self._reload:
             path = config or self._desired.config_path
             text = await self._read(Path(path))
             new = await asyncio.to_thread(_parse, text, path)
             found = difference(self._desired.config, new)
             refuse_restart(found)
-            before, publisher = self._desired, self._publisher
             sources = await read_programs(new, path, self._read_program)
-            programs = place_programs(sources, before.programs)
-            found = _with_programs(found, changed_services(before.programs, programs))
-            seed, now_ms = await asyncio.to_thread(next_seed, before, new), self._memory.now_ms()
-            desired = before.with_config(
-                new, text, path, now_ms=now_ms, seed=seed, programs=programs
-            )
-            if found:
-                await publisher.publish(desired, lambda: self._start_counts(before, desired))
-            elif (text, path) != (before.config_text, before.config_path):
-                await publisher.keep(dataclasses.replace(desired, generation=before.generation))
-            answer = self._answer(before, found)
-            self._reloaded(new)
+            programs = place_programs(sources, self._desired.programs)
+            found = _with_programs(found, changed_services(self._desired.programs, programs))
+            async with self._publisher.learning(programs) as learned, self._intent:
+                answer = await self._bring_in(_Read(new, text, path, programs), found, learned)
         if found:
             log.info("configuration_reloaded", path=path, **dataclasses.asdict(answer))
         else:
             log.info("configuration_unchanged", path=path, generation=answer.generation)
         return answer
+
+    async def _bring_in(self, read: _Read, found: Difference, learned: bytes | None) -> Reload:
+        """Put in force what was read, on top of what is wanted by now; return what that did.
+
+        Only a reload changes configuration and programs, so these differ by what was found.
+        """
+        before, publisher = self._desired, self._publisher
+        seed = await asyncio.to_thread(next_seed, before, read.config)
+        desired = before.with_config(
+            read.config,
+            read.text,
+            read.path,
+            now_ms=self._memory.now_ms(),
+            seed=seed,
+            programs=read.programs,
+        )
+        if found:
+            begin = partial(self._start_counts, before, desired)
+            await publisher.publish(desired, begin, learned=learned)
+        elif (read.text, read.path) != (before.config_text, before.config_path):
+            await publisher.keep(dataclasses.replace(desired, generation=before.generation))
+        self._reloaded(read.config)
+        return self._answer(before, found)
 
     def _start_counts(self, old: Desired, new: Desired) -> None:
         start_counts(self._memory.counters, old.indices, old.config, new.indices, new.config)

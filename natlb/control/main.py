@@ -160,7 +160,8 @@ class Control:
             config, text, path, seed=seed, started_ns=self._started_ns, programs=programs
         )
         self._publisher = Publisher(self._link, self._worker, desired)
-        await self._publisher.publish(desired)
+        async with self._publisher.learning(programs) as learned:
+            await self._publisher.publish(desired, learned=learned)
         await self._answer(self._publisher)
 
     async def _take_up(self) -> None:

@@ -42,7 +42,7 @@ class Role(IntEnum):
     API_LISTENER = 8
     HANDOVER_LISTENER = 9
     LIFE_CHANNEL = 10  # the supervisor's end towards a worker; value: its pid, stamp: its start
-    TABLES_CHANNEL = 11  # control's end towards a worker; value: its pid
+    TABLES_CHANNEL = 11  # control's end towards a worker; value: its pid, stamp: its programs
     HOST_PLAN = 12
     PROGRAMS = 13  # policies of the user's own, `programs`; value: their digest
 
@@ -331,6 +331,13 @@ class Learned(Message):
     fds: ClassVar[int] = 1
     exit_code: int  # 0: they are
     value: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unlearn(Message):
+    """To the supervisor: what was learned last will not serve; whoever learned it may go."""
+
+    kind: ClassVar[int] = 28
 
 
 KINDS: dict[int, type[Message]] = {kind.kind: kind for kind in Message.__subclasses__()}

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 from natlb.control import privileges
 from natlb.control.channel import Channel, close_all
 from natlb.control.failure import error_text, explain
+from natlb.control.limits import limited
 from natlb.control.memory import read_sealed, sealed_memfd
 from natlb.control.messages import (
     Ended,
@@ -35,6 +36,7 @@ from natlb.control.messages import (
 )
 from natlb.control.programs import decode_programs
 from natlb.control.worker import LeftAlone, PacketPath, Worker
+from natlb.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +44,10 @@ if TYPE_CHECKING:
     from natlb.core.choice import Pick
 
     Learn = Callable[[bytes], Pick]
+
+
+MOST_OCTETS = 4 << 30  # of addresses; natlb itself has 1.3 GB of them, and a program adds little
+SECONDS_TO_LEARN = 150  # of a processor: where nobody ends it, as the supervisor does before
 
 
 class Nursery:
@@ -90,11 +96,17 @@ class Nursery:
     def _learn_programs(self, digest: int, memfd: int) -> None:
         """Have workers choose by these programs too; tell the supervisor, or why not.
 
-        Where it cannot be, workers know what they knew.
+        Where it cannot be, workers know what they knew. The limits are for the learning alone:
+        what is forked afterwards has none of them.
         """
         exit_code, text = 0, ""
         try:
-            self._path.choose_by(self._learn(read_sealed(memfd)))
+            with limited(octets=MOST_OCTETS, seconds=SECONDS_TO_LEARN):
+                pick = self._learn(read_sealed(memfd))
+            self._path.choose_by(pick)
+        except MemoryError:
+            exit_code = ConfigError.exit_code
+            text = f"the policy does not compile within {MOST_OCTETS >> 30} GiB\0"
         except Exception as error:  # noqa: BLE001 - the user's text: whatever it does, this stays
             known = explain(error)
             exit_code, text = known.exit_code, error_text(known)

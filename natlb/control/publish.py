@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,8 +28,9 @@ from natlb.core.memory import Kind
 from natlb.io.shared import attach, create_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
+    from natlb.control.compile.programs import Programs
     from natlb.control.desired import Desired
     from natlb.control.host.plan import Side
     from natlb.control.link import SupervisorLink
@@ -64,13 +66,18 @@ class Publisher:
         assert self._tables is not None
         return self._tables
 
-    async def publish(self, desired: Desired, begin: Callable[[], None] | None = None) -> None:
+    async def publish(
+        self,
+        desired: Desired,
+        begin: Callable[[], None] | None = None,
+        *,
+        learned: bytes | None = None,
+    ) -> None:
         """Bring this into force, tables and all, and with it what policies keep of its pools.
 
-        `begin` is called when nothing can refuse any more, and nobody uses it yet. Raises
-        NatlbError where the host or a policy refuses.
+        `begin` is called when nothing can refuse any more, and nobody uses it yet; `learned` are
+        the programs that a nursery has learned for it. Raises NatlbError where the host refuses.
         """
-        learned = await self._have_learned(desired)
         await self._prepare_host(desired)
         desired, tables = await asyncio.to_thread(self._compile, desired)
         if begin is not None:
@@ -94,30 +101,47 @@ class Publisher:
         self._wanted = wanted_of(self.desired)
         held = self._link.holdings.get(Role.TABLES)
         if held is None or held.value != self.desired.generation:
-            await self.publish(self.desired)
+            async with self.learning(self.desired.programs) as learned:
+                await self.publish(self.desired, learned=learned)
         else:
             self._tables = attach(Kind.TABLES, held.fd, writable=False)
-            learned = await self._have_learned(self.desired)
-            if learned is not None:
-                self._serve(learned)
+            async with self.learning(self.desired.programs) as learned:
+                if learned is not None:
+                    self._serve(learned)
 
-    async def _have_learned(self, desired: Desired) -> bytes | None:
-        """Have a nursery learn the programs, unless workers know them all; return what it learned.
+    @asynccontextmanager
+    async def learning(self, programs: Programs) -> AsyncIterator[bytes | None]:
+        """Have a nursery learn the programs, unless workers know them all: for `publish`.
 
-        Raises NatlbError where one is refused. Nothing else has changed then.
+        Raises NatlbError where one is refused. Nothing else has changed then. Where what follows
+        is refused, the nursery that has learned them goes.
         """
+        wanted = self._unknown(programs)
+        if wanted is None:
+            yield None
+            return
+        try:
+            await self._have_learned(wanted)
+            yield wanted
+        except BaseException:
+            self._link.unlearn()
+            raise
+
+    def _unknown(self, programs: Programs) -> bytes | None:
+        """Return the programs as they travel, unless workers know them all."""
         held = self._link.holdings.get(Role.PROGRAMS)
         known = decode_programs(read_sealed(held.fd)) if held else ()
-        wanted = distinct(desired.programs)
+        wanted = distinct(programs)
         if {each.identity for each in wanted} <= {each.identity for each in known}:
             return None
-        octets = encode_programs(wanted)
+        return encode_programs(wanted)
+
+    async def _have_learned(self, octets: bytes) -> None:
         memfd = sealed_memfd("programs", octets)
         try:
             await self._link.learn(memfd)
         finally:
             os.close(memfd)
-        return octets
 
     def _serve(self, learned: bytes) -> None:
         """Have a worker that knows these programs take the place of the one that does not.

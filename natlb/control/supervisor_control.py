@@ -36,6 +36,7 @@ from natlb.control.messages import (
     Role,
     Serving,
     Start,
+    Unlearn,
     Want,
 )
 from natlb.errors import ConfigError, NatlbError
@@ -102,6 +103,7 @@ class ControlKeeper:
 
     def _mourn(self, child: Child, status: int | None) -> None:
         self.child = None
+        self._supervisor.programs.forget()
         delay = self._supervisor.count_death("control", child, status, self._backoff)
         if not self._supervisor.stopping:
             self._supervisor.loop.after(delay, self.start)
@@ -116,6 +118,8 @@ class ControlKeeper:
                     self._supervisor.workers.consider()
                 case Learn():
                     self._learn(message.serial, fds[0])
+                case Unlearn():
+                    self._supervisor.programs.forget()
                 case Want():
                     self._fulfil(message.serial, lambda: self._apply(fds))
                 case Listen():

@@ -39,7 +39,6 @@ from natlb.control.messages import (
 from natlb.control.process import Process, hold, started_at
 from natlb.control.queues import SIDES, is_lost
 from natlb.control.supervisor_control import read_failure
-from natlb.control.supervisor_programs import teach
 
 if TYPE_CHECKING:
     from natlb.control.supervisor import Supervisor
@@ -67,6 +66,7 @@ class WorkerKeeper:
         self._unborn: Channel | None = None  # our end towards a worker that is being forked
         self.used = False  # a worker was forked, or adopted
         self.taught = 0  # the digest of the programs that the nursery knows; 0: none
+        self._known = 0  # the same of the worker
         self._vacant_since: float | None = None
         self._leaving: Child | None = None  # the worker that was asked to
         self._fork_at = 0.0
@@ -74,6 +74,11 @@ class WorkerKeeper:
         now = supervisor.loop.now()
         self._nursery_backoff, self._backoff = BackOff(now), BackOff(now)
         self._queue_backoff = BackOff(now)
+
+    @property
+    def prepared(self) -> bool:
+        """Whether the nursery has loaded the packet path."""
+        return self._prepared
 
     def start_nursery(self) -> None:
         """Start a nursery, if there is none."""
@@ -86,8 +91,7 @@ class WorkerKeeper:
                 receiver=self._hear_nursery,
                 mourner=self._mourn_nursery,
             )
-            if held := self._supervisor.holdings.get(Role.PROGRAMS):
-                teach(self.nursery, held.value, held.fd)
+            self._supervisor.programs.begin(self.nursery)
 
     def replace_nursery(self, learner: Child, prepared: Prepared, digest: int) -> None:
         """Have the next workers come from this nursery, the very next one at once."""
@@ -100,12 +104,21 @@ class WorkerKeeper:
         learner.hand_to(self._hear_nursery, self._mourn_nursery)
         self.nursery, self._prepared, self.taught = learner, True, digest
         self.compiled = bool(prepared.compiled)
-        if self.current is not None:
-            self._leaving = self.current
-            self.current.leave()
-            leaving = self.current
-            self._supervisor.loop.after(SECONDS_TO_LEAVE, lambda: self._expect_end(leaving))
         self.consider()
+
+    def _replace_outdated(self) -> None:
+        """Ask a worker to leave that does not know the programs, once the nursery does.
+
+        Control gives it no tables that name them; the next worker comes with those.
+        """
+        programs, leaving = self._supervisor.holdings.get(Role.PROGRAMS), self.current
+        if leaving is None or leaving is self._leaving or programs is None:
+            return
+        if not self._prepared or self.taught != programs.value or self._known == programs.value:
+            return
+        self._leaving = leaving
+        leaving.leave()
+        self._supervisor.loop.after(SECONDS_TO_LEAVE, lambda: self._expect_end(leaving))
 
     def _expect_end(self, leaving: Child) -> None:
         if self.current is leaving:
@@ -122,6 +135,8 @@ class WorkerKeeper:
         if held is None or process is None:
             self._release_channels()
         else:
+            channel = self._supervisor.holdings.get(Role.TABLES_CHANNEL, WORKER)
+            self._known = channel.stamp if channel else 0
             self._equip(self._watch(process, Channel.from_fd(os.dup(held.fd))))
 
     def _watch(self, process: Process, channel: Channel) -> Child:
@@ -132,6 +147,7 @@ class WorkerKeeper:
 
     def consider(self) -> None:
         """Have a worker forked where there is none, and all that it needs."""
+        self._replace_outdated()
         if self.current or self._unborn or not self.nursery or not self._prepared:
             return
         holdings = self._supervisor.holdings
@@ -165,6 +181,7 @@ class WorkerKeeper:
             channel.close()
             self.consider()
             return
+        self._known = self.taught
         self._equip(self._watch(process, channel))
 
     def _equip(self, child: Child) -> None:
@@ -177,7 +194,7 @@ class WorkerKeeper:
         said = Hold(role=Role.LIFE_CHANNEL, index=WORKER, value=process.pid, stamp=process.started)
         supervisor.hold(said, os.dup(child.channel.fileno()))
         controls_end, workers_end = Channel.pair()
-        said = Hold(role=Role.TABLES_CHANNEL, index=WORKER, value=process.pid)
+        said = Hold(role=Role.TABLES_CHANNEL, index=WORKER, value=process.pid, stamp=self._known)
         supervisor.hold(said, controls_end.end.detach())
         for said, fd in supervisor.holdings:
             if said.role in NEEDED and said.index == WORKER:
@@ -216,6 +233,7 @@ class WorkerKeeper:
             match message:
                 case Prepared():
                     self._prepared = True
+                    self._supervisor.programs.loaded(child)
                     self.compiled = bool(message.compiled)
                     if not message.dropped:
                         logger.info("workers_keep_uid", uid=os.getuid())
@@ -224,7 +242,7 @@ class WorkerKeeper:
                     self._attach(message.pid, fds.pop())
                 case Learned():
                     self.taught = message.value  # or it never will know them: others serve
-                    self._supervisor.programs.learned(message, fds)
+                    self._supervisor.programs.learned(child, message, fds)
                     self.consider()
                 case Ended():
                     self._note_exit(message)
@@ -280,6 +298,7 @@ class WorkerKeeper:
 
     def _mourn_nursery(self, child: Child, status: int | None) -> None:
         self.nursery = None
+        self._supervisor.programs.nursery_died(child)
         if self._unborn is not None:
             self._unborn.close()  # a worker behind it is left alone, and ends
             self._unborn = None

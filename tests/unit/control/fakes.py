@@ -198,11 +198,13 @@ class FakePath:
 
 
 def learn(octets: bytes) -> Any:
-    """Return what chooses, unless the programs are broken, or never end, or kill who learns."""
+    """Return what chooses, unless the programs are broken, or never end, or ask too much."""
     if b"broken" in octets:
         raise ConfigError("mine.py:1:1: broken", fix="mend it")
     if b"endless" in octets:
         select.select([], [], [])
+    if b"greedy" in octets:
+        bytearray(8 << 30)
     if b"deadly" in octets:
         os.abort()
     return octets

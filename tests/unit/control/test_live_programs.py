@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from natlb.control.memory import digest_of
-from natlb.control.messages import Role
+from natlb.control.messages import Done, Role, Unlearn
 from natlb.core.layout import CHOICES, FIRST_PROGRAM, POLICY_WORDS, WORD_FALLBACKS
-from natlb.errors import ConfigError
+from natlb.errors import ConfigError, HostError
+from natlb.model import FlowFilter
 from tests.unit.control.instances import CONFIG, World, eventually, in_world
 
 FIRST = "def pick(pool, flow):\n    return 0\n"
@@ -154,3 +155,69 @@ async def test_another_service_takes_another_place(world: World) -> None:
 
     assert places == [FIRST_PROGRAM, FIRST_PROGRAM + 1]
     assert len(world.supervisor.learned) == 1
+
+
+@in_world
+async def test_nothing_waits_for_what_is_being_learned(world: World) -> None:
+    """And what was done meanwhile is not undone by the reload."""
+    write(world)
+    instance = await world.begin()
+    world.workers.append(world.supervisor.give_worker())
+    write(world, "# endless\n" + FIRST)
+    reload = asyncio.ensure_future(instance.reload(None))
+    asked = await eventually(lambda: world.supervisor.asked)
+    await asyncio.wait_for(instance.set_backend("web", "b1", state="draining"), 5)
+    await asyncio.wait_for(instance.flush(FlowFilter(), reset=False), 5)
+    world.supervisor.channel.send(Done(serial=asked.serial))
+    await eventually(lambda: len(world.supervisor.served) == 2)
+    world.workers.append(world.supervisor.give_worker())
+    done = await reload
+    states = [backend.state for backend in await instance.backends("web")]
+
+    assert (done.changed, done.generation) == (["web"], 3)
+    assert states == ["draining", "ready"]
+
+
+@in_world
+async def test_reloads_wait_for_each_other(world: World) -> None:
+    """The later one finds what the first has done."""
+    write(world)
+    instance = await world.begin()
+    write(world, "# endless\n" + FIRST)
+    first = asyncio.ensure_future(instance.reload(None))
+    asked = await eventually(lambda: world.supervisor.asked)
+    second = asyncio.ensure_future(instance.reload(None))
+    await asyncio.sleep(0.05)
+    assert len(world.supervisor.learned) == 2
+    world.supervisor.channel.send(Done(serial=asked.serial))
+    await eventually(lambda: len(world.supervisor.served) == 2)
+    world.workers.append(world.supervisor.give_worker())
+
+    assert ((await first).generation, (await second).generation) == (2, 2)
+
+
+@in_world
+async def test_what_was_learned_for_a_refused_reload_is_given_up(world: World) -> None:
+    """The host refused what came with it."""
+    write(world)
+    instance = await world.begin()
+    write(world, "# another\n" + FIRST, WITH_PROGRAM.replace("10.77.0.11", "10.77.0.21"))
+    world.supervisor.refuse = True
+    with pytest.raises(HostError):
+        await instance.reload(None)
+
+    assert len(world.supervisor.learned) == 2
+    await eventually(lambda: Unlearn() in world.supervisor.heard)
+    assert len(world.supervisor.served) == 1
+
+
+@in_world
+async def test_what_nobody_waits_for_any_more_is_not_learned(world: World) -> None:
+    """Whoever asked for the reload has gone."""
+    write(world)
+    instance = await world.begin()
+    write(world, "# endless\n" + FIRST)
+    reload = asyncio.ensure_future(instance.reload(None))
+    await eventually(lambda: world.supervisor.asked)
+    reload.cancel()
+    await eventually(lambda: Unlearn() in world.supervisor.heard)

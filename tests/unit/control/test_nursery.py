@@ -156,6 +156,20 @@ def test_programs_are_learned_or_refused(
     assert message == Learned(exit_code=expected, value=77)
     assert os.pread(fds[0], 100, 0) == said
     os.close(fds[0])
-    _, pidfd, worker = fork(nursery[1])
+    pid, pidfd, worker = fork(nursery[1])
+    limits = Path(f"/proc/{pid}/limits").read_text()
     os.close(pidfd)
     worker.close()
+    assert limits == Path("/proc/self/limits").read_text()
+
+
+def test_a_program_has_no_more_than_its_share_of_the_host(nursery: Nursery) -> None:
+    """What is not enough is told as such, and the nursery lives on."""
+    memfd = sealed_memfd("programs", b"greedy")
+    nursery[1].send(Hold(role=Role.PROGRAMS, value=77), memfd)
+    os.close(memfd)
+    message, fds = answer(nursery[1])
+
+    assert message == Learned(exit_code=65, value=77)
+    assert os.pread(fds[0], 100, 0) == b"the policy does not compile within 4 GiB\0"
+    os.close(fds[0])

@@ -15,7 +15,7 @@ from natlb.control.child import Child
 from natlb.control.directory import take_lock
 from natlb.control.loop import Loop
 from natlb.control.memory import digest_of, sealed_memfd
-from natlb.control.messages import Done, Hold, Learn, Message, Refused, Role
+from natlb.control.messages import Done, Hold, Learn, Message, Refused, Role, Unlearn
 from natlb.control.process import hold
 from natlb.control.supervisor import Supervisor
 from tests.unit.control.fakes import MODULES, FakeHost
@@ -216,4 +216,124 @@ def test_programs_that_nobody_learned_are_learned_where_they_serve(kept: Kept) -
     kept.serve(b"broken")
     kept.until(lambda: kept.workers.taught == digest_of(b"broken"))
 
-    assert kept.workers.forwarding
+    kept.until(lambda: kept.workers.forwarding)
+
+
+def test_a_worker_is_replaced_where_its_learner_died_before_it_served(kept: Kept) -> None:
+    """The other nursery learns instead; the worker has no tables, and asks for none."""
+    kept.publish()
+    worker = kept.workers.current
+    kept.learn(GOOD)
+    kept.answer()
+    learner = kept.programs._learner
+    assert learner is not None
+    learner.process.signal(signal.SIGKILL)
+    kept.until(lambda: kept.programs._learner is None)
+    kept.serve(GOOD)
+    kept.until(lambda: kept.workers.current not in (None, worker) and kept.workers.forwarding)
+
+    assert kept.workers.taught == digest_of(GOOD)
+    assert kept.workers.restarts == 0
+
+
+def test_a_nursery_that_begins_anew_replaces_no_worker_that_knows_enough(kept: Kept) -> None:
+    """It learns what that knows."""
+    kept.learn(GOOD)
+    kept.answer()
+    kept.serve(GOOD)
+    kept.publish()
+    worker, nursery = kept.workers.current, kept.workers.nursery
+    assert nursery is not None
+    nursery.process.signal(signal.SIGKILL)
+    kept.until(lambda: kept.workers.nursery not in (None, nursery) and kept.workers.taught)
+    for _ in range(20):
+        kept.loop.step(0.01)
+
+    assert kept.workers.current is worker
+
+
+@pytest.mark.parametrize("how", ["said", "dead"])
+def test_what_was_learned_in_vain_is_forgotten(kept: Kept, how: str) -> None:
+    """The host may refuse what came with it, and control may die."""
+    kept.publish()
+    kept.learn(GOOD)
+    kept.answer()
+    learner = kept.programs._learner
+    assert learner is not None
+    if how == "said":
+        kept.channel.send(Unlearn())
+    else:
+        kept.supervisor.control._mourn(kept.control, None)
+        kept.supervisor.control.child = kept.control
+        kept.supervisor.stopping = True  # no other control is started
+    kept.until(lambda: kept.programs._learner is None)
+
+    assert learner.process.ended(10)
+
+
+def test_an_answer_is_not_given_to_another_control(kept: Kept) -> None:
+    """It counts its requests anew."""
+    kept.publish()
+    kept.learn(b"endless")
+    kept.until(lambda: kept.programs._learner)
+    kept.programs.forget()
+    kept.learn(GOOD, serial=6)
+
+    assert kept.answer() == Done(serial=6)
+
+
+def test_the_one_nursery_that_never_compiles_is_given_up(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the first start, too."""
+    monkeypatch.setattr(supervisor_programs, "SECONDS_TO_LEARN", 0.2)
+    nursery = kept.workers.nursery
+    kept.learn(b"endless")
+    answer = kept.answer()
+
+    assert isinstance(answer, Refused)
+    assert "does not compile within 0.2 s" in answer.text
+    kept.until(lambda: kept.workers.nursery is not nursery)
+
+
+def test_the_one_nursery_that_dies_over_them_says_so(kept: Kept) -> None:
+    """Control waits for an answer."""
+    kept.learn(b"deadly")
+    answer = kept.answer()
+
+    assert isinstance(answer, Refused)
+    assert answer.text.startswith("the nursery died")
+
+
+@pytest.mark.parametrize("programs", [b"endless", b"deadly"])
+def test_what_cannot_be_learned_any_more_stops_no_worker(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, programs: bytes
+) -> None:
+    """A nursery that does not try takes the place of those that hung or died."""
+    monkeypatch.setattr(supervisor_programs, "SECONDS_TO_LEARN", 0.2)
+    kept.publish()
+    kept.supervisor._ready = True
+    worker = kept.workers.current
+    kept.serve(programs)
+    kept.until(lambda: kept.workers.current not in (None, worker) and kept.workers.forwarding)
+
+    assert kept.workers.prepared
+    assert kept.workers.taught == digest_of(programs)
+
+
+def test_a_learner_that_hangs_over_its_code_is_given_up(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It never says that it has loaded it."""
+    monkeypatch.setattr(supervisor_programs, "SECONDS_TO_LOAD", 0.2)
+    kept.publish()
+    kept.learn(b"endless")
+    learner = kept.programs._learner
+    assert learner is None
+    kept.until(lambda: kept.programs._learner)
+    assert kept.programs._learner is not None
+    kept.programs._learner.process.signal(signal.SIGSTOP)
+    answer = kept.answer()
+
+    assert isinstance(answer, Refused)
+    assert "within 0.2 s" in answer.text
