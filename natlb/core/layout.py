@@ -258,6 +258,7 @@ SERVICE = np.dtype(
         ("affinity_ms", np.int64),  # 0: none
         ("affinity_prefix", np.int32),  # bits of an IPv4 client's address, of 128: 96 to 128
         ("affinity_prefix6", np.int32),  # and of an IPv6 client's
+        ("has_others", np.int64),  # 1 iff backends that are not in the pool may have flows of it
     ],
     align=True,
 )

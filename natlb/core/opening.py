@@ -111,6 +111,10 @@ def _bind(core: Core, i: int, number: int, service: int, backend: int, draw: int
     source of natlb's own; without one, a direct conversation gives way. Where it was this client
     that was taken from that backend a moment ago, the row that waits for late answers there is
     returned.
+
+    Who is tried after a conflict is who stands next in the pool from a drawn position on and has
+    room: the policy is not asked again, slow start not either. What the policy keeps, and what is
+    counted of a shadow, is of its own choice.
     """
     bound = _bind_backend(core, i, number, service, backend)
     record = core.tables.services[service]

@@ -95,11 +95,20 @@ class Choices:
             record = tables.services[self._indices.services[name]]
             record["pool_start"], record["pool_size"] = start, len(members)
             record["shadow"] = int(name in self._shadowed)
+            record["has_others"] = int(self._has_others(name))
             tables.rings[start : start + len(members)] = [member.index for member in members]
             start += len(members)
         for choice in self._choices:
             self._fill_choice(tables, choice, start)
             start += choice.compiled.ring.size
+
+    def _has_others(self, service: str) -> bool:
+        """Return whether a backend is not in the pool, also one that was removed and has flows."""
+        pool = {member.index for member in self._pools[service]}
+        return any(
+            name == service and index not in pool
+            for (name, _), index in self._indices.backends.items()
+        )
 
     def _fill_choice(self, tables: Tables, choice: _Choice, start: int) -> None:
         compiled, record = choice.compiled, tables.choices[choice.at]

@@ -2,7 +2,7 @@
 
 A backend's cap is its share of the flows that there will be, by weight, times a factor c > 1:
 
-    cap = ceil(c * (flows + 1) * weight / weights)
+    cap = ceil(c * (flows + 1) * weight / weights)     of the pool, as it is now
 
 A flow goes to the owner of its slot, or past those at their cap to the first behind it that is
 not. Caps together exceed flows, so there is always one; `parameter0` is c in thousandths. The
@@ -17,6 +17,7 @@ from natlb.core.policy.pool import (
     NewFlow,
     Pool,
     has_room,
+    is_admitted_by_hash,
     load_of,
     pool_span,
     service_of,
@@ -33,35 +34,52 @@ def pick_bounded_load(pool: Pool, choice: int, flow: NewFlow) -> int:
     """Return the first owner below its cap from this flow's slot on, else the least loaded.
 
     The walk shares by the weights of the configuration, which in slow start are too many: caps
-    come out lower, never higher, and whoever is left over is placed by the exact ones.
+    come out lower, never higher, and whoever is left over is placed by the exact ones. A cap is
+    one flow at least, so who is in slow start is asked too whether it admits the flow.
     """
     record = pool.choices[choice]
     if record["ring_size"] == 0:
         return NO_BACKEND_INDEX
-    weights = i64(record["weights"])
+    weights, flows = i64(record["weights"]), flows_of_pool(pool, choice)
     for step in range(WALK):
         backend = slot_owner(pool, choice, flow.spread_hash + step)
-        if has_room(pool, backend):
-            cap = cap_of(pool, choice, weight_now(pool, backend, flow.now), weights)
+        if is_admitted_by_hash(pool, backend, flow):
+            cap = cap_of(pool, choice, weight_now(pool, backend, flow.now), weights, flows)
             if load_of(pool, backend) < cap:
                 return backend
-    return _least_loaded(pool, choice, flow)
+    return _least_loaded(pool, choice, flow, flows)
 
 
 @kernel
-def cap_of(pool: Pool, choice: int, weight: int, weights: int) -> int:
-    """Return how many flows a backend of this weight may have once the next one is placed.
+def flows_of_pool(pool: Pool, choice: int) -> int:
+    """Return how many flows the pool has: those of its service, unless others have some of them.
+
+    A backend that drains or is down keeps flows, but takes none of the next ones: were its flows
+    shared among the pool as well, caps would be too high by them, and nobody bounded.
+    """
+    service = service_of(choice)
+    if pool.services[service]["has_others"] == 0:
+        total = pool.total[service]
+        return i64(total["current"] - total["closing"])
+    first, size = pool_span(pool, choice)
+    flows = 0
+    for at in range(first, first + size):
+        flows += load_of(pool, i64(pool.rings[at]))
+    return flows
+
+
+@kernel
+def cap_of(pool: Pool, choice: int, weight: int, weights: int, flows: int) -> int:
+    """Return how many flows a backend of this weight may have once one more than these is placed.
 
     A factor is 10,000 at most, flows 2^24, a weight 2^24 and all together 2^40: below 2^62.
     """
-    total = pool.total[service_of(choice)]
-    flows = i64(total["current"] - total["closing"]) + 1
     shares = ONE * weights
-    return (i64(pool.choices[choice]["parameter0"]) * flows * weight + shares - 1) // shares
+    return (i64(pool.choices[choice]["parameter0"]) * (flows + 1) * weight + shares - 1) // shares
 
 
 @rare_kernel
-def _least_loaded(pool: Pool, choice: int, flow: NewFlow) -> int:
+def _least_loaded(pool: Pool, choice: int, flow: NewFlow, flows: int) -> int:
     """Return who has the least flows for its cap of those that have room.
 
     Below its cap, except where `max_flows` keeps all those out that are. Of equals, the one that
@@ -77,7 +95,7 @@ def _least_loaded(pool: Pool, choice: int, flow: NewFlow) -> int:
         if not has_room(pool, backend):
             continue
         load = load_of(pool, backend)
-        cap = cap_of(pool, choice, weight_now(pool, backend, flow.now), weights)
+        cap = cap_of(pool, choice, weight_now(pool, backend, flow.now), weights, flows)
         score = score_of(pool, backend, flow)
         ahead = least * cap - load * most
         if chosen == NO_BACKEND_INDEX or ahead > 0 or (ahead == 0 and score > highest):

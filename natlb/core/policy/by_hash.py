@@ -7,6 +7,8 @@ index or the order of the configuration. Where load decides, they agree as far a
 
 from __future__ import annotations
 
+import math
+
 from natlb.core.hashing import WORD, second_hash
 from natlb.core.policy.pool import (
     NO_BACKEND_INDEX,
@@ -44,19 +46,22 @@ def pick_from_slots(pool: Pool, choice: int, flow: NewFlow) -> int:
 def pick_by_score(pool: Pool, choice: int, flow: NewFlow) -> int:
     """Return who scores highest for this flow of those that admit it, else of those with room.
 
-    Rendezvous over the whole pool, so its order does not count; NO_BACKEND_INDEX: nobody has room.
+    Rendezvous over the whole pool, so its order does not count. A score is -weight / ln(u), where
+    u is of flow and backend, between 0 and 1: so each wins as often as its weight says (the
+    logarithmic method: Schindelhauer and Schomaker, "Weighted Distributed Hash Tables", SPAA 2005).
+    NO_BACKEND_INDEX: nobody has room.
     """
     first, size = pool_span(pool, choice)
-    chosen, highest = NO_BACKEND_INDEX, -1
+    chosen, highest, is_taken = NO_BACKEND_INDEX, 0.0, False
     for at in range(first, first + size):
         backend = i64(pool.rings[at])
         if not has_room(pool, backend):
             continue
-        score = score_of(pool, backend, flow)
-        if is_admitted_by_hash(pool, backend, flow):
-            score += WORD + 1  # above all that do not
-        if score > highest:
-            chosen, highest = backend, score
+        admits = is_admitted_by_hash(pool, backend, flow)
+        unit = (score_of(pool, backend, flow) + 0.5) / (WORD + 1)
+        score = -i64(pool.backends[backend]["weight"]) / math.log(unit)
+        if (admits and not is_taken) or (admits == is_taken and score > highest):
+            chosen, highest, is_taken = backend, score, admits
     return chosen
 
 

@@ -6,8 +6,8 @@ HAProxy: `balance first`. What is not needed stays empty and can be switched off
 
 from __future__ import annotations
 
-from natlb.core.policy.pool import NewFlow, Pool, pick_next
-from natlb.jit import rare_kernel
+from natlb.core.policy.pool import NO_BACKEND_INDEX, NOWHERE, NewFlow, Pool, find_next, pool_span
+from natlb.jit import i64, rare_kernel
 
 
 @rare_kernel
@@ -16,4 +16,7 @@ def pick_first(pool: Pool, choice: int, flow: NewFlow) -> int:
 
     In slow start a backend takes its share of flows, and those behind it the rest.
     """
-    return pick_next(pool, choice, 0, flow)
+    at = find_next(pool, choice, 0, flow)
+    if at == NOWHERE:
+        return NO_BACKEND_INDEX
+    return i64(pool.rings[pool_span(pool, choice)[0] + at])

@@ -6,7 +6,12 @@ how many are least, and a draw says which of them, so each has the same chance.
 
 Fractions are compared cross-multiplied, load_i * weight_j with load_j * weight_i, so there is no
 division and nothing is rounded. Loads (MOST_FLOWS) and weights (65535 times WEIGHT_ONE) are below
-2^24, so products are far from 63 bits.
+2^24, loads in slow start below 2^28, so products are far from 63 bits.
+
+In slow start a backend takes part in a pick by a lot of its share, and its load counts as load /
+share. The weight alone would not do: at load 0 it says nothing, or that a light one never wins. By
+the lot an idle pool of n gives it share / n of the flows, and a busy one no more than its share of
+them until, by the load, it has that share of what the others have.
 
 Two things halve what a scan takes, measured: no branch that is hard to foretell, and an index that
 the compiler knows is not negative.
@@ -23,14 +28,15 @@ from natlb.core.policy.pool import (
     NewFlow,
     Pool,
     has_room,
+    is_admitted,
     load_of,
     pool_span,
-    weight_now,
+    slowed_load,
 )
 from natlb.jit import i64, kernel, rare_kernel
 
 DRAW_BITS = 31
-SEEMING, CAREFUL = 0, 1  # how a backend is looked at
+SEEMING, CAREFUL, BY_ROOM = 0, 1, 2  # how a backend is looked at: see `pick_least_loaded()`
 INDEX = 0x7FFFFFFF  # what a backend's index may be: so the compiler knows that it is not negative
 
 
@@ -45,21 +51,21 @@ class Measure(NamedTuple):
 
     coming: int
     idle: int
-    is_weighted: bool  # or all weigh the same, but in slow start
+    is_weighted: bool  # or all weigh the same
 
 
 @kernel
 def pick_least_loaded(pool: Pool, choice: int, flow: NewFlow, measure: Measure) -> int:
     """Return a backend for which the measure is least; of several, any with equal chance.
 
-    First as if none were full or in slow start. Such a one measures more than it seems to, never
-    less: if who is drawn is no such one, it is the least indeed. If it is, all are looked at with
-    care, and another draw.
+    First as if none were full or in slow start (SEEMING). Such a one measures more than it seems
+    to, never less: if who is drawn is no such one, it is the least indeed. If it is, all are looked
+    at with care, and another draw.
     """
-    backend = _scan(pool, choice, flow.now, second_hash(flow.draw) >> 1, measure, SEEMING)
+    backend = _scan(pool, choice, flow, second_hash(flow.draw) >> 1, measure, SEEMING)
     if backend == NO_BACKEND_INDEX or is_as_it_seems(pool, backend):
         return backend
-    return pick_with_care(pool, choice, flow, measure)
+    return pick_with_care(pool, choice, flow, measure, backend)
 
 
 @kernel
@@ -69,13 +75,34 @@ def is_as_it_seems(pool: Pool, backend: int) -> bool:
 
 
 @rare_kernel
-def pick_with_care(pool: Pool, choice: int, flow: NewFlow, measure: Measure) -> int:
-    """Do `pick_least_loaded()` with limits and slow start in mind."""
-    return _scan(pool, choice, flow.now, flow.draw, measure, CAREFUL)
+def pick_with_care(pool: Pool, choice: int, flow: NewFlow, measure: Measure, drawn: int) -> int:
+    """Return a backend for which the measure is least, with limits and slow start in mind.
+
+    `drawn` is one for which it seems least. If it measures what it seems to, and its lot is in, it
+    is the answer: in a draw from all again it would have to win twice. If not, the answer is one of
+    the least of those whose lots are in (CAREFUL), or where none is, of those with room (BY_ROOM).
+    So chances are exactly those of a draw from the least of all whose lots are in.
+    """
+    if is_admitted(pool, drawn, flow) and slowed_load(pool, drawn, flow.now) == load_of(
+        pool, drawn
+    ):
+        return drawn
+    backend = _scan(pool, choice, flow, flow.draw, measure, CAREFUL)
+    if backend != NO_BACKEND_INDEX:
+        return backend
+    return _scan(pool, choice, flow, flow.draw, measure, BY_ROOM)
 
 
 @kernel
-def _scan(pool: Pool, choice: int, now: int, draw: int, measure: Measure, care: int) -> int:
+def takes_part(pool: Pool, backend: int, flow: NewFlow, care: int) -> bool:
+    """Return whether a backend can be picked at all, looked at with that much care."""
+    if care == CAREFUL:
+        return is_admitted(pool, backend, flow)
+    return has_room(pool, backend)
+
+
+@kernel
+def _scan(pool: Pool, choice: int, flow: NewFlow, draw: int, measure: Measure, care: int) -> int:
     """Return one of those for which the measure is least, each with equal chance."""
     first, size = pool_span(pool, choice)
     members = pool.rings[first : first + size]
@@ -83,7 +110,7 @@ def _scan(pool: Pool, choice: int, now: int, draw: int, measure: Measure, care: 
     last, equals = NO_BACKEND_INDEX, 0
     for member in members:
         backend = i64(member) & INDEX
-        burden, weight = _burden_and_weight(pool, backend, now, measure, care)
+        burden, weight = _burden_and_weight(pool, backend, flow, measure, care)
         this, other = burden * its_weight, least * weight
         equals = 1 if this < other else equals + (1 if this == other else 0)
         last = backend if this < other else last
@@ -97,22 +124,21 @@ def _scan(pool: Pool, choice: int, now: int, draw: int, measure: Measure, care: 
     while number >= 0:
         at += step
         last = i64(pool.rings[at & INDEX]) & INDEX
-        burden, weight = _burden_and_weight(pool, last, now, measure, care)
+        burden, weight = _burden_and_weight(pool, last, flow, measure, care)
         number -= 1 if burden * its_weight == least * weight else 0
     return last
 
 
 @kernel
 def _burden_and_weight(
-    pool: Pool, backend: int, now: int, measure: Measure, care: int
+    pool: Pool, backend: int, flow: NewFlow, measure: Measure, care: int
 ) -> tuple[int, int]:
-    """Return what a backend would have to do, and its weight: 1 and 0 for one without room."""
-    load = load_of(pool, backend)
-    burden = load + measure.coming if load > 0 else measure.idle
-    weight = i64(pool.backends[backend]["weight"]) if measure.is_weighted else WEIGHT_ONE
+    """Return what a backend would have to do, and its weight; 1 and 0 where it takes no part."""
     if care == SEEMING:
-        return burden, weight
-    if not has_room(pool, backend):
+        load = load_of(pool, backend)
+    elif takes_part(pool, backend, flow, care):
+        load = slowed_load(pool, backend, flow.now)
+    else:
         return 1, 0
-    most = i64(pool.backends[backend]["weight"])
-    return burden, max(1, weight * weight_now(pool, backend, now) // most)
+    burden = load + measure.coming if load > 0 else measure.idle
+    return burden, i64(pool.backends[backend]["weight"]) if measure.is_weighted else WEIGHT_ONE

@@ -1,8 +1,9 @@
 """Least connections: who has the fewest flows (IPVS: ip_vs_lc.c; HAProxy: leastconn).
 
-Weights play no part, but 0 takes nothing and slow start holds back: a backend that takes a tenth
-of its share counts each flow ten times. Without that, a new one would get every flow until it has
-as many as the others: all that comes for minutes, on a server whose caches are cold. What IPVS
+Weights play no part, but 0 takes nothing and slow start holds back: a backend that has a tenth of
+its share takes part in a tenth of the picks and counts each flow ten times. Without that, a new one
+would get every flow until it has as many as the others: all that comes for minutes, on a server
+whose caches are cold. What IPVS
 counts for load, and why that herds, is said in `weighted_least_connections.py`.
 """
 

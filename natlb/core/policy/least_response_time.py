@@ -16,14 +16,22 @@ from typing import TYPE_CHECKING
 
 from natlb.core.handshake import handshake_now
 from natlb.core.hashing import second_hash
-from natlb.core.policy.least import CAREFUL, INDEX, SEEMING, draw_one_of, is_as_it_seems
+from natlb.core.policy.least import (
+    BY_ROOM,
+    CAREFUL,
+    INDEX,
+    SEEMING,
+    draw_one_of,
+    is_as_it_seems,
+    takes_part,
+)
 from natlb.core.policy.pool import (
     NO_BACKEND_INDEX,
-    has_room,
+    is_admitted,
     load_of,
     own_word,
     pool_span,
-    weight_now,
+    slowed_load,
 )
 from natlb.jit import i64, kernel, rare_kernel
 
@@ -31,7 +39,7 @@ if TYPE_CHECKING:
     from natlb.core.policy.pool import NewFlow, Pool
 
 MEAN, MEAN_BITS = 0, 3  # the word that keeps it, and what share of it is new
-FULL = math.inf  # the cost of who has no room
+FULL = math.inf  # the cost of who takes no part
 
 
 @kernel
@@ -40,11 +48,11 @@ def pick_least_response_time(pool: Pool, choice: int, flow: NewFlow) -> int:
 
     In two steps, as `pick_least_loaded()`, and for its reasons.
     """
-    backend = _scan(pool, choice, flow.now, second_hash(flow.draw) >> 1, SEEMING)
+    backend = _scan(pool, choice, flow, second_hash(flow.draw) >> 1, SEEMING)
     if backend == NO_BACKEND_INDEX:
         return backend
     if not is_as_it_seems(pool, backend):
-        backend = _pick_with_care(pool, choice, flow)
+        backend = _pick_with_care(pool, choice, flow, backend)
     _keep_mean(pool, choice, backend, flow.now)
     return backend
 
@@ -76,13 +84,20 @@ def _mean_of(pool: Pool, choice: int, now: int) -> int:
 
 
 @rare_kernel
-def _pick_with_care(pool: Pool, choice: int, flow: NewFlow) -> int:
-    """Do `pick_least_response_time()` with limits and slow start in mind."""
-    return _scan(pool, choice, flow.now, flow.draw, CAREFUL)
+def _pick_with_care(pool: Pool, choice: int, flow: NewFlow, drawn: int) -> int:
+    """Do what `least.pick_with_care()` does, for its reasons."""
+    if is_admitted(pool, drawn, flow) and slowed_load(pool, drawn, flow.now) == load_of(
+        pool, drawn
+    ):
+        return drawn
+    backend = _scan(pool, choice, flow, flow.draw, CAREFUL)
+    if backend != NO_BACKEND_INDEX:
+        return backend
+    return _scan(pool, choice, flow, flow.draw, BY_ROOM)
 
 
 @kernel
-def _scan(pool: Pool, choice: int, now: int, draw: int, care: int) -> int:
+def _scan(pool: Pool, choice: int, flow: NewFlow, draw: int, care: int) -> int:
     """Return one of those whose cost is least, each with equal chance."""
     first, size = pool_span(pool, choice)
     members = pool.rings[first : first + size]
@@ -90,7 +105,7 @@ def _scan(pool: Pool, choice: int, now: int, draw: int, care: int) -> int:
     least, last, equals = FULL, NO_BACKEND_INDEX, 0
     for member in members:
         backend = i64(member) & INDEX
-        cost = _cost(pool, backend, mean, now, care)
+        cost = _cost(pool, backend, mean, flow, care)
         equals = 1 if cost < least else equals + (1 if cost == least else 0)
         last = backend if cost < least else last
         least = min(least, cost)
@@ -99,22 +114,24 @@ def _scan(pool: Pool, choice: int, now: int, draw: int, care: int) -> int:
     number, at = draw_one_of(equals, draw), first
     while number >= 0:
         last = i64(pool.rings[at & INDEX]) & INDEX
-        cost = _cost(pool, last, mean, now, care)
+        cost = _cost(pool, last, mean, flow, care)
         number -= 1 if cost == least else 0
         at += 1
     return last
 
 
 @kernel
-def _cost(pool: Pool, backend: int, mean: int, now: int, care: int) -> float:
-    """Return the cost of a backend, FULL for one without room.
+def _cost(pool: Pool, backend: int, mean: int, flow: NewFlow, care: int) -> float:
+    """Return the cost of a backend, FULL for one that takes no part.
 
     By a product with what a division by the weight comes to, so that a scan divides nothing.
     """
-    taken = handshake_now(pool.notes[backend], now)
-    burden = float((taken if taken > 0 else mean) * (load_of(pool, backend) + 1))
     if care == SEEMING:
-        return burden * float(pool.backends[backend]["per_weight"])
-    if not has_room(pool, backend):
+        load = load_of(pool, backend)
+    elif takes_part(pool, backend, flow, care):
+        load = slowed_load(pool, backend, flow.now)
+    else:
         return FULL
-    return burden / weight_now(pool, backend, now)
+    taken = handshake_now(pool.notes[backend], flow.now)
+    burden = float((taken if taken > 0 else mean) * (load + 1))
+    return burden * float(pool.backends[backend]["per_weight"])

@@ -3,9 +3,10 @@
 Every policy keeps these laws:
     Only backends of the service's pool are picked; health, state, weight 0 and `backup` are
     compiled into it. One without `has_room()` is passed over.
-    A weight is `weight_now()`, which rises slowly for a backend that came a moment ago. What
-    looks a backend up by a draw asks `is_admitted()` instead, what looks it up by a hash
-    `is_admitted_by_hash()`, and looks further; `draws.py` has a new lot for each of its tries.
+    A backend that came a moment ago takes a share of its weight that rises slowly. What adds
+    weights up takes `weight_now()`. What looks a backend up by a draw, a turn or a load asks
+    `is_admitted()`, what looks it up by a hash `is_admitted_by_hash()`, and looks further;
+    `draws.py` has a new lot for each of its tries. What compares loads takes `slowed_load()`.
     NO_BACKEND_INDEX is the answer only where no backend of the pool has room.
     The same tables, counts, flow and draw give the same answer, compiled or interpreted.
     A service's shadow and its policy share nothing that either writes: what is kept in `notes`
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NO_BACKEND_INDEX = -1
+NOWHERE = -1  # no position in a pool
 
 Choice: TypeAlias = Any  # one record of CHOICE
 
@@ -132,6 +134,18 @@ def has_room(pool: Pool, backend: int) -> bool:
 
 
 @kernel
+def slowed_load(pool: Pool, backend: int, now: int) -> int:
+    """Return a backend's load, in slow start divided by the share of its weight that it has.
+
+    Rounded down. So it has as much to do as another when it has that share of the other's flows.
+    """
+    load, record = load_of(pool, backend), pool.backends[backend]
+    if load == 0 or record["slow_start_ms"] == 0:
+        return load
+    return load * i64(record["weight"]) // weight_now(pool, backend, now)
+
+
+@kernel
 def weight_now(pool: Pool, backend: int, now: int) -> int:
     """Return a backend's weight in WEIGHT_ONEs, at least 1: less than its own in slow start."""
     record = pool.backends[backend]
@@ -142,7 +156,7 @@ def weight_now(pool: Pool, backend: int, now: int) -> int:
 
 @kernel
 def is_admitted(pool: Pool, backend: int, flow: NewFlow) -> bool:
-    """Return whether a backend that a draw led to takes this flow.
+    """Return whether a backend that a draw, a turn or its load led to takes this flow.
 
     It has room, and in slow start this flow is of the share that it takes by now: each moment all
     those of the moment before.
@@ -192,17 +206,18 @@ def slow_share(passed_ms: int, slow_start_ms: int, exponent: float) -> float:
 
 
 @kernel
-def pick_next(pool: Pool, choice: int, start: int, flow: NewFlow) -> int:
-    """Return the first backend of the pool from a position on that has room, or NO_BACKEND_INDEX.
+def find_next(pool: Pool, choice: int, start: int, flow: NewFlow) -> int:
+    """Return where in the pool the first is from a position on that takes a flow, or NOWHERE.
 
-    Where a policy's own choice came to nothing.
+    That is who admits it, or where nobody does, who has room.
     """
     first, size = pool_span(pool, choice)
-    fallback = NO_BACKEND_INDEX
+    fallback = NOWHERE
     for step in range(size):
-        backend = i64(pool.rings[first + (start + step) % size])
+        at = (start + step) % size
+        backend = i64(pool.rings[first + at])
         if is_admitted(pool, backend, flow):
-            return backend
-        if fallback == NO_BACKEND_INDEX and has_room(pool, backend):
-            fallback = backend
+            return at
+        if fallback == NOWHERE and has_room(pool, backend):
+            fallback = at
     return fallback

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from natlb.core.policy.pool import (
     NO_BACKEND_INDEX,
+    NOWHERE,
     NewFlow,
     Pool,
+    find_next,
     own_word,
-    pick_next,
     pool_span,
 )
-from natlb.jit import kernel
+from natlb.jit import i64, kernel
 
 
 @kernel
 def pick_round_robin(pool: Pool, choice: int, flow: NewFlow) -> int:
-    """Return the backend whose turn it is, or the next after it that has room.
+    """Return the backend whose turn it is, or the next after it that takes the flow.
 
-    The turn is kept as a position, so after a change of the pool it goes on from about there.
+    The next turn is that of who stands behind the one that took it: were it that of who stands
+    behind the one whose turn it was, the neighbour of a full one would have two turns in each
+    round. The turn is kept as a position, so after a change of the pool it goes on from about
+    there.
     """
-    _, size = pool_span(pool, choice)
+    first, size = pool_span(pool, choice)
     if size == 0:
         return NO_BACKEND_INDEX
-    turn = pool.own[own_word(choice, 0)] % size
-    pool.own[own_word(choice, 0)] = turn + 1
-    return pick_next(pool, choice, turn, flow)
+    at = find_next(pool, choice, pool.own[own_word(choice, 0)] % size, flow)
+    if at == NOWHERE:
+        return NO_BACKEND_INDEX
+    pool.own[own_word(choice, 0)] = at + 1
+    return i64(pool.rings[first + at])

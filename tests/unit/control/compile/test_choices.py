@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from natlb.control.compile import Choices, Indices, Sides, compile_tables
+from natlb.control.compile.run_time import RunTime
 from natlb.control.config import config_from_mapping
 from natlb.core.layout import CHOICES, WEIGHT_ONE
 from natlb.core.policy import POLICY_NAMES
@@ -39,6 +40,29 @@ def test_each_service_has_its_pool_and_its_policy() -> None:
     assert set(tables.rings[ring["ring_start"] :][: ring["ring_size"]].tolist()) == {0, 1}
     assert tables.rings.size == choices.slots == 3 + 4096
     assert choices.memories == {}
+
+
+def has_others(config: Any, indices: Indices, run_time: Any) -> bool:
+    """Return what the tables say of `web`: whether others than its pool may have flows of it."""
+    options: dict[str, Any] = {"indices": indices, "run_time": run_time, "seed": 1}
+    choices = Choices(config, memories={}, **options)
+    tables = compile_tables(config, sides=Sides(), generation=1, choices=choices, **options)
+    return bool(tables.services[indices.services["web"]]["has_others"])
+
+
+def test_tables_say_whether_others_than_the_pool_may_have_flows() -> None:
+    """Who drains, who is down, and who was removed while flows hold its index."""
+    assert not has_others(CONFIG, INDICES, {})
+    one = ("web", "10.9.0.11:80")
+    assert has_others(CONFIG, INDICES, {one: RunTime(state="draining")})
+    assert has_others(CONFIG, INDICES, {one: RunTime(health="down")})
+    assert has_others(CONFIG, INDICES, {one: RunTime(weight=0)})
+
+    web = {"listen": "tcp://203.0.113.10:80", "backends": ["10.9.0.12:80"]}
+    fewer = config_from_mapping({"services": {"web": web}})
+    held = INDICES.assign(fewer, set(), {INDICES.backends[one]})
+    assert has_others(fewer, held, {})
+    assert not has_others(fewer, INDICES.assign(fewer, set(), set()), {})
 
 
 def test_a_policy_and_its_shadow_keep_apart_what_they_remember() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from natlb.core.layout import WEIGHT_ONE
-from natlb.core.policy.bounded_load import WALK, cap_of, pick_bounded_load
+from natlb.core.policy.bounded_load import WALK, cap_of, flows_of_pool, pick_bounded_load
 from natlb.core.policy.by_hash import slot_owner
 from natlb.core.policy.pool import NO_BACKEND_INDEX
 from tests.kernels import why_not_one_by_one
@@ -66,22 +66,27 @@ def test_a_cap_is_a_share_of_flows_by_weight_and_the_next_one() -> None:
     """Rounded up, so that the first flow has a place; closed flows are none."""
     pool = pool_with([1, 3])
     one, all_of_them = WEIGHT_ONE, 4 * WEIGHT_ONE
-    assert [cap_of(pool, 0, weight, all_of_them) for weight in (one, 3 * one)] == [1, 1]
+    assert [
+        cap_of(pool, 0, weight, all_of_them, flows_of_pool(pool, 0)) for weight in (one, 3 * one)
+    ] == [1, 1]
 
     give_load(pool, FIRST, 15)
-    assert [cap_of(pool, 0, weight, all_of_them) for weight in (one, 3 * one)] == [5, 15]
+    assert [
+        cap_of(pool, 0, weight, all_of_them, flows_of_pool(pool, 0)) for weight in (one, 3 * one)
+    ] == [5, 15]
     pool.total[0]["closing"] = 8
-    assert [cap_of(pool, 0, weight, all_of_them) for weight in (one, 3 * one)] == [3, 8]
+    assert [
+        cap_of(pool, 0, weight, all_of_them, flows_of_pool(pool, 0)) for weight in (one, 3 * one)
+    ] == [3, 8]
 
 
 @one_by_one
 def test_the_largest_pool_stays_below_63_bits() -> None:
     """All 65,535 backends of the largest weight, 2^24 flows, the largest factor."""
     pool = pool_with([1], factor=10.0)
-    pool.total[0]["current"] = (1 << 24) - 1
     weight = 65535 * WEIGHT_ONE
 
-    assert cap_of(pool, 0, weight, weight * 65535) == math.ceil((10 << 24) / 65535)
+    assert cap_of(pool, 0, weight, weight * 65535, (1 << 24) - 1) == math.ceil((10 << 24) / 65535)
     assert 10000 * (1 << 24) * weight + 1000 * weight * 65535 < 1 << 63
 
 
@@ -132,3 +137,17 @@ def test_a_cap_rises_in_slow_start(now: int) -> None:
         give_load(pool, chosen, 1)
         weight = share if chosen == FIRST else 1.0
         assert pool.load[chosen]["current"] <= math.ceil(1.25 * flows * weight / (3 + share))
+
+
+@one_by_one
+@pytest.mark.parametrize("base", BASES)
+def test_flows_that_others_keep_raise_no_cap(base: str) -> None:
+    """A thousand flows of the service are on who drains; the pool's own are bounded by its own."""
+    pool = pool_with([1] * 4, base, 1.25)
+    pool.services.flags.writeable = True
+    pool.services[0]["has_others"] = 1
+    pool.total[0]["current"] = 1000
+    for flows, hashed in enumerate(spread_hashes(200, 1).tolist(), start=1):
+        chosen = pick_bounded_load(pool, 0, flow_of(12345 if flows % 5 < 2 else hashed))
+        give_load(pool, chosen, 1)
+        assert pool.load[chosen]["current"] <= math.ceil(Fraction(5, 4) * flows / 4)

@@ -14,6 +14,7 @@ from natlb.core.policy.by_hash import (
     slot_owner,
 )
 from natlb.core.policy.pool import NO_BACKEND_INDEX, is_admitted_by_hash
+from tests.chi_square import assert_fits
 from tests.datapath import engine
 from tests.kernels import why_not_one_by_one
 from tests.unit.core.policy.pools import FIRST, flow_of, pool_of, start_slowly
@@ -78,6 +79,26 @@ def test_scores_spread_flows_over_those_with_room() -> None:
     assert set(got) == {FIRST, FIRST + 1, FIRST + 2}
     assert all(abs(count - 1000) < 6 * 26 for count in got.values())
     assert pick_by_score(pool_of([], "maglev"), 0, flow_of()) == NO_BACKEND_INDEX
+
+
+@one_by_one
+def test_scores_share_by_weight_what_heavy_ones_cannot_take() -> None:
+    """9 to 1, as the weights of those that have room (chi-square, one false alarm in a million).
+
+    A node that has its pool in another order agrees.
+    """
+    weights = [1000, 1000, 1000, 9, 1]
+    pool = pool_of(weights, "maglev", most=[1, 1, 1, 0, 0], loads=[1, 1, 1, 0, 0])
+    other = pool_of(
+        weights[::-1], "maglev", most=[0, 0, 1, 1, 1], loads=[0, 0, 1, 1, 1],
+        names=["b4", "b3", "b2", "b1", "b0"],
+    )  # fmt: skip
+    found = [pick_by_score(pool, 0, flow_of(hashed)) - FIRST for hashed in spread(5000)]
+    there = [pick_by_score(other, 0, flow_of(hashed)) - FIRST for hashed in spread(5000)]
+
+    assert_fits([found.count(at) for at in (3, 4)], [9, 1])
+    assert found.count(3) + found.count(4) == 5000
+    assert there == [4 - at for at in found]
 
 
 @one_by_one

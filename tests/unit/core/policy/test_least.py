@@ -34,6 +34,11 @@ def picked(pool: Pool, measure: Measure, now: int = 0) -> Counter[int]:
     return found
 
 
+def full(pool: Pool) -> list[int]:
+    """Return who of a pool has no room: whoever is drawn first, and needs care."""
+    return [at for at in range(FIRST, pool.backends.size) if not has_room(pool, at)]
+
+
 def test_a_draw_takes_each_of_some_alike() -> None:
     """From the first to the last, in equal parts of what may be drawn."""
     assert [draw_one_of(4, draw << 29) for draw in range(4)] == [0, 1, 2, 3]
@@ -59,8 +64,9 @@ def test_it_is_who_a_search_over_fractions_finds(measure: Measure) -> None:
         }
         least = {index for index, cost in costs.items() if cost == min(costs.values())}
         draw = int(random.integers(0, 1 << 31))
-        for pick in (pick_least_loaded, pick_with_care):
-            assert pick(pool, 0, flow_of(draw=draw), measure) in (least or {NO_BACKEND_INDEX})
+        found = {pick_least_loaded(pool, 0, flow_of(draw=draw), measure)}
+        found |= {pick_with_care(pool, 0, flow_of(draw=draw), measure, at) for at in full(pool)}
+        assert found <= (least or {NO_BACKEND_INDEX})
 
 
 @pytest.mark.parametrize(
@@ -86,17 +92,52 @@ def test_equals_have_equal_chances(
         assert_fits([found[at] for at in equals], [1] * len(equals))
 
 
-def test_a_light_one_in_slow_start_is_measured_by_what_it_takes_now() -> None:
-    """A tenth of the weight: each of its flows counts ten times."""
+def test_in_slow_start_each_flow_counts_as_many_times_as_the_share_is_smaller() -> None:
+    """A tenth of the weight: ten times, and it takes part in a tenth of the picks."""
     pool = pool_of([1, 1, 5], loads=[30, 31, 155])
     start_slowly(pool, FIRST + 1, began_ms=0, seconds=10)
-    give_load(pool, FIRST + 1, -28)
+    give_load(pool, FIRST + 1, -27)
 
     assert set(picked(pool, WEIGHTED)) == {0}
-    give_load(pool, FIRST + 1, -1)
-    assert set(picked(pool, WEIGHTED)) == {1}
-    assert set(picked(pool, UNWEIGHTED)) == {1}
+    give_load(pool, FIRST + 1, -2)
+    for measure in (WEIGHTED, UNWEIGHTED, EXPECTED):
+        found = picked(pool, measure)
+        assert set(found) == {0, 1}
+        assert_fits([found[0], found[1]], [9, 1])
     assert set(picked(pool, WEIGHTED, now=10**6)) == {1}
+
+
+@pytest.mark.parametrize("measure", [WEIGHTED, EXPECTED, UNWEIGHTED])
+def test_of_idle_equals_one_in_slow_start_has_its_share_of_an_equal_chance(
+    measure: Measure,
+) -> None:
+    """Not the square of it, as if it had to win twice (chi-square, one false alarm in a million).
+
+    Two of five, each at half of its weight; the three others have the rest in equal parts. Who is
+    in by its lot has an equal chance with whoever else is: 1/4 beside one that is not, else 1/5.
+    """
+    pool = pool_of([1] * 5)
+    for at in (1, 3):
+        start_slowly(pool, FIRST + at, began_ms=0, seconds=10)
+    found = picked(pool, measure, now=5000)
+    share = (1 / 4 + 1 / 5) / 4
+
+    assert_fits(
+        [found[at] for at in range(5)],
+        [1 - 2 * share if at % 2 == 0 else 3 * share for at in range(5)],
+    )
+
+
+@pytest.mark.parametrize("measure", [WEIGHTED, EXPECTED, UNWEIGHTED])
+def test_where_nobody_is_in_by_its_lot_all_with_room_are_picked_from(measure: Measure) -> None:
+    """All of a pool came at once: each gets as much as the others, and none with a full one."""
+    pool = pool_of([1] * 4, most=[0, 0, 1, 0], loads=[0, 0, 1, 0])
+    for at in range(4):
+        start_slowly(pool, FIRST + at, began_ms=0, seconds=10)
+    found = picked(pool, measure)
+
+    assert set(found) == {0, 1, 3}
+    assert_fits([found[at] for at in (0, 1, 3)], [1, 1, 1])
 
 
 def test_one_is_as_it_seems_with_room_and_its_whole_weight() -> None:

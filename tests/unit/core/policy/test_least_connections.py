@@ -55,13 +55,16 @@ def test_what_is_closing_is_no_load() -> None:
 
 
 def test_a_new_backend_is_not_flooded() -> None:
-    """In slow start it gets what a tenth of a backend would; without, everything that comes."""
+    """In slow start it gets a tenth of what comes, then half; without, everything that comes.
+
+    Six standard deviations of it are 31 of the first 300 and 52 of the others.
+    """
     flows = 300
     flooded, eased = pool_of([1] * 4, loads=[400] * 3), pool_of([1] * 4, loads=[400] * 3)
     start_slowly(eased, FIRST + 3, began_ms=0, seconds=30)
 
     assert fill(flooded, flows) == [3] * flows
     got = Counter(fill(eased, flows))
-    assert 40 <= got[3] <= 50  # a tenth of the 480 that each other one has in the end
+    assert 1 <= got[3] <= 30 + 31
     later = Counter(fill(eased, flows, now=15_000))
-    assert 180 <= got[3] + later[3] <= 300  # half of the others'
+    assert 150 - 52 <= later[3] <= 150 + 52

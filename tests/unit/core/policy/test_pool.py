@@ -7,12 +7,13 @@ from natlb.core.layout import WEIGHT_ONE
 from natlb.core.policy.pool import (
     LEAST_SHARE,
     NO_BACKEND_INDEX,
+    NOWHERE,
+    find_next,
     has_room,
     is_admitted,
     is_admitted_by_hash,
     is_shadow,
     load_of,
-    pick_next,
     set_smooth,
     smooth_of,
     weight_now,
@@ -104,13 +105,13 @@ def test_slow_start_admits_its_share_of_flows() -> None:
 def test_the_next_one_with_room_is_found_from_anywhere() -> None:
     """Round the end of the pool; one in slow start serves where nobody else has room."""
     pool = pool_of([1, 1, 1], loads=[0, 1, 1], most=[1, 1, 1])
-    assert [pick_next(pool, 0, start, flow_of()) for start in range(3)] == [FIRST] * 3
+    assert [find_next(pool, 0, start, flow_of()) for start in range(3)] == [0] * 3
 
     start_slowly(pool, FIRST, began_ms=0, seconds=10)
     refused = next(flow for flow in map(flow_of, range(99)) if not is_admitted(pool, FIRST, flow))
-    assert pick_next(pool, 0, 1, refused) == FIRST
+    assert find_next(pool, 0, 1, refused) == 0
     give_load(pool, FIRST, 1)
-    assert pick_next(pool, 0, 0, refused) == NO_BACKEND_INDEX
+    assert find_next(pool, 0, 0, refused) == NOWHERE
 
 
 @one_by_one
