@@ -28,6 +28,7 @@ from natlb.control.fallbacks import Fallbacks
 from natlb.control.held import held_by_flows
 from natlb.control.programs import changed_services, read_programs
 from natlb.control.rates import Rates
+from natlb.control.reading import CONFIGURATION, Quoting
 from natlb.control.seed import next_seed
 from natlb.errors import UnknownNameError, WaitTimeoutError
 from natlb.model import (
@@ -50,13 +51,14 @@ if TYPE_CHECKING:
     from natlb.control.mapped import Mapped
     from natlb.control.messages import Processes
     from natlb.control.publish import Publisher
+    from natlb.control.reading import FileText
     from natlb.control.worker_link import WorkerLink
     from natlb.model import Backend, BackendStateName, Flow, Service, Statistics
 
     class Reader(Protocol):
         """Reads a configuration's text, or a program's, with whatever rights that takes."""
 
-        async def __call__(self, path: Path) -> str:
+        async def __call__(self, path: Path) -> FileText:
             """Return the text. Raises ConfigError."""
 
 
@@ -180,15 +182,18 @@ class LiveInstance:
         """Put a configuration in force whole, or raise and change nothing."""
         async with self._reload:
             path = config or self._desired.config_path
-            text = await self._read(Path(path))
-            new = await asyncio.to_thread(_parse, text, path)
+            file = await self._read(Path(path))
+            with Quoting((file_name(Path(path)),), file.is_quotable, CONFIGURATION).kept():
+                new = await asyncio.to_thread(_parse, file.text, path)
             found = difference(self._desired.config, new)
             refuse_restart(found)
-            sources = await read_programs(new, path, self._read_program)
+            sources, quoting = await read_programs(new, path, self._read_program)
             programs = place_programs(sources, self._desired.programs)
             found = _with_programs(found, changed_services(self._desired.programs, programs))
-            async with self._publisher.learning(programs) as learned, self._intent:
-                answer = await self._bring_in(_Read(new, text, path, programs), found, learned)
+            read = _Read(new, file.text, path, programs)
+            with quoting.kept():
+                async with self._publisher.learning(programs) as learned, self._intent:
+                    answer = await self._bring_in(read, found, learned)
         if found:
             log.info("configuration_reloaded", path=path, **dataclasses.asdict(answer))
         else:

@@ -22,24 +22,24 @@ from typing import TYPE_CHECKING
 import structlog
 
 from natlb.control import log, privileges
-from natlb.control.compile.programs import place_programs, read_program
-from natlb.control.config import api_listen, parse_config, read_config, syntax_of
-from natlb.control.config.load import MAX_OCTETS, decode_config, file_name
+from natlb.control.compile.programs import place_programs
+from natlb.control.config import api_listen, parse_config, syntax_of
+from natlb.control.config.load import file_name
 from natlb.control.desired import Desired, first_desired
 from natlb.control.directory import OWN_NAMESPACE
 from natlb.control.failure import error_text, explain
 from natlb.control.link import SupervisorLink
 from natlb.control.live import LiveInstance
 from natlb.control.mapped import WORKER, make_memory, map_memory
-from natlb.control.memory import read_all, sealed_memfd
+from natlb.control.memory import sealed_memfd
 from natlb.control.messages import Failed, HandedOver, Logging, Processes, Role, Serving, Start
-from natlb.control.policy.program_source import MOST_OCTETS, decode_program
 from natlb.control.programs import read_programs
 from natlb.control.publish import Publisher
+from natlb.control.reading import FileReader
 from natlb.control.registry import Registry
 from natlb.control.seed import first_seed
 from natlb.control.worker_link import WorkerLink
-from natlb.errors import ConfigError, NatlbError
+from natlb.errors import NatlbError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -66,6 +66,7 @@ class Control:
         self._serve = serve
         self._tasks: set[asyncio.Task[None]] = set()
         self._link = SupervisorLink(channel, self)
+        self._files = FileReader(self._link)
         self._worker = WorkerLink(self._link.holdings, WORKER)
         self._publisher: Publisher | None = None
         self._instance: LiveInstance | None = None
@@ -148,9 +149,10 @@ class Control:
 
     async def _set_up(self, path: str) -> None:
         """Bring a new instance into force, from its configuration to its API."""
-        text = await self._read(Path(path))
+        text = (await self._files.config(Path(path))).text
         config = parse_config(text, file_name(Path(path)), syntax_of(Path(path)))
-        programs = place_programs(await read_programs(config, path, self._read_program), {})
+        sources, _ = await read_programs(config, path, self._files.program)
+        programs = place_programs(sources, {})
         self._follow_logging(config)
         listen = api_listen(config, OWN_NAMESPACE.stat().st_ino)
         await self._link.listen(listen.removeprefix("unix:"))
@@ -186,8 +188,8 @@ class Control:
             publisher,
             self._worker,
             memory,
-            read=self._read,
-            read_program=self._read_program,
+            read=self._files.config,
+            read_program=self._files.program,
             reloaded=self._follow_logging,
         )
         self._instance.processes = self._processes
@@ -223,34 +225,6 @@ class Control:
         self._logging = Logging(level=log.LEVELS[config.log.level], json=int(json))
         log.configure(self._logging.level, json=json)
         self._link.tell(self._logging)
-
-    async def _read(self, path: Path) -> str:
-        """Return a configuration's text."""
-        return await self._read_with_rights(path, read_config, decode_config, MAX_OCTETS)
-
-    async def _read_program(self, path: Path) -> str:
-        """Return the text of a policy of the user's own."""
-        return await self._read_with_rights(path, read_program, decode_program, MOST_OCTETS)
-
-    async def _read_with_rights(
-        self,
-        path: Path,
-        read: Callable[[Path], str],
-        decode: Callable[[bytes, str], str],
-        most: int,
-    ) -> str:
-        """Return a file's text, opened by the supervisor where our uid alone may not."""
-        try:
-            return await asyncio.to_thread(read, path)
-        except ConfigError as error:
-            if not isinstance(error.__context__, PermissionError) or not self._link.is_up:
-                raise
-        fd = await self._link.open_file(str(path))
-        try:
-            octets = await asyncio.to_thread(read_all, fd, most + 1, 0)
-        finally:
-            os.close(fd)
-        return decode(octets, file_name(path))
 
     async def run(self) -> None:
         """Be control until the supervisor says otherwise; raises what made it impossible."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from natlb.control.compile.programs import program_path, sources_of, wanted_programs
 from natlb.control.policy.program_source import ProgramSource
+from natlb.control.reading import POLICY, Quoting
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from natlb.control.compile.programs import ProgramKey, Programs
     from natlb.control.config import Config
+    from natlb.control.reading import FileText
 
 
 def encode_programs(sources: Iterable[ProgramSource]) -> bytes:
@@ -36,12 +38,19 @@ def decode_programs(octets: bytes) -> tuple[ProgramSource, ...]:
 
 
 async def read_programs(
-    config: Config, config_path: str, read: Callable[[Path], Awaitable[str]]
-) -> dict[ProgramKey, ProgramSource]:
-    """Return the programs that a configuration wants, checked. Raises ConfigError."""
+    config: Config, config_path: str, read: Callable[[Path], Awaitable[FileText]]
+) -> tuple[dict[ProgramKey, ProgramSource], Quoting]:
+    """Return the programs that a configuration wants, checked, and what may be quoted of them.
+
+    Raises ConfigError.
+    """
     files = dict.fromkeys(file for file, _ in wanted_programs(config).values())
-    texts = {file: await read(program_path(file, config_path)) for file in files}
-    return await asyncio.to_thread(sources_of, config, texts)
+    read_files = {file: await read(program_path(file, config_path)) for file in files}
+    texts = {file: each.text for file, each in read_files.items()}
+    is_quotable = all(each.is_quotable for each in read_files.values())
+    quoting = Quoting(tuple(texts), is_quotable, POLICY)
+    with quoting.kept():
+        return await asyncio.to_thread(sources_of, config, texts), quoting
 
 
 def changed_services(old: Programs, new: Programs) -> list[str]:

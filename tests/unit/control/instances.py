@@ -24,11 +24,13 @@ from natlb.control.main import Control
 from natlb.control.memory import read_sealed, sealed_memfd
 from natlb.control.messages import (
     Done,
+    File,
     Hold,
     Learn,
     Listen,
     Message,
     Processes,
+    ReadFile,
     Reading,
     Refused,
     Role,
@@ -129,6 +131,10 @@ class FakeSupervisor:
                 path = self.folder / "api.sock"
                 self._hold(Hold(role=Role.API_LISTENER), api_listener(path).detach())
                 self.channel.send(Done(serial=message.serial))
+            case ReadFile():
+                opened = os.open(message.text, os.O_RDONLY)
+                self.channel.send(File(serial=message.serial), opened)
+                os.close(opened)
             case Want():
                 self._want(message, fds[0])
             case _:

@@ -14,6 +14,7 @@ from natlb.control.programs import (
     encode_programs,
     read_programs,
 )
+from natlb.control.reading import FileText
 
 TEXT = "def pick(pool, flow):\n    return 0\n"
 
@@ -44,13 +45,14 @@ def test_each_file_is_read_once_from_beside_the_configuration() -> None:
     config = config_from_mapping({"services": {"web": {**service, "shadow": policy}}})
     read: list[Path] = []
 
-    async def reader(path: Path) -> str:
+    async def reader(path: Path) -> FileText:
         read.append(path)
-        return TEXT
+        return FileText(TEXT, is_quotable=False)
 
-    found = asyncio.run(read_programs(config, "/etc/natlb/natlb.yaml", reader))
+    found, quoting = asyncio.run(read_programs(config, "/etc/natlb/natlb.yaml", reader))
 
     assert read == [Path("/etc/natlb/a.py")]
+    assert (quoting.names, quoting.is_allowed) == (("a.py",), False)
     assert found == {("web", "policy"): source(), ("web", "shadow"): source()}
 
 
