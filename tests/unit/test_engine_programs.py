@@ -10,6 +10,7 @@ import pytest
 from natlb.control.policy.program_source import ProgramError
 from natlb.core.layout import WORD_FALLBACKS
 from natlb.engine import Engine
+from natlb.policy import Flow
 from natlb.testing import packets
 from tests.datapath import B1, B2, B3, CLIENT, VIP, config, one_service
 
@@ -141,6 +142,23 @@ def test_neighbours_stay_together() -> None:
 
     assert moved != home
     assert {called(path, 20003, f"198.51.100.{host}") for host in range(3, 20)} == {moved}
+
+
+def test_networks_are_told_apart() -> None:
+    """Also those whose addresses differ by a bit here and a bit there; a /24 or /64 is one."""
+    space: dict[str, Any] = {}
+    exec(compile((EXAMPLES / "neighbours.py").read_text(), "neighbours.py", "exec"), space)
+
+    def network(*client: int) -> object:
+        return space["network"](Flow(0, 0, client, 0, 0.0, 0.0))  # type: ignore[arg-type]  # of four
+
+    prefix = 0x20010DB8
+    networks = [network(prefix, 1 << 20, 0, 1), network(prefix + 1, 0, 0, 1), network(0, 5, 0, 1)]
+    networks += [network(0, 0, 0xFFFF, each << 8) for each in (4, 5, 6)]
+
+    assert len({*networks, (0, 0)}) == 7
+    assert network(prefix, 3, 0, 1) == network(prefix, 3, 7, 9)
+    assert network(0, 0, 0xFFFF, 0xC6336402) == network(0, 0, 0xFFFF, 0xC63364FF)
 
 
 def test_the_canary_gets_its_share() -> None:

@@ -1,20 +1,21 @@
 """Clients of one /24 (IPv6: /64) stay together: where the first of them went, the others follow.
 
-`pool.state` is a table of 512 networks: what the network is, and which backend it was given, by
-its identity, since positions change with the pool. A network that falls on another's line takes
-it over; so does one whose backend has gone or is full.
+`pool.state` is a table of 340 networks: what the network is, in two numbers, since one of them
+holds 53 bits, and which backend it was given, by its identity, since positions change with the
+pool. A network that falls on another's line takes it over; so does one whose backend has gone or
+is full.
 """
 
 from natlb.policy import Flow, Pool
 
-LINES = 512
+LINES = 340
 
 
-def network(flow: Flow) -> int:
-    """Return a number for the client's network, never 0."""
-    if flow.client[2] == 0xFFFF and flow.client[1] == 0:
-        return (flow.client[3] >> 8) + 1
-    return ((flow.client[0] << 20) ^ flow.client[1]) + (1 << 24)
+def network(flow: Flow) -> tuple[int, int]:
+    """Return two numbers that only this network has; they are never both 0."""
+    if flow.client[0] == 0 and flow.client[1] == 0 and flow.client[2] == 0xFFFF:
+        return 0, (flow.client[3] >> 8) + 1
+    return flow.client[0] + 1, flow.client[1]
 
 
 def position_of(pool: Pool, identity: float) -> int:
@@ -38,14 +39,15 @@ def least_loaded(pool: Pool) -> int:
 
 def pick(pool: Pool, flow: Flow) -> int:
     """Return where the client's network goes."""
-    mine = network(flow)
-    line = 2 * (mine * 40503 % LINES)
-    if pool.state[line] == mine:
-        known = position_of(pool, pool.state[line + 1])
+    upper, lower = network(flow)
+    line = 3 * ((upper * 7919 + lower) * 40503 % LINES)
+    if pool.state[line] == upper and pool.state[line + 1] == lower:
+        known = position_of(pool, pool.state[line + 2])
         if known >= 0:
             return known
     found = least_loaded(pool)
     if found >= 0:
-        pool.state[line] = mine
-        pool.state[line + 1] = pool.identities[found]
+        pool.state[line] = upper
+        pool.state[line + 1] = lower
+        pool.state[line + 2] = pool.identities[found]
     return found

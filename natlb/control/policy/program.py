@@ -84,6 +84,9 @@ def _check_types(call: Any, source: ProgramSource, line: int) -> None:
         result = result_of(call, pool, flow, np.zeros(1, np.int64))
     except Misfit as error:
         raise ProgramError(f"{source.file}:{error.line}:1: {error.reason}") from None
+    except Exception as error:
+        said = f"cannot be compiled: {type(error).__name__}: {error}"
+        raise ProgramError(f"{source.file}:{line}:1: {said:.200}") from error
     if result not in WHOLE_TYPES:
         known = {"float64": "a float", "bool": "a bool", "none": "nothing"}
         said = known.get(result, result)

@@ -216,8 +216,11 @@ def _call(place: ast.AST, name: str, arguments: list[ast.expr]) -> ast.expr:
 
 def _one(node: ast.expr) -> ast.expr:
     """Return an operand that must be a number: tuples, added to themselves, would grow and grow."""
-    if isinstance(node, ast.Name | ast.Call | ast.Attribute | ast.IfExp | ast.BoolOp | ast.Tuple):
-        return _call(node, "__number", [node])
+    match node:
+        case ast.Call(func=ast.Name(id=name)) if name[:2] == "__" and name != "__divided":
+            return node  # which is one
+        case ast.Name() | ast.Call() | ast.Attribute() | ast.IfExp() | ast.BoolOp() | ast.Tuple():
+            return _call(node, "__number", [node])
     return node
 
 

@@ -20,7 +20,7 @@ from natlb.control.policy.program_constants import (
     Number,
     worked_out,
 )
-from natlb.control.policy.program_ways import always_returns, callers_of_themselves, own_calls
+from natlb.control.policy.program_ways import always_returns, own_calls, ways_of
 from natlb.policy import Flow, Pool
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ METHODS = {"argmax", "argmin", "max", "min", "sum"}
 FIELDS = {*Pool._fields, *Flow._fields}
 TYPES = {"natlb.policy": {"Pool", "Flow"}, "__future__": {"annotations"}}
 MOST_IN_A_TUPLE = 16
+MOST_DEEP = 16  # functions that call each other
 
 STATEMENTS = (
     *(ast.Assign, ast.AnnAssign, ast.AugAssign, ast.If, ast.While, ast.For, ast.Return),
@@ -244,7 +245,7 @@ class Rules:
         match target:
             case ast.Name():
                 self._check_own_name(target, target.id)
-            case ast.Tuple():
+            case ast.Tuple(elts=[_, _, *_]):
                 for each in target.elts:
                     self._check_target(each, names)
             case ast.Subscript(value=ast.Attribute(value=ast.Name(), attr="state")):
@@ -270,8 +271,8 @@ class Rules:
                 self._check_attribute(node, names)
             case ast.Compare() if not all(isinstance(op, COMPARISONS) for op in node.ops):
                 self._say(node, "compares by 'is' or 'in'; expected == != < <= > >=")
-            case ast.Tuple() if len(node.elts) > MOST_IN_A_TUPLE:
-                self._say(node, f"a tuple of a policy has at most {MOST_IN_A_TUPLE} values")
+            case ast.Tuple() if not 2 <= len(node.elts) <= MOST_IN_A_TUPLE:
+                self._say(node, f"a tuple of a policy has 2 to {MOST_IN_A_TUPLE} values")
             case ast.BinOp(op=ast.MatMult()):
                 self._say(node, "a policy has no '@'")
         for each in () if isinstance(node, ast.Call | ast.Attribute) else _parts(node):
@@ -341,9 +342,14 @@ class Rules:
             self._say(node, f"'{name}' has {count} arguments; expected {wanted}")
 
     def _check_recursion(self) -> None:
-        """Complain about each function that comes to be called by itself."""
-        for name in callers_of_themselves(own_calls(self._functions)):
+        """Complain about functions that come to be called by themselves, or by too many."""
+        closing, depths = ways_of(own_calls(self._functions))
+        for name in closing:
             self._say(self._functions[name], f"'{name}' calls itself; use a loop")
+        for name, depth in depths.items():
+            if depth == MOST_DEEP + 1:
+                said = f"'{name}' calls what calls others, and so on: more than {MOST_DEEP} deep"
+                self._say(self._functions[name], said)
 
 
 def _calls(node: ast.AST) -> bool:

@@ -6,6 +6,7 @@ without any room; the same for every program, so what is refused once is refused
 
 from __future__ import annotations
 
+import itertools
 import traceback
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ from natlb.core.policy.program import (
     LEFT,
     OUTCOME,
     OUTSIDE,
+    STEPS,
+    STEPS_A_BACKEND,
     WHOLE_OWN,
     seen_flow,
     seen_pool,
@@ -38,6 +41,9 @@ if TYPE_CHECKING:
 SIZES = (1, 2, 3, 7, 100)
 FLOWS = 200  # for each of them, and an eighth of that without any room
 SEED = 20
+MOST_STEPS = (
+    200_000  # of the flows of a size, with room and without: then it is the next one's turn
+)
 STEPS_TO_FAIL = 1 << 20
 
 
@@ -47,17 +53,21 @@ def try_programs(sources: tuple[ProgramSource, ...], programs: list[Program], pi
         chance = default_rng(SEED)
         pool = sample_pool(program.identity)
         compile_for(pick, pool, 0, sample_flow(0, chance))
-        for size in SIZES:
+        for size, is_full in itertools.product(SIZES, (False, True)):
             _resize(pool, size)
-            for number in range(FLOWS + FLOWS // 8):
-                _change(pool, size, chance, is_full=number >= FLOWS)
+            useful = {GOOD, FULL, OUTSIDE} if is_full else {GOOD, FULL}
+            left = MOST_STEPS
+            for number in range(FLOWS // 8 if is_full else FLOWS):
+                _change(pool, size, chance, is_full=is_full)
                 flow = sample_flow(number, chance)
                 pick(pool, 0, flow)
-                useful = {GOOD, FULL} if number < FLOWS else {GOOD, FULL, OUTSIDE}
                 if pool.wholes[WHOLE_OWN, OUTCOME] not in useful:
                     said = _fault(source, program, pool, flow)
                     where = f"tried on a sample, with {size} in the pool"
                     raise ProgramError(f"{source.file}:{said}; {where}")
+                left -= STEPS + STEPS_A_BACKEND * size - pool.wholes[WHOLE_OWN, LEFT]
+                if left < 0:
+                    break
 
 
 def _fault(source: ProgramSource, program: Program, pool: Pool, flow: NewFlow) -> str:

@@ -18,7 +18,7 @@ from natlb.control.policy.program_rules import (
     MATH,
 )
 
-MOST_NODES = 30_000
+MOST_NODES = 10_000
 NODES = (
     *(ast.Module, ast.FunctionDef, ast.arguments, ast.arg, ast.Assign, ast.If, ast.While, ast.For),
     *(ast.Return, ast.Pass, ast.Break, ast.Continue, ast.Expr, *EXPRESSIONS, *COMPARISONS),

@@ -48,9 +48,13 @@ def own_calls(functions: Mapping[str, ast.FunctionDef]) -> dict[str, list[str]]:
     }
 
 
-def callers_of_themselves(calls: Mapping[str, list[str]]) -> set[str]:
-    """Return the functions by whose calls a circle closes: one walk, depth first."""
+def ways_of(calls: Mapping[str, list[str]]) -> tuple[set[str], dict[str, int]]:
+    """Return the functions by whose calls a circle closes, and how deep the calls of each go.
+
+    One walk, depth first: each call is looked at once.
+    """
     closing = set()
+    depths: dict[str, int] = {}
     begun: set[str] = set()
     for first in calls:
         if first in begun:
@@ -67,5 +71,6 @@ def callers_of_themselves(calls: Mapping[str, list[str]]) -> set[str]:
                     way[called] = iter(calls[called])
                     break
             else:
+                depths[name] = 1 + max((depths.get(each, 0) for each in calls[name]), default=0)
                 del way[name]
-    return closing
+    return closing, depths

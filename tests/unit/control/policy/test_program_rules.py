@@ -154,7 +154,10 @@ def test_little_stands_at_the_top(line: str, said: str) -> None:
         ("global x", "'pool.state'"),
         ("del pool", "deletes nothing"),
         ("yield 1", "returns its position"),
-        ("x = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16)", "at most 16"),
+        ("x = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16)", "2 to 16 values"),
+        ("pool.state[()] = 1", "2 to 16 values"),
+        ("x = (1,)", "2 to 16 values"),
+        ("(x,) = 1, 2", "writes elsewhere"),
         ("x: (y := 1) = 2; x = y", "'y' is not defined"),
         ("x = math", "'math' is not defined"),
         ("math = 1", "'math' has a meaning"),
@@ -259,3 +262,14 @@ def test_a_break_of_an_inner_loop_leaves_no_outer_one() -> None:
     )
 
     assert inside(*body) == []
+
+
+def test_calls_go_down_so_far_and_no_further() -> None:
+    """What compiles them goes down with them, and has an end."""
+    deep = "def f0(a):\n    return a\n" + "".join(
+        f"def f{at}(a):\n    return f{at - 1}(a)\n" for at in range(1, 40)
+    )
+
+    assert faults(f"{deep}def pick(a, b):\n    return f14(0)\n") == [
+        "33:1: 'f16' calls what calls others, and so on: more than 16 deep"
+    ]

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from natlb.control.policy.program import pick_for
+from natlb.control.policy.program import compile_program, pick_for
+from natlb.control.policy.program_sample import MOST_STEPS, SIZES, try_programs
 from natlb.control.policy.program_source import ProgramError
+from natlb.core.policy.program import GOOD, LEFT, OUTCOME, WHOLE_OWN
 from tests.unit.core.policy.programs import source_of
 
 
@@ -38,3 +40,20 @@ def test_with_no_room_any_answer_will_do() -> None:
     body = "for at in range(len(pool.weights)):\n    if pool.weights[at] > 0:\n        return at"
 
     assert callable(pick_for((source_of(f"{body}\nreturn -1"),)))
+
+
+def test_what_takes_long_is_tried_less_often() -> None:
+    """Interpreted, it would take half a minute; at least once with each size, room or none."""
+    asked = []
+
+    def pick(pool, _choice, _flow) -> int:
+        numbers = pool.wholes[WHOLE_OWN]
+        numbers[OUTCOME], numbers[LEFT] = GOOD, 0
+        asked.append(int(pool.services[0]["pool_size"]))
+        return 0
+
+    source = source_of("return 0")
+    try_programs((source,), [compile_program(source)], pick)
+
+    assert len(asked) < 250
+    assert all(asked.count(size) >= 2 * (MOST_STEPS // 12_000) for size in SIZES)
