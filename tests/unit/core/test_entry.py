@@ -8,12 +8,12 @@ from natlb import jit
 from natlb.core.commands import step_command
 from natlb.core.entry import pick_type, prepare_engine, prepare_takeover
 from natlb.core.flow_recovery import recover
+from natlb.core.housekeeping import keep_house
 from natlb.core.intake import take_in
-from natlb.core.lifetime import sweep_all
 from natlb.core.pipeline import give_up_packet, process_batch
 from tests.datapath import engine
 
-CALLED_BY_AN_ENGINE: list[Any] = [process_batch, give_up_packet, take_in, sweep_all, step_command]
+CALLED_BY_AN_ENGINE: list[Any] = [process_batch, give_up_packet, take_in, keep_house, step_command]
 
 
 def test_what_python_calls_is_compiled_once_and_for_all() -> None:
