@@ -12,7 +12,6 @@ from math import isqrt
 from typing import TYPE_CHECKING
 
 from natlb.control.config.kinds import LEAST_SIZE, MOST_SIZE
-from natlb.control.config.later import NOT_YET
 from natlb.control.config.tree import Fault, Node, Path, fault_at, fault_at_key, follow
 
 if TYPE_CHECKING:
@@ -51,17 +50,8 @@ def check_policies(root: Node, path: Path, service: ServiceShape) -> Iterator[Fa
     """Complain of what a service's policy and shadow cannot be told, or not of this pool."""
     for key, policy in (("policy", service.policy), ("shadow", service.shadow)):
         if policy is not None:
-            yield from _unbuilt(root, (*path, key, "name"), policy)
             yield from _foreign(root, (*path, key), policy)
             yield from _table(root, (*path, key), policy, len(service.backends))
-
-
-def _unbuilt(root: Node, path: Path, policy: PolicyShape) -> Iterator[Fault]:
-    """Complain of a policy that nothing compiles."""
-    from natlb.control.policy import COMPILERS  # noqa: PLC0415 - it loads NumPy
-
-    if policy.name not in COMPILERS:
-        yield fault_at(root, path, f"{policy.name!r} is {NOT_YET}")
 
 
 def _foreign(root: Node, path: Path, policy: PolicyShape) -> Iterator[Fault]:

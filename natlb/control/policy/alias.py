@@ -10,14 +10,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from natlb.control.policy.order import Compiled
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from natlb.control.policy.member import Member
+    from natlb.control.policy.order import Order
 
 WHOLE = 1 << 31  # of a slot; a threshold is less, since who fills its slot is its own alias
+
+
+def compile_alias_table(order: Order) -> Compiled:
+    """Return the table as the ring: for policies that draw by weight."""
+    return Compiled(ring=alias_table(order.members))
 
 
 def alias_table(members: Sequence[Member]) -> NDArray[np.int32]:

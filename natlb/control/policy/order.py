@@ -52,3 +52,11 @@ class Compiled:
 
 
 Compiler: TypeAlias = "Callable[[Order], Compiled]"
+
+
+def compile_nothing(order: Order) -> Compiled:  # noqa: ARG001 - as every policy's
+    """Return nothing beside the pool: for policies that read loads, weights and turns as they are.
+
+    The pool is in the order of the configuration, and has only backends that take new flows.
+    """
+    return Compiled()

@@ -6,8 +6,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from natlb.control.policy import COMPILERS, Member, Order
 from natlb.control.policy.alias import WHOLE, alias_table
-from natlb.control.policy.member import Member
 
 
 def pool(*weights: int) -> list[Member]:
@@ -65,3 +65,13 @@ def test_the_largest_pool_has_a_table() -> None:
 def test_nobody_has_an_empty_table() -> None:
     """Which picks nothing."""
     assert alias_table([]).size == 0
+
+
+@pytest.mark.parametrize("policy", ["power-of-two", "weighted-random"])
+def test_its_ring_is_the_alias_table(policy: str) -> None:
+    """Of the pool as it is, and the seed has no part in it."""
+    members = [Member(4, "b", 9), Member(2, "a", 1)]
+    rings = [COMPILERS[policy](Order(members=members, seed=seed)).ring.tolist() for seed in (1, 2)]
+
+    assert rings == [alias_table(members).tolist()] * 2
+    assert COMPILERS[policy](Order(members=[])).ring.size == 0
