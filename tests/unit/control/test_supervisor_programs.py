@@ -74,11 +74,11 @@ class Kept:
         os.close(memfd)
 
     def answer(self) -> Message:
-        """Return what a request was answered with."""
+        """Return what a request was answered with: the first answer, however many are there."""
         found: list[Message] = self.until(
             lambda: [each for each in self.heard if isinstance(each, Done | Refused)]
         )
-        self.heard.clear()
+        self.heard.remove(found[0])
         return found[0]
 
     def publish(self) -> None:
