@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,7 @@ from natlb.control.directory import take_lock
 from natlb.control.loop import Loop
 from natlb.control.memory import digest_of, sealed_memfd
 from natlb.control.messages import Done, Hold, Learn, Message, Refused, Role, Unlearn
-from natlb.control.process import hold
+from natlb.control.process import hold, processes_with
 from natlb.control.supervisor import Supervisor
 from tests.unit.control.fakes import MODULES, FakeHost
 
@@ -49,7 +50,8 @@ class Kept:
 
     def until(self, what: Callable[[], Any]) -> Any:
         """Go on until this is true; return it."""
-        for _ in range(2000):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
             if answer := what():
                 return answer
             self.loop.step(0.01)
@@ -91,11 +93,21 @@ class Kept:
             os.close(memfd)
         self.until(lambda: self.workers.forwarding)
 
+    def leaving(self) -> set[int]:
+        """Return the processes that were told to leave, or killed, and live on."""
+        staying = (self.workers.nursery, self.programs._learner, self.workers.current)
+        known = {each.pid for each in staying if each is not None}
+        found = list(processes_with(self.supervisor.lock.token))
+        for process in found:
+            process.forget()
+        return {process.pid for process in found} - known
+
     def close(self) -> None:
         """Leave nothing."""
         self.supervisor.control.child = None
-        for _ in range(30):
-            self.loop.step(0.01)  # those that were told to leave
+        self.until(lambda: not self.leaving())
+        for _ in range(5):
+            self.loop.step(0.01)  # who ended a moment ago is buried
         self.supervisor.end()
         self.control._forget()
         self.control.process.forget()
