@@ -166,9 +166,9 @@ COMPILE := env -u PIP_FIND_LINKS -u PIP_INDEX_URL -u PIP_EXTRA_INDEX_URL PIP_CON
 lock: ## requirements.lock and requirements-dev.lock from pyproject.toml (UPGRADE=1: newest that fit)
 	@test -x .venv-lock/bin/pip-compile || { \
 	  $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet 'pip-tools>=7.6,<8'; }
-	@$(COMPILE) $(if $(UPGRADE),--upgrade) --build-deps-for=editable --extra=pictures \
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) --build-deps-for=editable --extra=pictures --extra=tui \
 	  --output-file=requirements.lock pyproject.toml
-	@$(COMPILE) $(if $(UPGRADE),--upgrade) --build-deps-for=editable --extra=pictures --extra=test \
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) --build-deps-for=editable --extra=pictures --extra=tui --extra=test \
 	  --constraint=requirements.lock --output-file=requirements-dev.lock pyproject.toml
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) --extra=fuzz \
 	  --output-file=- pyproject.toml | sed -n '/^atheris/,/^[^ ]/p' | sed '/^[b-z]/d' >requirements-fuzz.lock

@@ -268,7 +268,9 @@ def _value(kind: type[T], document: object) -> T:
 
 
 def _part(kind: type[T], part: object, *, is_by_name: bool) -> object:
-    """Return the values of the model that a member of a document holds."""
+    """Return the values of the model that a member of a document holds; null is None."""
+    if part is None:
+        return None
     if isinstance(part, list):
         return _values(kind, part)
     if is_by_name and isinstance(part, dict):

@@ -16,6 +16,7 @@ HealthName = Literal["up", "down", "unknown"]
 FlowStateName = Literal["opening", "established", "closing", "unreplied", "replied"]
 ProtocolName = Literal["tcp", "udp"]
 EngineName = Literal["compiled", "interpreted"]
+CheckStatusName = Literal["up", "down"]
 WHERE_CONFIGURED = ("shadow", "fallbacks")
 
 
@@ -92,6 +93,58 @@ class BackendFlows(Document):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult(Document):
+    """What a health check found: `status` of this one try, `code` in HAProxy's words, RFC 3339."""
+
+    status: CheckStatusName
+    code: str
+    latency_ms: float
+    at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckPhase(Document):
+    """A step of a check (`connect`, `handshake`, `request`), how long it took, what was seen."""
+
+    name: str
+    milliseconds: float
+    seen: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckReport(Document):
+    """One check, made now and told step by step; `reason` says in words what `code` says."""
+
+    service: str
+    name: str
+    type: str
+    target: str
+    status: CheckStatusName
+    code: str
+    reason: str
+    latency_ms: float
+    at: str
+    phases: list[CheckPhase]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckHistory(Document):
+    """A backend's health and how it came about: its last ten results, the youngest first.
+
+    `passive` says since when and why traffic itself speaks against it, None where it does not.
+    """
+
+    service: str
+    name: str
+    health: HealthName
+    rise: int
+    fall: int
+    since: str | None
+    passive: str | None
+    results: list[CheckResult]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backend(Document):
     """One real server's endpoint in a pool."""
 
@@ -106,7 +159,7 @@ class Backend(Document):
     flows: BackendFlows
     packets: PerDirection
     bytes: PerDirection
-    check: None = None
+    check: CheckResult | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,6 +331,25 @@ class Reload(Document):
     removed: list[str]
     drained: list[str]
     changed: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved(Document):
+    """What `config save` wrote: the file, and the changes that are the file's now."""
+
+    config: str
+    changes: list[Change]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event(Document):
+    """A change that natlb made or noticed: `id` rises, `kind` is the word of the log's line."""
+
+    id: int
+    at: str
+    level: str
+    kind: str
+    fields: dict[str, str | int | float | bool | list[str] | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

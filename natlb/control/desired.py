@@ -29,7 +29,7 @@ from natlb.control.config.load import file_name
 from natlb.control.policy.program_source import ProgramSource
 from natlb.control.registry import BackendPlace, PolicyMemory, ProgramKept, Record, RuntimeChange
 from natlb.errors import UnknownNameError, UsageError
-from natlb.model import BackendStateName, Change
+from natlb.model import BackendStateName, Change, HealthName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,6 +121,21 @@ class Desired:
             return self
         run_time = {**self.run_time, (service, name): now}
         run_time = note_arrivals(self.config, self.run_time, self.config, run_time, now_ms)
+        return replace(self, generation=self.generation + 1, run_time=run_time)
+
+    def with_health(self, found: Mapping[BackendKey, HealthName], *, now_ms: int) -> Desired:
+        """Return the next generation, with what is known of these backends' health; or this one.
+
+        Names that are not configured are passed over.
+        """
+        known = {key for key, _ in backends_of(self.config)}
+        run_time = dict(self.run_time)
+        for key in found.keys() & known:
+            run_time[key] = replace(run_time.get(key, AS_CONFIGURED), health=found[key])
+        now = {key: each for key, each in run_time.items() if each != AS_CONFIGURED}
+        if now == self.run_time:
+            return self
+        run_time = note_arrivals(self.config, self.run_time, self.config, now, now_ms)
         return replace(self, generation=self.generation + 1, run_time=run_time)
 
     def without(self, held: Held) -> Desired:
@@ -225,7 +240,7 @@ class Desired:
                 (kept.service, kept.name): RunTime(
                     state=_state(kept.state),
                     weight=kept.weight,
-                    health="unknown",
+                    health=cast("HealthName", kept.health),
                     began_ms=kept.began_ms,
                 )
                 for kept in record.changes

@@ -27,6 +27,7 @@ from natlb.control.config import api_listen, parse_config, syntax_of
 from natlb.control.config.load import file_name
 from natlb.control.desired import Desired, first_desired
 from natlb.control.directory import OWN_NAMESPACE
+from natlb.control.events import EventLog
 from natlb.control.failure import error_text, explain
 from natlb.control.link import SupervisorLink
 from natlb.control.live import LiveInstance
@@ -68,6 +69,7 @@ class Control:
         self._link = SupervisorLink(channel, self)
         self._files = FileReader(self._link)
         self._worker = WorkerLink(self._link.holdings, WORKER)
+        self._events = EventLog()
         self._publisher: Publisher | None = None
         self._instance: LiveInstance | None = None
         self._processes: Processes | None = None
@@ -188,6 +190,7 @@ class Control:
             publisher,
             self._worker,
             memory,
+            self._events,
             read=self._files.config,
             read_program=self._files.program,
             reloaded=self._follow_logging,

@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
-from natlb.control import live
 from natlb.control.mapped import map_memory
-from natlb.control.messages import Logging, Role
+from natlb.control.messages import Role
 from natlb.control.rates import Rates
 from natlb.core.layout import FREE
 from natlb.core.memory import Kind
-from natlb.errors import ConfigError, HostError, UnknownNameError, UsageError, WaitTimeoutError
+from natlb.errors import UnknownNameError, UsageError
 from natlb.io.shared import attach
-from natlb.model import FlowFilter, Flush
+from natlb.model import FlowFilter
 from tests.unit.control.instances import CONFIG, World, add_flow, eventually, in_world
 
 
@@ -25,13 +24,6 @@ def flows_of(world: World) -> Any:
     held = world.supervisor.holdings.get(Role.FLOWS)
     assert held is not None
     return attach(Kind.FLOWS, held.fd)
-
-
-def count_flows(world: World, backend: int, flows: int) -> None:
-    """Count flows for a backend, as the worker does."""
-    held = world.supervisor.holdings.get(Role.COUNTERS)
-    assert held is not None
-    attach(Kind.COUNTERS, held.fd).backends[backend]["current"] = flows
 
 
 @in_world
@@ -68,66 +60,6 @@ async def test_unknown_names_are_refused_everywhere(world: World) -> None:
 
 
 @in_world
-async def test_a_reload_is_a_generation_with_its_difference(world: World) -> None:
-    """The workers read it before the answer is given."""
-    instance = await world.begin()
-    count_flows(world, 1, 5)
-    world.configure(CONFIG.replace("b2", "b3").replace("10.77.0.11", "10.77.0.21"))
-    answer = await instance.reload(None)
-
-    assert answer.generation == 2
-    assert (answer.added, answer.removed) == (["web/b3"], ["web/b2"])
-    assert (answer.changed, answer.drained) == (["web/b1"], ["web/b2"])
-    assert world.workers[0].generations[-1] == 2
-
-
-@in_world
-async def test_a_reload_of_the_same_is_no_generation(world: World) -> None:
-    """Nothing done where nothing changed; another path is remembered."""
-    instance = await world.begin()
-    other = world.folder / "other.yaml"
-    other.write_text(world.path.read_text() + "# the same\n")
-    answer = await instance.reload(str(other))
-
-    assert (answer.generation, answer.added, answer.removed, answer.changed) == (1, [], [], [])
-    assert (await instance.status()).config == str(other)
-    successor = await world.succeed()
-    assert (await successor.status()).config == str(other)
-
-
-@in_world
-async def test_a_reload_changes_how_is_logged(world: World) -> None:
-    """Here and in the supervisor."""
-    instance = await world.begin()
-    world.configure(CONFIG + "log: {level: error, format: json}")
-    await instance.reload(None)
-    await eventually(lambda: Logging(level=40, json=1) in world.supervisor.heard)
-
-
-@in_world
-async def test_a_refused_reload_changes_nothing(world: World) -> None:
-    """Not the generation, not the tables, not the registry, not the path."""
-    instance = await world.begin()
-    before = await instance.status()
-    tables = world.supervisor.holdings.get(Role.TABLES)
-    world.configure("services: {web: {listn: 1}}")
-    with pytest.raises(ConfigError, match="listn"):
-        await instance.reload(None)
-    with pytest.raises(ConfigError, match="No such file"):
-        await instance.reload(str(world.folder / "nowhere.yaml"))
-    world.configure(CONFIG + "api: {listen: 'unix:/tmp/other.sock'}")
-    with pytest.raises(ConfigError, match="'api' needs a restart"):
-        await instance.reload(None)
-    world.configure(CONFIG.replace("10.77.0.11", "10.77.0.21"))
-    world.supervisor.refuse = True
-    with pytest.raises(HostError, match="cannot"):
-        await instance.reload(None)
-
-    assert await instance.status() == before
-    assert world.supervisor.holdings.get(Role.TABLES) == tables
-
-
-@in_world
 async def test_what_flows_hold_stays_until_they_end(world: World) -> None:
     """Numbers are not given again, and addresses stay routed."""
     instance = await world.begin()
@@ -147,33 +79,6 @@ async def test_what_flows_hold_stays_until_they_end(world: World) -> None:
     await instance.forget_unneeded()
     assert ip_address("10.77.0.12") not in world.supervisor.wanted[-1].backends
     assert not instance._desired.keeps_for_flows
-
-
-@in_world
-async def test_nothing_is_forgotten_before_the_workers_read_the_new_tables(world: World) -> None:
-    """By the old ones a new flow could still take it up."""
-    instance = await world.begin()
-    world.configure(CONFIG.replace("b2", "b3"))
-    await instance.reload(None)
-    world.control._worker.reading = 1
-    await instance.forget_unneeded()
-
-    assert instance._desired.keeps_for_flows
-    world.control._worker.reading = 2
-    await instance.forget_unneeded()
-    assert not instance._desired.keeps_for_flows
-
-
-@in_world
-async def test_maint_also_resets_what_the_backend_has(world: World) -> None:
-    """Once no new flow can come to it."""
-    instance = await world.begin()
-    backend = await instance.set_backend("web", "b1", state="maint")
-    (command,) = world.workers[0].commands
-
-    assert (backend.state, backend.effective_weight) == ("maint", 0)
-    assert (command["service"], command["backend"], command["reset"]) == (0, 0, 1)
-    assert world.workers[0].generations[-1] == 2
 
 
 @in_world
@@ -201,28 +106,6 @@ async def test_slow_start_goes_on_where_control_died(world: World) -> None:
 
 
 @in_world
-async def test_a_flush_says_what_it_did(world: World) -> None:
-    """The sum over the commands that it took."""
-    instance = await world.begin()
-
-    assert await instance.flush(FlowFilter(), reset=True) == Flush(flushed=3, resets=2)
-    assert await instance.flush(FlowFilter(backend="b1"), reset=False) == Flush(flushed=3, resets=0)
-
-
-@in_world
-async def test_a_worker_that_does_not_flush_is_not_waited_for_for_ever(world: World) -> None:
-    """Somebody waits for the answer."""
-    instance = await world.begin()
-    live.SECONDS_TO_FLUSH, before = 0.05, live.SECONDS_TO_FLUSH
-    world.workers[0].close()
-    try:
-        with pytest.raises(WaitTimeoutError, match="no worker flushed"):
-            await instance.flush(FlowFilter(), reset=False)
-    finally:
-        live.SECONDS_TO_FLUSH = before
-
-
-@in_world
 async def test_new_flows_per_second_are_shown(world: World) -> None:
     """Over the last few seconds."""
     instance = await world.begin()
@@ -235,18 +118,6 @@ async def test_new_flows_per_second_are_shown(world: World) -> None:
     services = await instance.services()
 
     assert [service.new_flows_per_second for service in services] == [3.0, 0.0]
-
-
-@in_world
-async def test_intents_go_one_after_the_other(world: World) -> None:
-    """Each is a generation of its own; none is lost."""
-    instance = await world.begin()
-    await asyncio.gather(
-        *(instance.set_backend("web", "b1", weight=weight) for weight in range(2, 12))
-    )
-
-    assert (await instance.status()).generation == 11
-    await eventually(lambda: world.workers[0].generations[-1] == 11)
 
 
 @in_world

@@ -1,0 +1,122 @@
+"""What is changed at run time, one thing after the other: each intent is a generation of its own.
+
+    set_backend    an operator's states and weights
+    set_health     what checks and the wire found, many at once
+    flush          flows dropped, by command
+    forget         what is kept for flows that are over
+
+An intent goes the whole way, to workers that read its tables, before the next one begins (`turn`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from natlb.control import flush
+from natlb.control.compile.requests import flush_commands
+from natlb.control.held import held_by_flows
+from natlb.errors import WaitTimeoutError
+from natlb.model import FlowFilter, Flush
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from natlb.control.desired import BackendKey, Desired
+    from natlb.control.events import EventLog
+    from natlb.control.mapped import Mapped
+    from natlb.control.publish import Publisher
+    from natlb.control.worker_link import WorkerLink
+    from natlb.model import BackendStateName, HealthName
+
+SECONDS_TO_FLUSH = 10.0
+SECONDS_A_LOOK = 0.002
+
+
+class Intents:
+    """Brings changes into force over a publisher, and flows to their end over a worker."""
+
+    def __init__(
+        self, publisher: Publisher, worker: WorkerLink, memory: Mapped, events: EventLog
+    ) -> None:
+        """Change what this publisher has in force."""
+        self.turn = asyncio.Lock()
+        self.publisher = publisher
+        self.memory = memory
+        self.events = events
+        self._worker = worker
+
+    @property
+    def desired(self) -> Desired:
+        """What is wanted at the moment."""
+        return self.publisher.desired
+
+    async def set_backend(
+        self, service: str, name: str, *, state: BackendStateName | None, weight: int | None
+    ) -> None:
+        """Give a backend this state and weight; `maint` also resets its flows."""
+        async with self.turn:
+            now_ms = self.memory.now_ms()
+            desired = self.desired.with_change(
+                service, name, state=state, weight=weight, now_ms=now_ms
+            )
+            if desired is not self.desired:
+                await self.publisher.publish(desired)
+                given: dict[str, Any] = {"state": state, "weight": weight}
+                words = {key: value for key, value in given.items() if value is not None}
+                self.events.note("backend_changed", backend=f"{service}/{name}", **words)
+            if state == "maint":
+                await self._flush(FlowFilter(service=service, backend=name), reset=True)
+
+    async def set_health(self, found: Mapping[BackendKey, HealthName]) -> bool:
+        """Have these backends' health known; return whether that was news.
+
+        All at once, in one generation; a name that has left the configuration meanwhile is passed
+        over. Who looked says why, in an event of its own.
+        """
+        async with self.turn:
+            desired = self.desired.with_health(found, now_ms=self.memory.now_ms())
+            if desired is self.desired:
+                return False
+            await self.publisher.publish(desired)
+        return True
+
+    async def flush(self, wanted: FlowFilter, *, reset: bool) -> Flush:
+        """Drop the flows that the filter names; with `reset`, TCP is told at both ends."""
+        async with self.turn:
+            done = await self._flush(wanted, reset=reset)
+        self.events.note("flows_flushed", flushed=done.flushed, resets=done.resets)
+        return done
+
+    async def _flush(self, wanted: FlowFilter, *, reset: bool) -> Flush:
+        flushed = resets = 0
+        for command in flush_commands(self.desired.indices, wanted, reset=reset):
+            done = await self._await_outcome(flush.give(self.memory.commands, command))
+            flushed, resets = flushed + done.flushed, resets + done.resets
+        return Flush(flushed=flushed, resets=resets)
+
+    async def _await_outcome(self, number: int) -> Flush:
+        self._worker.wake()
+        deadline = time.monotonic() + SECONDS_TO_FLUSH
+        while (done := flush.outcome(self.memory.commands, number)) is None:
+            if time.monotonic() > deadline:
+                raise WaitTimeoutError(f"no worker flushed within {SECONDS_TO_FLUSH:g} s")
+            await asyncio.sleep(SECONDS_A_LOOK)
+        return done
+
+    async def forget_unneeded(self) -> None:
+        """Give up what was kept for flows that have ended: numbers and addresses.
+
+        Judged by the workers' own table, once they read tables by which nothing new can take it up.
+        """
+        desired = self.desired
+        if not desired.keeps_for_flows or self._worker.reading != desired.generation:
+            return
+        held = await asyncio.to_thread(held_by_flows, [self.memory.flows], desired.retired)
+        async with self.turn:
+            less = desired.without(held)
+            if desired is self.desired and less != desired:
+                await self.publisher.keep(less)
+                forgotten = len(desired.indices.backends) - len(less.indices.backends)
+                self.events.note("drained", backends=forgotten)

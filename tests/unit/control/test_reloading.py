@@ -1,0 +1,78 @@
+"""Reloads: all or nothing, over real memory and a worker that pretends."""
+
+from __future__ import annotations
+
+import pytest
+
+from natlb.control.messages import Logging, Role
+from natlb.core.memory import Kind
+from natlb.errors import ConfigError, HostError
+from natlb.io.shared import attach
+from tests.unit.control.instances import CONFIG, World, eventually, in_world
+
+
+def count_flows(world: World, backend: int, flows: int) -> None:
+    """Count flows for a backend, as the worker does."""
+    held = world.supervisor.holdings.get(Role.COUNTERS)
+    assert held is not None
+    attach(Kind.COUNTERS, held.fd).backends[backend]["current"] = flows
+
+
+@in_world
+async def test_a_reload_is_a_generation_with_its_difference(world: World) -> None:
+    """The workers read it before the answer is given."""
+    instance = await world.begin()
+    count_flows(world, 1, 5)
+    world.configure(CONFIG.replace("b2", "b3").replace("10.77.0.11", "10.77.0.21"))
+    answer = await instance.reload(None)
+
+    assert answer.generation == 2
+    assert (answer.added, answer.removed) == (["web/b3"], ["web/b2"])
+    assert (answer.changed, answer.drained) == (["web/b1"], ["web/b2"])
+    assert world.workers[0].generations[-1] == 2
+
+
+@in_world
+async def test_a_reload_of_the_same_is_no_generation(world: World) -> None:
+    """Nothing done where nothing changed; another path is remembered."""
+    instance = await world.begin()
+    other = world.folder / "other.yaml"
+    other.write_text(world.path.read_text() + "# the same\n")
+    answer = await instance.reload(str(other))
+
+    assert (answer.generation, answer.added, answer.removed, answer.changed) == (1, [], [], [])
+    assert (await instance.status()).config == str(other)
+    successor = await world.succeed()
+    assert (await successor.status()).config == str(other)
+
+
+@in_world
+async def test_a_reload_changes_how_is_logged(world: World) -> None:
+    """Here and in the supervisor."""
+    instance = await world.begin()
+    world.configure(CONFIG + "log: {level: error, format: json}")
+    await instance.reload(None)
+    await eventually(lambda: Logging(level=40, json=1) in world.supervisor.heard)
+
+
+@in_world
+async def test_a_refused_reload_changes_nothing(world: World) -> None:
+    """Not the generation, not the tables, not the registry, not the path."""
+    instance = await world.begin()
+    before = await instance.status()
+    tables = world.supervisor.holdings.get(Role.TABLES)
+    world.configure("services: {web: {listn: 1}}")
+    with pytest.raises(ConfigError, match="listn"):
+        await instance.reload(None)
+    with pytest.raises(ConfigError, match="No such file"):
+        await instance.reload(str(world.folder / "nowhere.yaml"))
+    world.configure(CONFIG + "api: {listen: 'unix:/tmp/other.sock'}")
+    with pytest.raises(ConfigError, match="'api' needs a restart"):
+        await instance.reload(None)
+    world.configure(CONFIG.replace("10.77.0.11", "10.77.0.21"))
+    world.supervisor.refuse = True
+    with pytest.raises(HostError, match="cannot"):
+        await instance.reload(None)
+
+    assert await instance.status() == before
+    assert world.supervisor.holdings.get(Role.TABLES) == tables
