@@ -2,15 +2,21 @@
 
     python -m tests.netns.crowd server ADDRESS PORT NAME
     python -m tests.netns.crowd client VIP PORT CONNECTIONS DATAGRAM_FLOWS SECONDS
+    python -m tests.netns.crowd callers VIP PORT CALLERS SECONDS
 
 The client opens its connections, says `{"open": N}`, and then sends on each of them every
 `ROUND_SECONDS` a message that must come back whole. Of each flow of datagrams the same backend
 must answer always. A line on its standard input is answered by what was seen since the line
 before; at the end of its input, or of SECONDS, it ends.
+
+Callers make a connection for each request, one after the other; the server hangs up first, so
+that the client's ports are free again at once. At the end they say how many requests there were,
+and what failed.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import resource
@@ -18,7 +24,7 @@ import selectors
 import socket
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 ROUND_SECONDS = 2.0
@@ -26,6 +32,8 @@ PULSE_SECONDS = 0.005
 PATIENCE_SECONDS = 30.0  # for an echo: longer than a retransmission takes after any pause
 AT_ONCE = 100  # connections that are being opened
 MESSAGE = 512
+ONCE = b"once\n"  # after this the server hangs up
+CALL_SECONDS = 20.0
 
 
 @dataclass(slots=True)
@@ -199,6 +207,39 @@ class Crowd:
         self.seen.gap_since = now
 
 
+async def call_again_and_again(vip: str, port: int, callers: int, seconds: float) -> None:
+    """Make one request after the other, so many at once, and say what became of them."""
+    end = time.monotonic() + seconds
+    failures: Counter[str] = Counter()
+    done = 0
+
+    async def caller() -> None:
+        nonlocal done
+        while time.monotonic() < end:
+            try:
+                async with asyncio.timeout(CALL_SECONDS):
+                    await _call_once(vip, port)
+            except (OSError, EOFError) as error:
+                failures[f"{type(error).__name__}: {error}"] += 1
+            done += 1
+
+    await asyncio.gather(*(caller() for _ in range(callers)))
+    say(json.dumps({"requests": done, "failed": failures.total(), "failures": failures}))
+
+
+async def _call_once(vip: str, port: int) -> None:
+    loop = asyncio.get_running_loop()
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        await loop.sock_connect(sock, (vip, port))
+        await loop.sock_sendall(sock, ONCE)
+        answer = b""
+        while piece := await loop.sock_recv(sock, 100):
+            answer += piece
+        if answer != ONCE:
+            raise EOFError(f"{answer!r} came back")
+
+
 def say(line: str) -> None:
     """Tell whoever started this process."""
     sys.stdout.write(line + "\n")
@@ -234,6 +275,7 @@ def _echo(selector: selectors.BaseSelector, sock: socket.socket) -> None:
         piece = sock.recv(4096)
         if piece:
             sock.sendall(piece)
+        if piece and piece != ONCE:
             return
     except OSError:
         pass
@@ -242,11 +284,14 @@ def _echo(selector: selectors.BaseSelector, sock: socket.socket) -> None:
 
 
 def main(words: list[str]) -> None:
-    """Be one of the two."""
+    """Be one of the three."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if words[0] == "server":
         serve(words[1], int(words[2]), words[3])
+    elif words[0] == "callers":
+        callers, seconds = int(words[3]), float(words[4])
+        asyncio.run(call_again_and_again(words[1], int(words[2]), callers, seconds))
     else:
         crowd = Crowd(words[1], int(words[2]), int(words[3]), int(words[4]))
         say(json.dumps({"open": int(words[3])}))
