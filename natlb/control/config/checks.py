@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect
 from typing import TYPE_CHECKING
 
+from natlb.control.config.check_types import check_checks
 from natlb.control.config.policies import check_policies
 from natlb.control.config.problems import quoted
 from natlb.control.config.scalars import MAX_SOURCES
@@ -41,6 +42,7 @@ def check(shape: FileShape, root: Node) -> list[Fault]:
     for name, service in shape.services.items():
         path = ("services", name)
         faults += check_policies(root, path, service)
+        faults += check_checks(root, path, service)
         findings += [] if sources is None else _missing_sources(path, service, sources)
         findings += _datagrams(path, service)
         findings += _names(path, service)

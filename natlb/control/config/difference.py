@@ -1,7 +1,8 @@
 """What one configuration has and another has not: the answer of a reload, by names.
 
 A service is named `web`, a backend `web/NAME`. A backend whose name stays and whose address does
-not is changed; a service is changed by anything but its backends.
+not is changed; a service is changed by anything but its backends. A check is the backend's where it
+is not its service's.
 """
 
 from __future__ import annotations
@@ -76,5 +77,9 @@ def _named(config: Config) -> Named:
     for service in config.services.values():
         named[service.name] = replace(service, backends=()), everywhere
         for backend in service.backends:
-            named[f"{service.name}/{backend.name}"] = replace(backend, written="")
+            check = None if backend.check == service.check else (backend.check,)
+            named[f"{service.name}/{backend.name}"] = (
+                replace(backend, written="", check=None),
+                check,
+            )
     return named

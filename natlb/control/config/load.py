@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from natlb.control.config.check_types import backend_check, service_check
 from natlb.control.config.checks import check, name_of
 from natlb.control.config.json_text import read_json
 from natlb.control.config.judge import judge
@@ -219,6 +220,7 @@ def _service(name: str, shape: ServiceShape, timeouts: Timeouts) -> ServiceConfi
                 weight=backend.weight,
                 max_flows=backend.max_flows,
                 backup=backend.backup,
+                check=backend_check(shape, backend),
             )
             for backend in shape.backends
         ),
@@ -227,6 +229,8 @@ def _service(name: str, shape: ServiceShape, timeouts: Timeouts) -> ServiceConfi
         access=_access(shape.access),
         no_backend=shape.no_backend,
         unknown=shape.unknown,
+        check=service_check(shape),
+        on_down=shape.on_down,
         mss_clamp=shape.mss_clamp,
         datagrams=shape.datagrams,
         timeouts=_timeouts(shape.timeouts, timeouts),

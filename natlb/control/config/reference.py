@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from natlb.control.config.check_words import codes_texts
+from natlb.control.config.checking import DEFAULTS as CHECK
 from natlb.control.config.choosing import PolicyShape
 from natlb.control.config.later import LATER
 from natlb.control.config.shape import PARTS, AccessShape, TimeoutsShape
@@ -38,6 +40,8 @@ def _rows() -> Iterator[tuple[str, str, str]]:
     for steps, part in PARTS.items():
         if "shadow" in steps or (part in {TimeoutsShape, AccessShape} and "services" in steps):
             continue  # said of `policy`; said of the global ones
+        if steps[-3:] == ("backends", "*", "check"):
+            continue  # said of the service's
         for key, field in part.model_fields.items():
             if (key,) not in PARTS or steps:
                 yield f"`{_shown([*steps, key])}`", _default(field), field.description or ""
@@ -52,8 +56,10 @@ def _default(field: FieldInfo) -> str:
         value = value.name
     if value in (None, []) and "`none`" in (field.description or ""):
         return "`none`"
-    if value is None or isinstance(value, BaseModel):
+    if value in (None, "") or isinstance(value, BaseModel):
         return ""
+    if value == CHECK.status:
+        value = ", ".join(codes_texts(value))
     if isinstance(value, bool):
         return f"`{value}`".lower()
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
@@ -80,7 +86,6 @@ def _which(values: str | None) -> str:
 
 _VALUES = {
     r"(?!packet$).*": "anything but `packet`",
-    r"(?!none$).*": "anything but `none`",
     "tcp://.*": "`tcp://ADDRESS:PORT`",
 }
 

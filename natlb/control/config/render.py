@@ -11,12 +11,15 @@ from dataclasses import asdict, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from natlb.control.config.check_types import check_keys
+from natlb.control.config.check_words import codes_texts, payload_text
 from natlb.control.config.values import (
     API_LISTEN,
     Access,
     Address,
     Affinity,
     BackendConfig,
+    CheckConfig,
     Config,
     DatapathConfig,
     NetnsSide,
@@ -132,7 +135,7 @@ def _service(service: ServiceConfig) -> Iterator[str]:
     yield f"    policy: {policy_text(service.policy)}"
     yield f"    shadow: {policy_text(service.shadow)}"
     yield "    backends:" if service.backends else "    backends: []"
-    yield from (f"      - {_backend(backend)}" for backend in service.backends)
+    yield from (f"      - {_backend(service, backend)}" for backend in service.backends)
     yield f"    affinity: {_affinity(service.affinity)}"
     yield f"    slow_start: {_slow_start(service.slow_start)}"
     yield f"    panic_threshold: {_number(service.panic_threshold)}"
@@ -140,9 +143,10 @@ def _service(service: ServiceConfig) -> Iterator[str]:
     yield f"    max_flows: {_limit(service.max_flows)}"
     yield "    access:"
     yield from _access(service.access, "      ")
-    yield "    check: none"
+    yield f"    check: {_check(service.check)}"
     yield f"    no_backend: {service.no_backend}"
     yield f"    unknown: {service.unknown}"
+    yield f"    on_down: {service.on_down}"
     yield f"    mss_clamp: {str(service.mss_clamp).lower()}"
     yield f"    datagrams: {service.datagrams}"
     yield "    timeouts:"
@@ -166,8 +170,19 @@ def _slow_start(slow_start: SlowStart | None) -> str:
     return "none" if slow_start is None else _mapping(asdict(slow_start))
 
 
-def _backend(backend: BackendConfig) -> str:
-    """Return a backend, by its address alone where that is its name."""
+def _check(check: CheckConfig | None) -> str:
+    """Return how backends are asked, with the keys of that type alone."""
+    if check is None:
+        return "none"
+    written = dict(check_keys(check))
+    if "status" in written:
+        written["status"] = tuple(codes_texts(check.status))
+    return _mapping(written)
+
+
+def _backend(service: ServiceConfig, backend: BackendConfig) -> str:
+    """Return a backend, by its address alone where that is its name; its check where it differs."""
+    own = backend.check != service.check
     return _mapping(
         {
             **({} if backend.name == backend.written else {"name": backend.name}),
@@ -175,6 +190,7 @@ def _backend(backend: BackendConfig) -> str:
             "weight": backend.weight,
             "max_flows": "none" if backend.max_flows is None else backend.max_flows,
             "backup": backend.backup,
+            **({"check": backend.check} if own else {}),
         }
     )
 
@@ -185,9 +201,15 @@ def _mapping(values: Mapping[str, object]) -> str:
 
 
 def _value(value: object) -> str:
-    """Return a scalar."""
+    """Return a value on one line: a scalar, a list of them, or a check."""
     if isinstance(value, bool):
         return str(value).lower()
+    if value is None or isinstance(value, CheckConfig):
+        return _check(value)
+    if isinstance(value, bytes):
+        return _text(payload_text(value))
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_text, value))}]"
     return _number(float(value)) if isinstance(value, int | float) else _text(str(value))
 
 

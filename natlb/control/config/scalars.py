@@ -191,11 +191,11 @@ def _example(address: Address, protocol: str | None) -> str:
 def parse_endpoint(text: str) -> tuple[Address, int | None]:
     """Return address and port of `ADDRESS[:PORT]`; IPv6 with a port has brackets."""
     if text.count(":") > 1 and not text.startswith("["):
-        return _parse_address(text), None
+        return parse_address(text), None
     found = _ENDPOINT.fullmatch(text)
     if found is None:
         raise ValueError(f"{quoted(text)} is not ADDRESS or ADDRESS:PORT")
-    address = _parse_address(found[2] if found[1] is None else found[1])
+    address = parse_address(found[2] if found[1] is None else found[1])
     if (found[1] is not None) != (address.version == 6):
         raise ValueError(f"{quoted(text)}: brackets are for IPv6 addresses")
     return address, None if found[3] is None else _parse_port(found[3])
@@ -228,7 +228,7 @@ def _parse_port(text: str) -> int:
     return int(text)
 
 
-def _parse_address(text: str) -> Address:
+def parse_address(text: str) -> Address:
     """Return an address that packets can be sent to from elsewhere."""
     try:
         address = ip_address(text)
@@ -256,10 +256,10 @@ def parse_source(value: object) -> tuple[Address, ...]:
         begin, dash, end = value.partition("-")
         if dash and end.isdecimal():
             raise ValueError(f"{quoted(value)}: both ends must be whole addresses")
-        first = _parse_address(begin)
-        last = _parse_address(end) if dash else first
+        first = parse_address(begin)
+        last = parse_address(end) if dash else first
     count = _count(value, first, last)
-    return tuple(_parse_address(str(first + step)) for step in range(count))
+    return tuple(parse_address(str(first + step)) for step in range(count))
 
 
 def _count(text: str, first: Address, last: Address) -> int:

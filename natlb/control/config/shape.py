@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from natlb.control.config.checking import Check, CheckShape
 from natlb.control.config.choosing import (
     AffinityShape,
     AffinityValue,
@@ -52,6 +53,7 @@ from natlb.control.config.values import (
     LogLevel,
     Nat,
     NoBackend,
+    OnDown,
     Timeouts,
     Unknown,
 )
@@ -167,7 +169,11 @@ class BackendShape(Shape):
     backup: bool = Field(
         default=False, description="whether it serves only when no other backend is up"
     )
-    check: Literal["none"] = Field(default="none", description="`none`: no health check")
+    check: Check = Field(
+        default=CheckShape(),
+        description="this backend's own health check, laid over the service's key by key; `none`:"
+        " no check; by default the service's",
+    )
 
 
 Backend = Annotated[
@@ -222,7 +228,11 @@ class ServiceShape(Shape):
         default=AccessShape(),
         description="`allow` and `deny` for this service; the global ones hold as well",
     )
-    check: Literal["none"] = Field(default="none", description="`none`: no health checks")
+    check: Check = Field(
+        default=CheckShape(),
+        description="how each backend is asked whether it is well: a mapping, `{}` for all"
+        " defaults, or `none`, which is the default of a service that listens on UDP alone",
+    )
     no_backend: NoBackend = Field(
         default="reject",
         description="what a client hears when no backend takes new flows: `reject` (a reset, or"
@@ -232,6 +242,11 @@ class ServiceShape(Shape):
         default="reject",
         description="what the sender of a TCP packet hears that begins no flow and is of none:"
         " `reject` (a reset) or `drop` (silence)",
+    )
+    on_down: OnDown = Field(
+        default="keep",
+        description="established TCP flows of a backend that went down: `keep` or `reset` (both"
+        " ends are told); UDP flows move to another either way",
     )
     mss_clamp: MssClamp = Field(
         default=False,
@@ -303,7 +318,9 @@ PARTS: dict[tuple[str, ...], type[Shape]] = {
     ("services", "*", "shadow"): PolicyShape,
     ("services", "*", "affinity"): AffinityShape,
     ("services", "*", "slow_start"): SlowStartShape,
+    ("services", "*", "check"): CheckShape,
     ("services", "*", "backends", "*"): BackendShape,
+    ("services", "*", "backends", "*", "check"): CheckShape,
     ("services", "*", "timeouts"): TimeoutsShape,
     ("services", "*", "access"): AccessShape,
     ("api",): ApiShape,

@@ -19,6 +19,10 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 NoBackend = Literal["reject", "drop"]
 Unknown = Literal["reject", "drop"]
+OnDown = Literal["keep", "reset"]
+CheckType = Literal["tcp", "http", "https", "grpc", "udp", "dns", "exec"]
+HttpMethod = Literal["GET", "HEAD", "OPTIONS"]
+DnsRecord = Literal["A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT"]
 Nat = Literal["dnat", "full"]
 PolicyName = Literal[
     "round-robin",
@@ -91,11 +95,46 @@ class PolicyConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckConfig:
+    """How a backend is asked whether it is well; members that its type has not are as here.
+
+    `rise` results in a row make it up, `fall` make it down; `jitter` is the share of `interval` by
+    which a wait may be shorter. `address` and `port` None are the backend's (`check_port`),
+    `source` None is what the host takes; `timeout` is never longer than `interval`.
+    """
+
+    type: CheckType = "tcp"
+    interval: float = 2.0
+    timeout: float = 1.0
+    rise: int = 2
+    fall: int = 3
+    jitter: float = 0.1
+    address: Address | None = None
+    port: int | None = None
+    source: Address | None = None
+    path: str = "/"  # http, https
+    host: str | None = None  # http, https; None: address and port
+    method: HttpMethod = "GET"  # http, https
+    status: tuple[tuple[int, int], ...] = ((200, 399),)  # http, https; both ends are meant
+    match: str | None = None  # http, https: a regular expression found in the body's octets
+    verify: bool = True  # https
+    ca: str | None = None  # https: a file of PEM; None: what the host trusts
+    sni: str | None = None  # https: asked for, and named in the certificate; None: `host`, address
+    service: str = ""  # grpc: the name that grpc.health.v1 is asked about; "" is the whole server
+    send: bytes = b""  # udp
+    expect: str | None = None  # udp: a regular expression found in the reply's octets; dns: a value
+    name: str = "."  # dns
+    record: DnsRecord = "A"  # dns
+    command: tuple[str, ...] = ()  # exec: the program's absolute path, and its arguments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackendConfig:
     """One real server's endpoint; `port` None keeps the port that the client called.
 
     `written` is the address as the configuration spells it, which is also the default name.
-    `max_flows` None is no limit; a `backup` serves only when no other backend is up.
+    `max_flows` None is no limit; a `backup` serves only when no other backend is up. `check` is
+    what holds for this backend, its service's where it has none of its own; None: no check.
     """
 
     name: str
@@ -105,6 +144,7 @@ class BackendConfig:
     weight: int = 1
     max_flows: int | None = None
     backup: bool = False
+    check: CheckConfig | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +200,7 @@ class ServiceConfig:
     `timeouts` are the service's own, and the global ones where it has none. `mss_clamp` is True
     for what the ways out take, or a number; `max_flows` None is no limit. `shadow` is a policy
     whose choices are counted and not used. With a smaller share of the pool up than
-    `panic_threshold`, health is ignored.
+    `panic_threshold`, health is ignored. `check` is what its backends' own are laid over.
     """
 
     name: str
@@ -174,6 +214,8 @@ class ServiceConfig:
     nat: Nat = "dnat"
     no_backend: NoBackend = "reject"
     unknown: Unknown = "reject"
+    check: CheckConfig | None = None
+    on_down: OnDown = "keep"
     max_flows: int | None = None
     mss_clamp: bool | int = False
     datagrams: int = 0

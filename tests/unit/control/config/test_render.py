@@ -56,9 +56,10 @@ services:
     access:
       allow: []
       deny: []
-    check: none
+    check: {type: tcp, interval: 2, timeout: 1, rise: 2, fall: 3, jitter: 0.1}
     no_backend: reject
     unknown: reject
+    on_down: keep
     mss_clamp: false
     datagrams: 0
     timeouts:
@@ -84,7 +85,19 @@ def test_the_smallest_configuration_is_shown_with_every_default() -> None:
 
 def test_every_key_of_this_version_is_shown() -> None:
     """A new key without a line here would be a default that nobody sees."""
-    more = {"affinity": {}, "slow_start": 5, "backends": [{"name": "b", "address": "10.0.0.1"}]}
+    checks = (
+        {"type": "https", "address": "10.0.0.9", "port": 1, "source": "10.0.0.8", "host": "a.b"},
+        {"type": "https", "match": "ok", "ca": "/ca.pem", "sni": "a.b"},
+        {"type": "grpc"},
+        {"type": "udp", "send": "PING", "expect": "PONG"},
+        {"type": "dns", "name": "a.b"},
+        {"type": "exec", "command": ["/check"]},
+    )
+    pool = [
+        {"name": f"b{n}", "address": f"10.0.0.{n + 1}", "check": check}
+        for n, check in enumerate(checks)
+    ]
+    more = {"affinity": {}, "slow_start": 5, "backends": pool}
     web = {**SMALLEST["services"]["web"], **more}
     shown = render_config(config_from_mapping({"services": {"web": web}})) + "".join(
         policy_text(PolicyConfig(name=name, parameters=parameters))
