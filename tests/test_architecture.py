@@ -65,6 +65,7 @@ PLACES = {
     "netaddr": "control",
     "fastapi": "api",
     "starlette": "api",
+    "prometheus_client": "api",
     "uvicorn": "api",
     "h11": "api",
     "structlog": "io control api",

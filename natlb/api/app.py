@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from natlb import __version__, model
 from natlb.api.answers import document, listing, refusal
 from natlb.api.limits import Limits
+from natlb.api.metrics import router as metrics_router
 from natlb.control.instance import FILTER_WORDS, Instance, flow_filter
 from natlb.errors import ConfigError, NatlbError, UsageError
 
@@ -217,5 +218,6 @@ def create_app(instance: Instance) -> FastAPI:
     )
     app.state.instance = instance
     app.include_router(router)
+    app.include_router(metrics_router, dependencies=[Depends(_refuse_unknown_parameters)])
     app.add_middleware(Limits)
     return app

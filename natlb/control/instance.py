@@ -23,6 +23,7 @@ from natlb.model import FlowFilter, FlowStateName, ProtocolName
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from natlb.control.measures import Measures
     from natlb.model import Backend, BackendStateName, Flow, Flush, Reload, Service, Statistics
     from natlb.model import Status as InstanceStatus
 
@@ -47,6 +48,9 @@ class Instance(Protocol):
 
     async def stats(self) -> Statistics:
         """Return the counters, which outlive every process of the instance."""
+
+    async def measures(self) -> Measures:
+        """Return all that metrics tell, read at one moment."""
 
     async def reload(self, config: str | None, /) -> Reload:
         """Put a configuration in force whole, or raise and change nothing.

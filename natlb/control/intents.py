@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from natlb.control import flush
 from natlb.control.compile.requests import flush_commands
+from natlb.control.compile.run_time import AS_CONFIGURED
 from natlb.control.held import held_by_flows
 from natlb.errors import WaitTimeoutError
 from natlb.model import FlowFilter, Flush
@@ -62,7 +63,7 @@ class Intents:
                 service, name, state=state, weight=weight, now_ms=now_ms
             )
             if desired is not self.desired:
-                await self.publisher.publish(desired)
+                await self._publish(desired)
                 given: dict[str, Any] = {"state": state, "weight": weight}
                 words = {key: value for key, value in given.items() if value is not None}
                 self.events.note("backend_changed", backend=f"{service}/{name}", **words)
@@ -79,8 +80,14 @@ class Intents:
             desired = self.desired.with_health(found, now_ms=self.memory.now_ms())
             if desired is self.desired:
                 return False
-            await self.publisher.publish(desired)
+            await self._publish(desired)
         return True
+
+    async def _publish(self, desired: Desired) -> None:
+        """Bring a change at run time into force, and count what backends turn to by it."""
+        before = self.desired.run_time
+        await self.publisher.publish(desired)
+        self.memory.tally.turned(desired.indices, before, desired.run_time, AS_CONFIGURED)
 
     async def flush(self, wanted: FlowFilter, *, reset: bool) -> Flush:
         """Drop the flows that the filter names; with `reset`, TCP is told at both ends."""

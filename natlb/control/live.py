@@ -13,9 +13,10 @@ from natlb.control.compile.requests import check_filter
 from natlb.control.compile.shadows import fallbacks_of
 from natlb.control.fallbacks import Fallbacks
 from natlb.control.intents import Intents
+from natlb.control.measures import measure
 from natlb.control.rates import Rates
 from natlb.control.reloading import Reloader
-from natlb.errors import UnknownNameError
+from natlb.errors import NatlbError, UnknownNameError
 from natlb.model import (
     FlowFilter,
     Flush,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from natlb.control.desired import Desired
     from natlb.control.events import EventLog
     from natlb.control.mapped import Mapped
+    from natlb.control.measures import Measures
     from natlb.control.messages import Processes
     from natlb.control.publish import Publisher
     from natlb.control.reloading import Reader
@@ -133,6 +135,17 @@ class LiveInstance:
             workers=[worker],
         )
 
+    async def measures(self) -> Measures:
+        """Return all that metrics tell, read in a thread: the loop goes on meanwhile."""
+        snapshot = self._snapshot()
+        return await asyncio.to_thread(
+            measure,
+            snapshot,
+            status=await self.status(),
+            statistics=await self.stats(),
+            tally=self._memory.tally,
+        )
+
     def _pids(self) -> ProcessIds:
         now = self.processes
         return ProcessIds(
@@ -143,7 +156,13 @@ class LiveInstance:
 
     async def reload(self, config: str | None) -> Reload:
         """Put a configuration in force whole, or raise and change nothing."""
-        return await self._reloader.reload(config)
+        try:
+            done = await self._reloader.reload(config)
+        except NatlbError:
+            self._memory.tally.reloaded(well=False)
+            raise
+        self._memory.tally.reloaded(well=True)
+        return done
 
     async def set_backend(
         self,

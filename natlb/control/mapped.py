@@ -1,4 +1,4 @@
-"""The workers' memory as control sees it: made once, mapped again by whoever comes after."""
+"""The workers' memory and control's own counts: made once, mapped by whoever comes after."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from natlb.control.messages import Hold, Role
+from natlb.control.tally import Tally, create_tally
 from natlb.core.layout import EPOCH
 from natlb.core.memory import SECRET_BYTES, Kind
 from natlb.io.shared import attach, create, create_flows
@@ -24,11 +25,12 @@ WORKER = 0  # the number of the one worker
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mapped:
-    """A worker's flow table and counters, and the ring of commands to it."""
+    """A worker's flow table and counters, the ring of commands to it, and control's counts."""
 
     flows: FlowTable
     counters: Counters
     commands: Commands
+    tally: Tally
 
     def now_ms(self) -> int:
         """Return the time as the flow table counts it."""
@@ -37,12 +39,13 @@ class Mapped:
 
 
 def make_memory(link: SupervisorLink, max_flows: int) -> None:
-    """Make a worker's memory, and have it held."""
+    """Make a worker's memory and control's counts, and have them held."""
     epoch = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     flows = create_flows(max_flows, secrets.token_bytes(SECRET_BYTES), epoch)
     link.hold(Hold(role=Role.FLOWS, index=WORKER), flows)
     link.hold(Hold(role=Role.COUNTERS, index=WORKER), create(Kind.COUNTERS))
     link.hold(Hold(role=Role.COMMANDS, index=WORKER), create(Kind.COMMANDS))
+    link.hold(Hold(role=Role.TALLY), create_tally())
 
 
 def map_memory(holdings: Holdings) -> Mapped:
@@ -51,12 +54,20 @@ def map_memory(holdings: Holdings) -> Mapped:
     Counters are the worker's to write, but for those of numbers that nobody has (`start_counts`).
     """
     kinds = {Role.FLOWS: Kind.FLOWS, Role.COUNTERS: Kind.COUNTERS, Role.COMMANDS: Kind.COMMANDS}
-    found = {}
-    for role, kind in kinds.items():
-        held = holdings.get(role, WORKER)
-        if held is None:
-            raise ValueError(f"no {role.name} is held")
-        found[role] = attach(kind, held.fd, writable=role is not Role.FLOWS)
+    found = {
+        role: attach(kind, _fd(holdings, role), writable=role is not Role.FLOWS)
+        for role, kind in kinds.items()
+    }
     return Mapped(
-        flows=found[Role.FLOWS], counters=found[Role.COUNTERS], commands=found[Role.COMMANDS]
+        flows=found[Role.FLOWS],
+        counters=found[Role.COUNTERS],
+        commands=found[Role.COMMANDS],
+        tally=Tally(_fd(holdings, Role.TALLY)),
     )
+
+
+def _fd(holdings: Holdings, role: Role) -> int:
+    held = holdings.get(role, WORKER)
+    if held is None:
+        raise ValueError(f"no {role.name} is held")
+    return held.fd

@@ -117,6 +117,7 @@ class Reloader:
     def _start_counts(self, old: Desired, new: Desired) -> None:
         counters = self._intents.memory.counters
         start_counts(counters, old.indices, old.config, new.indices, new.config)
+        self._intents.memory.tally.begin(old.indices, new.indices)
 
     def _answer(self, before: Desired, found: Difference) -> Reload:
         """Return what a reload did; drained are those that were removed and still have flows."""

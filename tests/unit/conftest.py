@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 import structlog
 
+from natlb.control.measures import Latencies, Measures
+from natlb.control.tally import TallyCounts, Turns
 from natlb.errors import UnknownNameError
 from natlb.model import (
     Backend,
@@ -161,6 +163,31 @@ class FakeInstance:
             flows=FlowCounts(current=1, peak=9, opened=21, closed=18, expired=2, evicted=0),
             drops={"malformed": 1},
             replies={"no-service": 1},
+        )
+
+    async def measures(self) -> Measures:
+        """Return what the pool has, with counts that are all different."""
+        await self._asked("measures")
+        stats = await self.stats()
+        names = [(backend.service, backend.name) for backend in self.pool]
+        turns = Turns(
+            transitions={"up": 1, "down": 2, "ready": 3, "draining": 4, "maint": 5},
+            checks={"up": 60, "down": 7},
+        )
+        return Measures(
+            status=await self.status(),
+            statistics=stats,
+            backends=self.pool,
+            tally=TallyCounts(
+                reloads={"success": 8, "failure": 9},
+                last_success=1700000000.5,
+                backends=dict.fromkeys(names, turns),
+            ),
+            drops={**stats.drops, "no-route": 0},
+            flows_max=1000,
+            ports={("web", "be1", "tcp"): 11},
+            handshake_bounds=(0.001, 0.01),
+            handshakes=dict.fromkeys(names, Latencies(counts=(12, 13, 14), sum_seconds=1.5)),
         )
 
     async def reload(self, config: str | None, /) -> Reload:
