@@ -2,7 +2,8 @@
 
 The first deaths cost no delay: a killed worker is replaced at once. Each start takes a token of a
 few; a token comes back after a while without deaths. Without a token the wait doubles up to a
-limit, and of many deaths in a row only the 1st, 2nd, 4th, 8th … are reported.
+limit, and of many deaths in a row only the 1st, 2nd, 4th, 8th … are reported. How many tokens there
+are, and how soon one comes back, is for who knows what a start costs: a worker is a fork.
 
 Law: no clock is read here; every call is told the time in seconds.
 """
@@ -18,19 +19,26 @@ LONGEST_DELAY = 8.0
 class BackOff:
     """The patience with one kind of child."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(
+        self,
+        now: float,
+        *,
+        free_starts: int = FREE_STARTS,
+        seconds_a_token: float = SECONDS_A_TOKEN,
+    ) -> None:
         """Begin with all free starts."""
-        self._tokens = float(FREE_STARTS)
+        self._most, self._seconds = float(free_starts), seconds_a_token
+        self._tokens = self._most
         self._counted = now
         self._delay = 0.0
         self._deaths = 0
 
     def died(self, now: float) -> float:
         """Count a death and return the seconds to wait before the next start."""
-        earned = (now - self._counted) / SECONDS_A_TOKEN
+        earned = (now - self._counted) / self._seconds
         self._counted = now
-        self._tokens = min(float(FREE_STARTS), self._tokens + earned)
-        if self._tokens >= FREE_STARTS:
+        self._tokens = min(self._most, self._tokens + earned)
+        if self._tokens >= self._most:
             self._deaths = 0
         self._deaths += 1
         if self._tokens >= 1.0:

@@ -53,6 +53,8 @@ CONTROLS_OWN = {
     Role.TALLY,
 }
 
+SECONDS_A_START = 2.0  # about what a start of control takes of a processor
+
 logger = structlog.get_logger()
 
 
@@ -64,7 +66,7 @@ class ControlKeeper:
         self.child: Child | None = None
         self.serving: Serving | None = None
         self._supervisor = supervisor
-        self._backoff = BackOff(supervisor.loop.now())
+        self._backoff = BackOff(supervisor.loop.now(), seconds_a_token=SECONDS_A_START)
 
     def start(self) -> None:
         """Start control, and give it everything that is held."""

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 WORKER = 0  # the number of the one worker
 SECONDS_TO_FORK = 3.0
+FREE_FORKS = 32  # that cost milliseconds each, so even many deaths in a row are no long pause
+SECONDS_A_FORK = 0.5
 SECONDS_TO_LEAVE = 3.0
 NEEDED = (*SIDES, Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.TABLES)
 
@@ -72,7 +74,8 @@ class WorkerKeeper:
         self._fork_at = 0.0
         self._rebuild_at = 0.0
         now = supervisor.loop.now()
-        self._nursery_backoff, self._backoff = BackOff(now), BackOff(now)
+        self._nursery_backoff = BackOff(now)
+        self._backoff = BackOff(now, free_starts=FREE_FORKS, seconds_a_token=SECONDS_A_FORK)
         self._queue_backoff = BackOff(now)
 
     @property

@@ -174,7 +174,8 @@ class Crowd:
         self.seen.echoes += not talk.expected
 
     def _fail(self, talk: Talk, why: str) -> None:
-        self.seen.failures.append(f"connection {talk.number}: {why}")
+        where = talk.sock.getsockname()[1]
+        self.seen.failures.append(f"connection {talk.number} of port {where}: {why}")
         self._selector.unregister(talk.sock)
         talk.sock.close()
 

@@ -48,3 +48,12 @@ def test_of_a_thousand_deaths_ten_are_reported() -> None:
             reported.append(backoff.deaths)
 
     assert reported == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+
+
+def test_who_starts_cheaply_may_die_more_often() -> None:
+    """As many at once as are free, and then one for each token that came back."""
+    backoff = BackOff(0.0, free_starts=3, seconds_a_token=0.5)
+    delays = [backoff.died(0.0) for _ in range(4)]
+
+    assert delays == [0.0, 0.0, 0.0, 0.25]
+    assert [backoff.died(1.0 + n / 2) for n in range(5)] == [0.0] * 5
