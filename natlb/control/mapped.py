@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from natlb.control.link import SupervisorLink
     from natlb.core.commands import Commands
     from natlb.core.counters import Counters
+    from natlb.core.events import Events
     from natlb.core.flow_table import FlowTable
 
 WORKER = 0  # the number of the one worker
@@ -25,11 +26,12 @@ WORKER = 0  # the number of the one worker
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mapped:
-    """A worker's flow table and counters, the ring of commands to it, and control's counts."""
+    """A worker's table, counters and events, the ring of commands to it, and control's counts."""
 
     flows: FlowTable
     counters: Counters
     commands: Commands
+    events: Events
     tally: Tally
 
     def now_ms(self) -> int:
@@ -45,6 +47,7 @@ def make_memory(link: SupervisorLink, max_flows: int) -> None:
     link.hold(Hold(role=Role.FLOWS, index=WORKER), flows)
     link.hold(Hold(role=Role.COUNTERS, index=WORKER), create(Kind.COUNTERS))
     link.hold(Hold(role=Role.COMMANDS, index=WORKER), create(Kind.COMMANDS))
+    link.hold(Hold(role=Role.EVENTS, index=WORKER), create(Kind.EVENTS))
     link.hold(Hold(role=Role.TALLY), create_tally())
 
 
@@ -53,7 +56,12 @@ def map_memory(holdings: Holdings) -> Mapped:
 
     Counters are the worker's to write, but for those of numbers that nobody has (`start_counts`).
     """
-    kinds = {Role.FLOWS: Kind.FLOWS, Role.COUNTERS: Kind.COUNTERS, Role.COMMANDS: Kind.COMMANDS}
+    kinds = {
+        Role.FLOWS: Kind.FLOWS,
+        Role.COUNTERS: Kind.COUNTERS,
+        Role.COMMANDS: Kind.COMMANDS,
+        Role.EVENTS: Kind.EVENTS,
+    }
     found = {
         role: attach(kind, _fd(holdings, role), writable=role is not Role.FLOWS)
         for role, kind in kinds.items()
@@ -62,6 +70,7 @@ def map_memory(holdings: Holdings) -> Mapped:
         flows=found[Role.FLOWS],
         counters=found[Role.COUNTERS],
         commands=found[Role.COMMANDS],
+        events=found[Role.EVENTS],
         tally=Tally(_fd(holdings, Role.TALLY)),
     )
 

@@ -45,6 +45,7 @@ class Role(IntEnum):
     TABLES_CHANNEL = 11  # control's end towards a worker; value: its pid, stamp: its programs
     HOST_PLAN = 12
     PROGRAMS = 13  # policies of the user's own, `programs`; value: their digest
+    EVENTS = 14
     TALLY = 23  # what control counts itself
 
 

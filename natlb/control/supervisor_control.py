@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from natlb.control.supervisor import Supervisor
 
 CONTROLS_OWN = {
-    *(Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.TABLES, Role.REGISTRY, Role.PROGRAMS),
+    *(Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.EVENTS),
+    *(Role.TABLES, Role.REGISTRY, Role.PROGRAMS),
     Role.TALLY,
 }
 

@@ -48,7 +48,7 @@ SECONDS_TO_FORK = 3.0
 FREE_FORKS = 32  # that cost milliseconds each, so even many deaths in a row are no long pause
 SECONDS_A_FORK = 0.5
 SECONDS_TO_LEAVE = 3.0
-NEEDED = (*SIDES, Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.TABLES)
+NEEDED = (*SIDES, Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.EVENTS, Role.TABLES)
 
 logger = structlog.get_logger()
 

@@ -44,7 +44,15 @@ class PacketPath(Protocol):
         """Choose backends by this from the next `run` on."""
 
     def attach(
-        self, *, index: int, public: int, private: int, flows: int, counters: int, commands: int
+        self,
+        *,
+        index: int,
+        public: int,
+        private: int,
+        flows: int,
+        counters: int,
+        commands: int,
+        events: int,
     ) -> None:
         """Forward between these queues with this memory; called again when a queue is a new one.
 
@@ -175,6 +183,7 @@ class Worker:
             flows=self._fds[Role.FLOWS],
             counters=self._fds[Role.COUNTERS],
             commands=self._fds[Role.COMMANDS],
+            events=self._fds[Role.EVENTS],
         )
         close_all(replaced)
         if not self._attached:

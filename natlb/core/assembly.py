@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from natlb.core.cooling import make_cooling
 from natlb.core.fragment_table import make_fragments
 from natlb.core.layout import ROWS
+from natlb.core.memory import Kind, make
 from natlb.core.sources import count_all_sources, make_sources
 from natlb.core.state import Core
 from natlb.core.tables import FRAGMENTS, MOST_PER_SOURCE, SOURCES4, SOURCES6
@@ -14,12 +15,17 @@ from natlb.core.tables import FRAGMENTS, MOST_PER_SOURCE, SOURCES4, SOURCES6
 if TYPE_CHECKING:
     from natlb.core.batch import Batch
     from natlb.core.counters import Counters
+    from natlb.core.events import Events
     from natlb.core.flow_table import FlowTable
     from natlb.core.tables import Tables
 
 
-def assemble(tables: Tables, flows: FlowTable, counters: Counters, batch: Batch) -> Core:
+def assemble(
+    tables: Tables, flows: FlowTable, counters: Counters, batch: Batch, events: Events | None = None
+) -> Core:
     """Return a core with memory of its own as large as its tables ask for.
+
+    Events that nobody gave a place for are written where nobody reads them.
 
     The flows that are in the table already are counted for their clients.
 
@@ -40,4 +46,5 @@ def assemble(tables: Tables, flows: FlowTable, counters: Counters, batch: Batch)
         fragments=make_fragments(int(numbers[FRAGMENTS])),
         sources=sources,
         cooling=make_cooling(rows if is_full_nat_possible else 0),
+        events=make(Kind.EVENTS) if events is None else events,
     )

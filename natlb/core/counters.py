@@ -46,6 +46,7 @@ class Counters(NamedTuple):
     policy: NDArray[np.int64]  # POLICY_WORDS for each choice
     programs: NDArray[np.float64]  # [program, word]: of the user's own policies
     affinities: NDArray[np.void]  # AFFINITY
+    handshakes: NDArray[np.int64]  # [backend, bucket]: how many answers took so long
 
 
 @kernel

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from natlb.core.arrival import arrive
 from natlb.core.datagrams import let_go
+from natlb.core.events import is_unanswered
 from natlb.core.flow_table import (
     NOTHING,
     ORIGINAL,
@@ -24,7 +25,7 @@ from natlb.core.layout import (
     HALF_REPLY,
     MARK_DATAGRAMS,
 )
-from natlb.core.lifetime import end_flow, has_expired
+from natlb.core.lifetime import end_flow, has_expired, watch
 from natlb.core.tracking import is_opener
 from natlb.core.translate import translate
 from natlb.jit import i64, kernel, rare_kernel
@@ -79,6 +80,8 @@ def _is_over(core: Core, i: int, found: int, now: int) -> bool:
     if _begins_anew(core, i, row):
         end_flow(core, number, CLOSED)
         return True
+    if is_unanswered(state):
+        watch(core, number, now)
     return bool(i64(row["marks"]) & MARK_DATAGRAMS) and let_go(core, number)
 
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from natlb.core.batch import ANSWERING, NOW, QUOTED, emit
 from natlb.core.crossing_errors import cross_error
 from natlb.core.direct import pass_back, pass_on
+from natlb.core.events import is_unanswered, tell
 from natlb.core.flow_table import (
     NOTHING,
     REPLY,
@@ -41,6 +42,7 @@ from natlb.core.layout import (
     PUBLIC,
     SHARED,
     SOURCE,
+    UNREACHABLE,
     VIP,
 )
 from natlb.core.lifetime import has_expired
@@ -49,6 +51,8 @@ from natlb.core.tables import find_endpoint, kind_of_address
 from natlb.core.translate import is_ttl_spent
 from natlb.core.verdict import FORWARD, drop
 from natlb.jit import i64, kernel, rare_kernel
+from natlb.wire.fields import ICMP_CODE, ICMP_TYPE
+from natlb.wire.octets import get_u8
 from natlb.wire.quote import (
     exchange_ends,
     judge_error,
@@ -95,9 +99,19 @@ def translate_error(core: Core, i: int, packet: Octets, hops: int) -> int:
         return _leave_unmatched(core, i)
     if is_ttl_spent(parsed["ttl"], hops):
         return drop(TTL_EXPIRED)
+    if direction_of(found) == REPLY and is_unanswered(i64(core.flows.rows[row_of(found)]["state"])):
+        _tell_unreachable(core, i, packet, found)
     if i64(core.flows.rows[row_of(found)]["actions"]) & ACTION_XLAT:
         return cross_error(core, i, packet, found, hops)
     return _send_translated(core, i, packet, found, hops)
+
+
+@rare_kernel
+def _tell_unreachable(core: Core, i: int, packet: Octets, found: int) -> None:
+    """Tell control what was said of an opening that nobody has answered: a hint, and no more."""
+    l4 = i64(core.batch.parsed[i]["l4"])
+    says = get_u8(packet, l4 + ICMP_TYPE) << 8 | get_u8(packet, l4 + ICMP_CODE)
+    tell(core, row_of(found), UNREACHABLE, says, i64(core.batch.numbers[NOW]))
 
 
 @kernel

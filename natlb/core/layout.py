@@ -11,7 +11,7 @@ import numpy as np
 
 from natlb.wire.fields import TCP, UDP
 
-LAYOUT_VERSION = 3
+LAYOUT_VERSION = 4
 
 KEY_FIELDS = [
     *((f"source{lane}", np.uint32) for lane in range(4)),
@@ -83,6 +83,8 @@ MARK_UNCONFIRMED = 4  # in the list of flows that may be evicted
 MARK_STRAYED = 8  # TCP: the client sends what is out of reach; shifted by 1, the backend does
 MARK_COUNTED = 32  # counted for its client address
 MARK_ENDED = 256  # of a direct conversation: the backend has sent a FIN or RST
+MARK_TOLD = 512  # that nobody answers was told once
+MARK_ADOPTED = 1024  # TCP that was met in its middle: the backend has said nothing yet
 CREATED_SHIFT = 5  # `created` counts 32 ms
 
 # States of a row. MAKING and ENDING exist only between two stores: recovery ends such rows.
@@ -185,9 +187,15 @@ NOTE = np.dtype(
         ("compared", np.int64),  # flows that its policy gave it while a shadow was asked
         ("shadow", np.int64),  # flows that the shadow policy would have given it
         ("exhausted_ms", np.int64),  # until when no port is searched for full NAT
+        ("answered_ms", np.int64),  # when it last answered a SYN by a SYN-ACK; 0: never
+        ("replied_ms", np.int64),  # when it last replied to a UDP flow that was not replied yet
+        ("failed", np.int64),  # openings that were told as unanswered, reset or unreplied
+        ("handshake_sum_us", np.int64),  # of all that is counted in `handshakes`
     ],
     align=True,
 )
+
+HANDSHAKE_BUCKETS = 24  # of each backend: how many answers took up to so long (handshake.py)
 
 # Which backend a client's flows go to, where a service has affinity
 AFFINITY = np.dtype(
@@ -244,7 +252,7 @@ SHARED = 64  # with VIP: the host keeps what no service listens on
 SERVICE = np.dtype(
     [
         ("no_backend", np.int32),  # REJECT or SILENCE
-        ("unknown", np.int32),  # REJECT or SILENCE: TCP without a flow
+        ("unknown", np.int32),  # REJECT, SILENCE or ADOPT: TCP without a flow
         ("pool_start", np.int64),  # in `Tables.rings`: the backends that take new flows
         ("pool_size", np.int64),
         ("shadow", np.int32),  # 1 iff the second choice is made as well
@@ -264,6 +272,7 @@ SERVICE = np.dtype(
 )
 REJECT = 0
 SILENCE = 1
+ADOPT = 2
 DNAT = 0
 FULL = 1
 
@@ -349,6 +358,29 @@ COMMAND = np.dtype(
 FLUSH = 1
 ANY = -1
 RING = 64  # commands under way at the most
+
+# Worker to control: what of an opening went wrong
+EVENT = np.dtype(
+    [
+        ("sequence", np.int64),  # written last: its number, from 1 on
+        ("time_ms", np.int64),  # since the table's epoch
+        ("value", np.int64),  # by kind
+        ("kind", np.uint16),
+        ("service", np.uint16),
+        ("backend", np.uint32),
+        ("identity", np.uint32),  # of the backend: an index may be given to another one
+        ("row", np.uint32),
+        ("generation", np.uint32),  # of the row
+        ("original", KEY_FIELDS),
+        ("reply", KEY_FIELDS),
+    ],
+    align=True,
+)
+MOST_EVENTS = 4096  # that the ring holds
+UNANSWERED = 1  # TCP: no SYN-ACK in time; value: milliseconds since the flow was opened
+REFUSED = 2  # TCP: a reset in answer to the SYN; value as above
+UNREPLIED_LONG = 3  # UDP: no reply in time; value as above
+UNREACHABLE = 4  # an ICMP error about an unanswered opening; value: its type << 8 | code
 
 HEADROOM = 128  # before each packet in its slot
 SLOT_BYTES = HEADROOM + 65536 + 128  # the largest packet TUN hands over, and room behind it

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from natlb.core.batch import NOW
 from natlb.core.cooling import cool_down
 from natlb.core.counters import account_ended
+from natlb.core.events import is_overdue, is_unanswered, tell_unanswered
 from natlb.core.flow_table import remove
 from natlb.core.layout import (
     CLOSING,
@@ -70,6 +71,15 @@ def has_expired(core: Core, row: Any, now: int) -> bool:
     return bool(idle_time(row, now) >= timeout)
 
 
+@rare_kernel
+def watch(core: Core, number: int, now: int) -> None:
+    """Tell control of a flow that nobody has answered, if that is overdue, or its time is out."""
+    row = core.flows.rows[number]
+    waited = age(row, now)
+    if is_overdue(i64(row["state"]), waited) or has_expired(core, row, now):
+        tell_unanswered(core, number, waited, now)
+
+
 @kernel
 def end_flow(core: Core, number: int, ending: int) -> None:
     """End a live flow, counted under `ending` (CLOSED, EXPIRED or EVICTED).
@@ -106,6 +116,8 @@ def sweep_rows(core: Core, now: int, count: int) -> None:
         if number < 1 or number > rows_in_use:
             number = 1
         row = core.flows.rows[number]
+        if is_unanswered(i64(row["state"])):
+            watch(core, number, now)
         if i64(row["state"]) >= FIRST_FOUND and has_expired(core, row, now):
             if ended == MOST_ENDED:
                 break
@@ -121,5 +133,7 @@ def sweep_all(core: Core, now: int) -> None:
     core.batch.numbers[NOW] = now
     for number in range(1, core.flows.meta[FRESH]):
         row = core.flows.rows[number]
+        if is_unanswered(i64(row["state"])):
+            watch(core, number, now)
         if i64(row["state"]) >= FIRST_FOUND and has_expired(core, row, now):
             end_flow(core, number, EXPIRED)

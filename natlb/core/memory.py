@@ -12,6 +12,7 @@ import numpy as np
 
 from natlb.core.commands import Commands
 from natlb.core.counters import Counters
+from natlb.core.events import Events
 from natlb.core.flow_table import FlowTable
 from natlb.core.layout import (
     ACCESS_STEP,
@@ -26,13 +27,16 @@ from natlb.core.layout import (
     DRAWS,
     ENDPOINT,
     EPOCH,
+    EVENT,
     FRESH,
+    HANDSHAKE_BUCKETS,
     INDEX_SLOTS_PER_FLOW,
     KEY0,
     KEY1,
     META,
     MOST_AFFINITIES,
     MOST_BACKENDS,
+    MOST_EVENTS,
     MOST_PROGRAMS,
     MOST_SERVICES,
     NOTE,
@@ -62,6 +66,7 @@ class Kind(IntEnum):
     COUNTERS = 2
     TABLES = 3
     COMMANDS = 4
+    EVENTS = 5
 
 
 class Shape(NamedTuple):
@@ -89,6 +94,7 @@ SHAPES: dict[Kind, tuple[Shape, ...]] = {
         Shape("policy", INT64, (MOST_SERVICES * CHOICES * POLICY_WORDS,)),
         Shape("programs", np.dtype(np.float64), (MOST_PROGRAMS, PROGRAM_WORDS)),
         Shape("affinities", AFFINITY, (MOST_AFFINITIES,)),
+        Shape("handshakes", INT64, (MOST_BACKENDS, HANDSHAKE_BUCKETS)),
     ),
     Kind.TABLES: (
         Shape("endpoints", ENDPOINT, (-1,)),
@@ -106,12 +112,17 @@ SHAPES: dict[Kind, tuple[Shape, ...]] = {
         Shape("ring", COMMAND, (RING,)),
         Shape("counts", INT64, (2,)),
     ),
+    Kind.EVENTS: (
+        Shape("ring", EVENT, (MOST_EVENTS,)),
+        Shape("counts", INT64, (2,)),
+    ),
 }
 TUPLES: dict[Kind, Any] = {
     Kind.FLOWS: FlowTable,
     Kind.COUNTERS: Counters,
     Kind.TABLES: Tables,
     Kind.COMMANDS: Commands,
+    Kind.EVENTS: Events,
 }
 
 

@@ -12,12 +12,14 @@ from natlb.core.counters import (
     account_original,
     account_reply,
 )
-from natlb.core.flow_table import ORIGINAL, half
+from natlb.core.events import tell
+from natlb.core.flow_table import ORIGINAL, half, hash_key, lookup, row_of
 from natlb.core.handshake import note_handshake
-from natlb.core.layout import ANSWERED, CLOSING, MARK_UNCONFIRMED, REPLIED
+from natlb.core.layout import ANSWERED, CLOSING, MARK_UNCONFIRMED, OPENING, REFUSED, REPLIED
+from natlb.core.lifetime import age
 from natlb.core.pressure import leave_unconfirmed
 from natlb.core.tracking import UNSOUND, follow_segment, is_confirmed, next_datagram_state
-from natlb.jit import i64, kernel
+from natlb.jit import i64, kernel, rare_kernel
 from natlb.wire.fields import TCP
 
 if TYPE_CHECKING:
@@ -48,10 +50,23 @@ def advance(core: Core, row: Any, packet: Octets, parsed: Parsed, direction: int
         account_no_longer_opening(core.counters, row)
     if new == CLOSING:
         account_closing(core.counters, row)
+        if old == OPENING and direction != ORIGINAL:
+            _tell_refused(core, row, now)
     if i64(row["marks"]) & MARK_UNCONFIRMED and is_confirmed(new):
         leave_unconfirmed(core.flows, row)
         if core.tables.services[i64(row["service"])]["affinity_ms"]:
             prove(core, row, now)
+
+
+@rare_kernel
+def _tell_refused(core: Core, row: Any, now: int) -> None:
+    """Tell control that a backend has answered a SYN by a reset.
+
+    Which row it is, is looked up here, so that no packet has to hand it on.
+    """
+    flows, reply, protocol = core.flows, row["reply"], i64(row["protocol"])
+    number = row_of(lookup(flows, reply, protocol, hash_key(flows, reply, protocol)))
+    tell(core, number, REFUSED, age(row, now), now)
 
 
 @kernel

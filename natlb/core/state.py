@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from natlb.core.batch import Batch
     from natlb.core.cooling import Cooling
     from natlb.core.counters import Counters
+    from natlb.core.events import Events
     from natlb.core.flow_table import FlowTable
     from natlb.core.fragment_table import Fragments
     from natlb.core.sources import Sources
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 class Core(NamedTuple):
     """A worker's whole world: what it reads, what it keeps, and the batch in hand.
 
-    Tables, flows and counters outlive the worker; the rest is its own, and may be lost with it.
+    Tables, flows, counters and events outlive the worker; the rest is its own, and may be lost
+    with it.
     """
 
     tables: Tables
@@ -27,6 +29,7 @@ class Core(NamedTuple):
     fragments: Fragments
     sources: Sources
     cooling: Cooling
+    events: Events
 
 
 # Who takes the hops that a packet pays for passing (`ttl=` of the engine)

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from natlb.core.choice import Pick
+    from natlb.core.events import Events
     from natlb.core.state import Core
 
 clock_gettime = external("clock_gettime", "int32", "int32", "intp")
@@ -135,6 +136,7 @@ class PacketLoop:
         self._core: Core | None = None
         self._parts: tuple[Any, Any] | None = None
         self._commands: Commands | None = None
+        self._events: Events | None = None
         self._queues: Queues | None = None
         self._faults = 0
         self._pick: Pick = pick
@@ -155,7 +157,15 @@ class PacketLoop:
         self._pick = pick
 
     def attach(
-        self, *, index: int, public: int, private: int, flows: int, counters: int, commands: int
+        self,
+        *,
+        index: int,
+        public: int,
+        private: int,
+        flows: int,
+        counters: int,
+        commands: int,
+        events: int,
     ) -> None:
         """Forward between these queues with this memory; again when one of them is a new one.
 
@@ -165,8 +175,11 @@ class PacketLoop:
         self._queues = make_queues(public, private)
         self._parts = attach(Kind.FLOWS, flows), attach(Kind.COUNTERS, counters)
         self._commands = attach(Kind.COMMANDS, commands)
+        self._events = attach(Kind.EVENTS, events)
         if self._core is not None:
-            self._core = self._core._replace(flows=self._parts[0], counters=self._parts[1])
+            self._core = self._core._replace(
+                flows=self._parts[0], counters=self._parts[1], events=self._events
+            )
 
     def recover(self) -> None:
         """Bring the memory in order after another worker died over it."""
@@ -179,7 +192,7 @@ class PacketLoop:
         flows, counters = self._attached()
         tables = attach(Kind.TABLES, fd, writable=False)
         if self._core is None:
-            self._core = assemble(tables, flows, counters, self._batch)
+            self._core = assemble(tables, flows, counters, self._batch, self._events)
         else:
             self._core = self._core._replace(tables=tables)
         generation = int(tables.numbers[TABLE_GENERATION])

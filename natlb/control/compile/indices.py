@@ -77,6 +77,8 @@ def start_counts(
     for number in _given_anew(old.backends, new.backends):
         counters.backends[number] = 0
         counters.notes[number] = 0
+        if counters.handshakes[number].any():  # else a page of zeros would be taken for nothing
+            counters.handshakes[number] = 0
     for name, service in after.services.items():
         backends = [new.backends[name, backend.name] for backend in service.backends]
         _start_choices(counters, new.services[name], backends, before.services.get(name), service)

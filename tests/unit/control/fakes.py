@@ -136,7 +136,7 @@ class FakeControl:
             self.channel.send(Listen(serial=1, text=os.environ["FAKE_API"]))
             wanted = sealed_memfd("wanted", os.environ.get("FAKE_WANTED", "wanted").encode())
             self.channel.send(Want(serial=2), wanted)
-            for role in (Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.REGISTRY):
+            for role in (Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.EVENTS, Role.REGISTRY):
                 self._hold(role, os.memfd_create(role.name))
             self._hold(Role.TABLES, os.memfd_create("tables"), value=7)
         self._say_serving("taken up" if not said.fresh else "fresh")
@@ -175,11 +175,19 @@ class FakePath:
         """Take whatever chooses."""
 
     def attach(
-        self, *, index: int, public: int, private: int, flows: int, counters: int, commands: int
+        self,
+        *,
+        index: int,
+        public: int,
+        private: int,
+        flows: int,
+        counters: int,
+        commands: int,
+        events: int,
     ) -> None:
         """Take the fds; they must be open."""
         assert index == 0
-        for fd in (public, private, flows, counters, commands):
+        for fd in (public, private, flows, counters, commands, events):
             os.fstat(fd)
         self.flows = flows
 

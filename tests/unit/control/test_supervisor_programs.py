@@ -87,7 +87,7 @@ class Kept:
         """Have all that a worker needs held."""
         for role in (Role.QUEUE_PUBLIC, Role.QUEUE_PRIVATE):
             self.supervisor.holdings.take(Hold(role=role), os.eventfd(0, os.EFD_NONBLOCK))
-        for role in (Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.TABLES):
+        for role in (Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.EVENTS, Role.TABLES):
             memfd = os.memfd_create(role.name)
             self.channel.send(Hold(role=role, value=7), memfd)
             os.close(memfd)

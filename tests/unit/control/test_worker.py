@@ -38,11 +38,19 @@ class RecordingPath(FakePath):
         self.stop = os.eventfd(0)
 
     def attach(
-        self, *, index: int, public: int, private: int, flows: int, counters: int, commands: int
+        self,
+        *,
+        index: int,
+        public: int,
+        private: int,
+        flows: int,
+        counters: int,
+        commands: int,
+        events: int,
     ) -> None:
         """Take the queues."""
         self.queues = (public, private)
-        assert min(flows, counters, commands) >= 0
+        assert min(flows, counters, commands, events) >= 0
         self.told.append(f"attach {index}")
 
     def recover(self) -> None:
@@ -106,7 +114,7 @@ class World:
         """Give all that is needed and return the answer."""
         self.give_queue(Role.QUEUE_PUBLIC)
         self.give_queue(Role.QUEUE_PRIVATE)
-        for role in (Role.FLOWS, Role.COUNTERS, Role.COMMANDS):
+        for role in (Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.EVENTS):
             self.supervisor.send(Hold(role=role), 0)
         self.give_tables(self.supervisor, 5)
         self.supervisor.send(Hold(role=Role.TABLES_CHANNEL), self._controls_end.fileno())

@@ -5,7 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from natlb.core.handshake import HALF_LIFE_MS, MOST_US, handshake_now, note_handshake
+from natlb.core.handshake import (
+    BOUNDS_US,
+    HALF_LIFE_MS,
+    MOST_US,
+    bucket_of,
+    handshake_now,
+    note_handshake,
+)
 from natlb.core.layout import ROW
 from natlb.core.memory import Kind, make
 from natlb.testing import packets
@@ -137,3 +144,33 @@ def test_across_versions_it_is_measured_too() -> None:
     path.process(packets.tcp(sent.destination, sent.source, "SA"), 1.002)
 
     assert noted(path) == pytest.approx([2000], abs=1)
+
+
+def test_a_time_is_counted_in_the_first_bucket_that_holds_it() -> None:
+    """A bound belongs to its own bucket; what is above all of them to the last."""
+    for bucket, bound in enumerate(BOUNDS_US):
+        assert bucket_of(bound) == bucket
+        assert bucket_of(bound + 1) == bucket + 1
+    assert bucket_of(0) == 0
+    assert bucket_of(0xFFFFFFFF) == len(BOUNDS_US)
+
+
+def test_when_a_backend_last_answered_is_kept_by_protocol() -> None:
+    """So that silence toward datagrams means nothing where nobody ever replied to one."""
+    path = engine(
+        one_service(backends=[f"{B1}:8080"])
+        | {"dns": {"listen": f"udp://{DNS}", "backends": [f"{B1}:5353"]}}
+    )
+    web, dns = (
+        path._counters.notes[path._indices.backends[name]]
+        for name in (("web", f"{B1}:8080"), ("dns", f"{B1}:5353"))
+    )
+    client = f"{CLIENT}:40000"
+    path.process(packets.tcp(client, WEB), 1.0)
+    path.process(packets.tcp(f"{B1}:8080", client, "SA"), 1.5)
+    path.process(packets.udp(client, DNS), 2.0)
+    path.process(packets.udp(f"{B1}:5353", client), 2.5)
+
+    assert (web["answered_ms"], web["replied_ms"]) == (1500, 0)
+    assert (dns["answered_ms"], dns["replied_ms"]) == (0, 2500)
+    assert web["handshake_sum_us"] == dns["handshake_sum_us"] == 500_000

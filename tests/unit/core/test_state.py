@@ -3,6 +3,7 @@ from __future__ import annotations
 from natlb.core.batch import Batch
 from natlb.core.cooling import Cooling
 from natlb.core.counters import Counters
+from natlb.core.events import Events
 from natlb.core.flow_table import FlowTable
 from natlb.core.fragment_table import Fragments
 from natlb.core.sources import Sources
@@ -19,9 +20,9 @@ def test_a_core_is_all_that_a_worker_has() -> None:
     after = path._core
 
     shared = [Tables, FlowTable, Counters, Batch]
-    assert [type(part) for part in after] == [*shared, Fragments, Sources, Cooling]
+    assert [type(part) for part in after] == [*shared, Fragments, Sources, Cooling, Events]
     assert Core._fields[:4] == ("tables", "flows", "counters", "batch")
-    assert Core._fields[4:] == ("fragments", "sources", "cooling")
+    assert Core._fields[4:] == ("fragments", "sources", "cooling", "events")
     assert after.tables is not before.tables
     assert after[1:] == before[1:] or all(
         a is b for a, b in zip(after[1:], before[1:], strict=True)

@@ -44,6 +44,7 @@ class Stand:
             "flows": create_flows(1000, bytes(range(12)), 0),
             "counters": create(Kind.COUNTERS),
             "commands": create(Kind.COMMANDS),
+            "events": create(Kind.EVENTS),
         }
         self.flows = attach(Kind.FLOWS, self.fds["flows"])
         self.counters = attach(Kind.COUNTERS, self.fds["counters"])

@@ -33,6 +33,7 @@ ITEMS: dict[Kind, dict[str, int]] = {
         "sources": 2,
     },
     Kind.COMMANDS: {},
+    Kind.EVENTS: {},
 }
 
 
