@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 # Heading in the help -> module -> its commands.
 SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "Run": {"host": ("run", "validate", "doctor", "cleanup"), "change": ("reload",)},
-    "See": {"see": ("status", "services", "backends", "flows", "stats")},
+    "See": {
+        "see": ("status", "services", "backends", "flows", "stats"),
+        "monitoring": ("grafana", "alerts"),
+    },
     "Change": {"change": ("drain", "maint", "ready", "weight", "flush")},
     "Try": {"lab": ("lab",), "simulate": ("simulate",)},
 }
@@ -29,14 +32,12 @@ MODULES = {
 }
 LATER = (
     "add",
-    "alerts",
     "bench",
     "capture",
     "check",
     "config",
     "events",
     "explain",
-    "grafana",
     "observe",
     "remove",
     "replay",

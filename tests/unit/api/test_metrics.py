@@ -14,7 +14,7 @@ import pytest
 from prometheus_client import parser as plain_text
 from prometheus_client.openmetrics import parser as strict
 
-from natlb.api.metrics import exposed, prefers_open_metrics
+from natlb.api.metrics import POOL_STATES, STATES, exposed, prefers_open_metrics
 from natlb.client import _UnixConnection
 from natlb.control.measures import Latencies
 from natlb.model import CheckResult
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 CODE = re.compile(r"`([^`]+)`")
+
+__all__ = ["METRICS", "NAMES", "POOL_STATES", "STATES"]  # for the test of what asks for them
 
 # Every metric: type by OpenMetrics, unit, labels.
 BACKEND = ("backend", "service")
@@ -151,10 +153,10 @@ def documented() -> dict[str, set[str]]:
     """Return each metric of the manual's table with its labels."""
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     table = text.partition("<!-- metrics -->")[2].partition("<!-- /metrics -->")[0]
-    found = {}
+    found: dict[str, set[str]] = {}
     for row in table.strip().splitlines()[2:]:
         names, labels, _ = (CODE.findall(cell) for cell in row.strip("| ").split("|", 2))
-        found |= dict.fromkeys(names, set(labels))
+        found |= {name: set(labels) for name in names}
     return found
 
 
