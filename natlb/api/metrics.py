@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
+    from natlb.control.compile.measures import Handshakes
     from natlb.control.instance import Instance
-    from natlb.control.measures import Latencies, Measures
+    from natlb.control.measures import Measures
     from natlb.model import Backend
 
 OPEN_METRICS = "application/openmetrics-text"
@@ -235,7 +236,7 @@ def _name(backend: Backend) -> tuple[str, str]:
     return backend.service, backend.name
 
 
-def _buckets(ends: list[str], found: Latencies) -> list[tuple[str, float]]:
+def _buckets(ends: list[str], found: Handshakes) -> list[tuple[str, float]]:
     """Return the buckets as they are told: each holds what is in those before it too."""
     return list(zip(ends, map(float, accumulate(found.counts)), strict=True))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from natlb.control.compile.measures import HANDSHAKE_BOUNDS, handshakes_of
 from natlb.core.layout import FIRST_LIVE, FRESH, PROTOCOLS, ROWS
 from natlb.core.tables import SOURCES4, SOURCES6
 from natlb.core.verdict import DropReason
@@ -21,19 +22,12 @@ if TYPE_CHECKING:
 
     from natlb.control.compile import Snapshot
     from natlb.control.compile.indices import BackendName
+    from natlb.control.compile.measures import Handshakes
     from natlb.control.tally import Tally, TallyCounts
     from natlb.core.flow_table import FlowTable
     from natlb.model import Backend, Statistics, Status
 
 ROWS_AT_ONCE = 65536
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latencies:
-    """How often something took how long: a count for each bucket, and the sum of all."""
-
-    counts: tuple[int, ...]  # one more than there are bounds: what took longer than the last
-    sum_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +42,7 @@ class Measures:
     flows_max: int
     ports: Mapping[tuple[str, str, str], int]
     handshake_bounds: tuple[float, ...]  # in seconds, rising
-    handshakes: Mapping[BackendName, Latencies]
+    handshakes: Mapping[BackendName, Handshakes]
 
 
 def measure(
@@ -63,8 +57,8 @@ def measure(
         drops={str(reason): statistics.drops.get(str(reason), 0) for reason in DropReason},
         flows_max=sum(int(table.meta[ROWS]) for table in snapshot.flows),
         ports=ports_used(snapshot),
-        handshake_bounds=(),
-        handshakes={},
+        handshake_bounds=HANDSHAKE_BOUNDS,
+        handshakes=handshakes_of(snapshot.config, snapshot.indices, snapshot.counters),
     )
 
 

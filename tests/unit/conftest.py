@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 import structlog
 
-from natlb.control.measures import Latencies, Measures
+from natlb.control.compile.measures import Handshakes
+from natlb.control.measures import Measures
 from natlb.control.tally import TallyCounts, Turns
 from natlb.errors import UnknownNameError
 from natlb.model import (
@@ -187,7 +188,7 @@ class FakeInstance:
             flows_max=1000,
             ports={("web", "be1", "tcp"): 11},
             handshake_bounds=(0.001, 0.01),
-            handshakes=dict.fromkeys(names, Latencies(counts=(12, 13, 14), sum_seconds=1.5)),
+            handshakes=dict.fromkeys(names, Handshakes(counts=(12, 13, 14), sum_seconds=1.5)),
         )
 
     async def reload(self, config: str | None, /) -> Reload:

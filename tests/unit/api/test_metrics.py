@@ -16,7 +16,7 @@ from prometheus_client.openmetrics import parser as strict
 
 from natlb.api.metrics import POOL_STATES, STATES, exposed, prefers_open_metrics
 from natlb.client import _UnixConnection
-from natlb.control.measures import Latencies
+from natlb.control.compile.measures import Handshakes
 from natlb.model import CheckResult
 from tests.unit.conftest import FakeInstance
 
@@ -211,7 +211,7 @@ def test_a_thousand_backends_neither_take_long_nor_hold_the_loop(instance) -> No
         measures = await instance.measures()
         bounds = tuple(0.0001 * 2**step for step in range(24))
         names = [("web", backend.name) for backend in instance.pool]
-        found = dict.fromkeys(names, Latencies(counts=(5,) * 25, sum_seconds=2.0))
+        found = dict.fromkeys(names, Handshakes(counts=(5,) * 25, sum_seconds=2.0))
         turns = next(iter(measures.tally.backends.values()))
         tally = replace(measures.tally, backends=dict.fromkeys(names, turns))
         measures = replace(measures, handshake_bounds=bounds, handshakes=found, tally=tally)

@@ -112,7 +112,7 @@ def test_the_dashboard_takes_any_data_source(command) -> None:
     """What is imported elsewhere knows no uid of ours; panels lie in a grid of 24 and apart."""
     board = dashboard(command)
     names = [variable["name"] for variable in board["templating"]["list"]]
-    taken = set()
+    taken: set[tuple[int, int]] = set()
 
     assert names == ["datasource", "instance", "service", "backend"]
     for panel in board["panels"]:

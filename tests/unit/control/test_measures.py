@@ -75,6 +75,7 @@ def test_measures_put_names_to_all_that_is_counted(tally) -> None:
     assert [each.name for each in found.backends] == ["b1", "d1"]
     assert found.flows_max == int(snapshot.flows[0].meta[ROWS])
     assert found.drops["malformed"] == 0
+    assert len(found.handshakes["web", "b1"].counts) == len(found.handshake_bounds) + 1
     assert len(found.drops) == 23
     assert isinstance(found.statistics, Statistics)
 
