@@ -299,12 +299,16 @@ class ServiceStatus(Document):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change(Document):
-    """What was changed at run time and so differs from the file."""
+    """What was changed at run time and so differs from the file.
+
+    `field` is `state`, `weight`, or `backend` for one that only one of the two has: its address,
+    and None on the other side.
+    """
 
     backend: str
     field: str
-    file: str | int
-    now: str | int
+    file: str | int | None
+    now: str | int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

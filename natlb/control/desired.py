@@ -1,6 +1,7 @@
 """What is wanted of a running instance, as one value: from it everything else is compiled.
 
     configuration    as loaded, with its text and path
+    overlay          backends added and removed at run time: `config` is the file's with them
     run time         states and weights that differ from it, and who came a moment ago
     memories         what policies have to know of their earlier pools
     programs         policies of the user's own, as their files read when they were loaded
@@ -18,14 +19,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
 from ipaddress import ip_address
-from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
 from natlb.control.compile import AS_CONFIGURED, Indices, Retired, RunTime, note_arrivals
 from natlb.control.compile.choices import NO_PROGRAMS
 from natlb.control.compile.programs import Place, Programs
-from natlb.control.config import parse_config, syntax_of
-from natlb.control.config.load import file_name
+from natlb.control.config.problems import quoted
+from natlb.control.overlay import NO_OVERLAY, Overlay, backend_of, laid_over, parse_file
 from natlb.control.policy.program_source import ProgramSource
 from natlb.control.registry import BackendPlace, PolicyMemory, ProgramKept, Record, RuntimeChange
 from natlb.errors import UnknownNameError, UsageError
@@ -35,10 +35,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from natlb.control.compile.choices import Memories
-    from natlb.control.config.values import BackendConfig, Config
+    from natlb.control.config.values import BackendConfig, Config, ServiceConfig
 
 BackendKey = tuple[str, str]
 MOST_WEIGHT = 65535
+USUAL_WEIGHT = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,14 @@ class Desired:
     memories: Memories = field(default_factory=dict)
     programs: Programs = field(default_factory=dict)
     retired: Retired = field(default_factory=Retired)
+    overlay: Overlay = NO_OVERLAY
+    file: Config | None = None
+    revision: int = 1
+
+    @property
+    def filed(self) -> Config:
+        """What the file means by itself."""
+        return self.file or self.config
 
     def with_config(
         self,
@@ -75,11 +84,14 @@ class Desired:
         now_ms: int,
         seed: int | None = None,
         programs: Programs | None = None,
+        file: Config | None = None,
+        overlay: Overlay = NO_OVERLAY,
     ) -> Desired:
         """Return the next generation, by this configuration; run-time changes stay by name.
 
-        So does the seed, and so do programs, where none are given. `now_ms` is the time of the flow
-        table's clock, here and below.
+        It is what the text means, or `file` is, and `overlay` lies over that. The seed stays, and
+        so do programs, where none are given. `now_ms` is the time of the flow table's clock, here
+        and below.
         """
         everything = Held(
             services=frozenset(self.indices.services.values()),
@@ -96,6 +108,20 @@ class Desired:
             indices=self.indices.assign(config, set(everything.services), set(everything.backends)),
             run_time=note_arrivals(self.config, self.run_time, config, self.run_time, now_ms),
             retired=self.retired.after(self.config, config),
+            overlay=overlay,
+            file=file if overlay else None,
+            revision=self.revision + 1,
+        )
+
+    def with_overlay(self, overlay: Overlay, *, now_ms: int) -> Desired:
+        """Return the next generation, with these backends added and removed.
+
+        Raises InvalidConfigError where that is no configuration.
+        """
+        file = self.filed
+        config = laid_over(file, self.config_text, self.config_path, overlay)
+        return self.with_config(
+            config, self.config_text, self.config_path, now_ms=now_ms, file=file, overlay=overlay
         )
 
     def with_change(
@@ -121,7 +147,12 @@ class Desired:
             return self
         run_time = {**self.run_time, (service, name): now}
         run_time = note_arrivals(self.config, self.run_time, self.config, run_time, now_ms)
-        return replace(self, generation=self.generation + 1, run_time=run_time)
+        return replace(
+            self,
+            generation=self.generation + 1,
+            revision=self.revision + 1,
+            run_time=run_time,
+        )
 
     def with_health(self, found: Mapping[BackendKey, HealthName], *, now_ms: int) -> Desired:
         """Return the next generation, with what is known of these backends' health; or this one.
@@ -161,28 +192,50 @@ class Desired:
 
     def backend(self, service: str, name: str) -> BackendConfig:
         """Return a backend by name. Raises UnknownNameError, which lists those there are."""
-        if service not in self.config.services:
-            known = ", ".join(self.config.services)
-            raise UnknownNameError(f"no service '{service}'; there are {known}")
-        pool = self.config.services[service].backends
+        pool = self.service(service).backends
         for backend in pool:
             if backend.name == name:
                 return backend
-        known = ", ".join(backend.name for backend in pool)
-        raise UnknownNameError(f"no backend '{service}/{name}'; there are {known}")
+        known = ", ".join(backend.name for backend in pool) or "none"
+        raise UnknownNameError(f"no backend {quoted(f'{service}/{name}')}; there are {known}")
+
+    def service(self, name: str) -> ServiceConfig:
+        """Return a service by name. Raises UnknownNameError, which lists those there are."""
+        if name not in self.config.services:
+            known = ", ".join(self.config.services)
+            raise UnknownNameError(f"no service {quoted(name)}; there are {known}")
+        return self.config.services[name]
 
     def changes(self) -> list[Change]:
-        """Return what differs from the file, in its order."""
-        found = []
+        """Return what differs from the file: who is in its pools, then each one's state and weight.
+
+        A backend that the file has not is None there, and so is its weight.
+        """
+        found = self._moved()
+        added = {(each.service, each.name) for each in self.overlay.added}
         for key, backend in backends_of(self.config):
             now, name = self.run_time.get(key, AS_CONFIGURED), "/".join(key)
+            weight = now.weight_of(backend)
             if now.state != AS_CONFIGURED.state:
                 before = AS_CONFIGURED.state
                 found.append(Change(backend=name, field="state", file=before, now=now.state))
-            if now.weight is not None:
-                file = backend.weight
-                found.append(Change(backend=name, field="weight", file=file, now=now.weight))
+            if weight != (USUAL_WEIGHT if key in added else backend.weight):
+                file = None if key in added else backend.weight
+                found.append(Change(backend=name, field="weight", file=file, now=weight))
         return found
+
+    def _moved(self) -> list[Change]:
+        """Return the backends that the file has not, and those that it alone has."""
+        gone = []
+        for each in self.overlay.removed:
+            backend = backend_of(self.filed, each.service, each.name)
+            assert backend is not None, "what is removed is the file's"
+            name = f"{each.service}/{each.name}"
+            gone.append(Change(backend=name, field="backend", file=backend.written, now=None))
+        return gone + [
+            Change(backend=f"{new.service}/{new.name}", field="backend", file=None, now=new.address)
+            for new in self.overlay.added
+        ]
 
     def to_record(self) -> Record:
         """Return what the registry keeps."""
@@ -218,13 +271,18 @@ class Desired:
             ),
             retired_vips=tuple(map(str, self.retired.vips)),
             retired_backends=tuple(map(str, self.retired.backends)),
+            added=self.overlay.added,
+            removed=self.overlay.removed,
+            revision=self.revision,
         )
 
     @classmethod
     def from_record(cls, record: Record) -> Desired:
         """Return what the registry kept; its configuration was valid when it was written."""
-        path = Path(record.config_path)
-        config = parse_config(record.config_text, file_name(path), syntax_of(path))
+        text, path = record.config_text, record.config_path
+        overlay = Overlay(added=record.added, removed=record.removed)
+        file = parse_file(text, path)
+        config = laid_over(file, text, path, overlay)
         return cls(
             config=config,
             config_text=record.config_text,
@@ -257,6 +315,9 @@ class Desired:
                 vips=frozenset(map(ip_address, record.retired_vips)),
                 backends=frozenset(map(ip_address, record.retired_backends)),
             ),
+            overlay=overlay,
+            file=file if overlay else None,
+            revision=record.revision,
         )
 
 

@@ -7,6 +7,7 @@ those of the commands; the values are those of `natlb.model`.
 Laws
     `status services backends flows stats` change nothing, so a GET never does.
     Every method may raise what `natlb.errors` lists; anything else that escapes is a bug.
+    `dry_run` returns or raises what would be, and changes nothing; the host is not asked.
     A service or backend that does not exist is `UnknownNameError`, in a filter too.
     The loop is shared with health checks and hand-over: a method that walks a large table walks
     it in a thread or in pieces.
@@ -24,7 +25,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from natlb.control.measures import Measures
-    from natlb.model import Backend, BackendStateName, Flow, Flush, Reload, Service, Statistics
+    from natlb.model import (
+        Backend,
+        BackendStateName,
+        Flow,
+        Flush,
+        Reload,
+        Saved,
+        Service,
+        Statistics,
+    )
     from natlb.model import Status as InstanceStatus
 
 FILTER_WORDS = ("service", "backend", "client", "state", "protocol")
@@ -52,7 +62,11 @@ class Instance(Protocol):
     async def measures(self) -> Measures:
         """Return all that metrics tell, read at one moment."""
 
-    async def reload(self, config: str | None, /) -> Reload:
+    @property
+    def revision(self) -> int:
+        """How often an operator changed what is wanted; health does not count."""
+
+    async def reload(self, config: str | None, /, *, dry_run: bool = False) -> Reload:
         """Put a configuration in force whole, or raise and change nothing.
 
         `config` is the absolute path of the file to read and to stay with; None reads the
@@ -67,13 +81,35 @@ class Instance(Protocol):
         *,
         state: BackendStateName | None = None,
         weight: int | None = None,
+        dry_run: bool = False,
     ) -> Backend:
         """Return the backend once it has this state and weight; None leaves one as it is.
 
         The state `maint` also resets the flows that the backend has.
         """
 
-    async def flush(self, wanted: FlowFilter, /, *, reset: bool) -> Flush:
+    async def add_backend(
+        self,
+        service: str,
+        address: str,
+        /,
+        *,
+        name: str | None = None,
+        weight: int | None = None,
+        dry_run: bool = False,
+    ) -> Backend:
+        """Return a backend once it is in the pool; its address is its name unless it has one.
+
+        It is checked as a configuration is: what a file may not say raises ConfigError.
+        """
+
+    async def remove_backend(self, service: str, name: str, /, *, dry_run: bool = False) -> Backend:
+        """Return a backend as it was before it left the pool; its flows end by `on_remove`."""
+
+    async def save_config(self, /, *, dry_run: bool = False) -> Saved:
+        """Write what was changed at run time into the configuration file, or raise."""
+
+    async def flush(self, wanted: FlowFilter, /, *, reset: bool, dry_run: bool = False) -> Flush:
         """Drop the flows that `wanted` describes; with `reset`, TCP is told at both ends."""
 
 

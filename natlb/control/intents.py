@@ -1,6 +1,7 @@
 """What is changed at run time, one thing after the other: each intent is a generation of its own.
 
     set_backend    an operator's states and weights
+    configure      another configuration, or other backends in it
     set_health     what checks and the wire found, many at once
     flush          flows dropped, by command
     forget         what is kept for flows that are over
@@ -12,18 +13,21 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from natlb.control import flush
+from natlb.control.compile import start_counts
 from natlb.control.compile.requests import flush_commands
 from natlb.control.compile.run_time import AS_CONFIGURED
 from natlb.control.held import held_by_flows
-from natlb.errors import WaitTimeoutError
+from natlb.errors import BusyError, WaitTimeoutError
 from natlb.model import FlowFilter, Flush
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from natlb.control.config import Config
     from natlb.control.desired import BackendKey, Desired
     from natlb.control.events import EventLog
     from natlb.control.mapped import Mapped
@@ -54,14 +58,25 @@ class Intents:
         return self.publisher.desired
 
     async def set_backend(
-        self, service: str, name: str, *, state: BackendStateName | None, weight: int | None
-    ) -> None:
-        """Give a backend this state and weight; `maint` also resets its flows."""
+        self,
+        service: str,
+        name: str,
+        *,
+        state: BackendStateName | None,
+        weight: int | None,
+        dry_run: bool = False,
+    ) -> Desired:
+        """Give a backend this state and weight; `maint` also resets its flows.
+
+        Return what is wanted then; with `dry_run`, what would be.
+        """
         async with self.turn:
             now_ms = self.memory.now_ms()
             desired = self.desired.with_change(
                 service, name, state=state, weight=weight, now_ms=now_ms
             )
+            if dry_run:
+                return desired
             if desired is not self.desired:
                 await self._publish(desired)
                 given: dict[str, Any] = {"state": state, "weight": weight}
@@ -69,6 +84,28 @@ class Intents:
                 self.events.note("backend_changed", backend=f"{service}/{name}", **words)
             if state == "maint":
                 await self._flush(FlowFilter(service=service, backend=name), reset=True)
+            return self.desired
+
+    async def configure(self, desired: Desired, *, learned: bytes | None = None) -> None:
+        """Bring another configuration into force, whose turn it is; `learned` as for a publisher.
+
+        Flows of backends that are not in it any more are reset where their service says so.
+        """
+        before = self.desired
+        begin = partial(self._start_counts, before, desired)
+        await self.publisher.publish(desired, begin, learned=learned)
+        for service, name in to_reset(before.config, desired.config):
+            try:
+                await self._flush(FlowFilter(service=service, backend=name), reset=True)
+            except (BusyError, WaitTimeoutError) as error:
+                backend, reason = f"{service}/{name}", error.message
+                self.events.note("flows_not_reset", "warning", backend=backend, reason=reason)
+
+    def _start_counts(self, old: Desired, new: Desired) -> None:
+        """Have nothing counted under numbers that others had."""
+        counters = self.memory.counters
+        start_counts(counters, old.indices, old.config, new.indices, new.config)
+        self.memory.tally.begin(old.indices, new.indices)
 
     async def set_health(self, found: Mapping[BackendKey, HealthName]) -> bool:
         """Have these backends' health known; return whether that was news.
@@ -127,3 +164,18 @@ class Intents:
                 await self.publisher.keep(less)
                 forgotten = len(desired.indices.backends) - len(less.indices.backends)
                 self.events.note("drained", backends=forgotten)
+
+
+def to_reset(before: Config, after: Config) -> list[BackendKey]:
+    """Return the backends that left with a configuration and do not drain.
+
+    Whether they do is said by their service as it is now, or as it was if it is gone too.
+    """
+    found = []
+    for service in before.services.values():
+        now = after.services.get(service.name)
+        there = {backend.name for backend in now.backends} if now else set()
+        if (now or service).on_remove == "reset":
+            gone = (backend.name for backend in service.backends if backend.name not in there)
+            found += [(service.name, name) for name in gone]
+    return found

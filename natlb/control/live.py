@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from natlb import __version__
 from natlb.control.compile import Snapshot
 from natlb.control.compile.requests import check_filter
 from natlb.control.compile.shadows import fallbacks_of
+from natlb.control.compile.views import uncounted
 from natlb.control.fallbacks import Fallbacks
 from natlb.control.intents import Intents
 from natlb.control.measures import measure
+from natlb.control.membership import Membership
 from natlb.control.rates import Rates
 from natlb.control.reloading import Reloader
-from natlb.errors import NatlbError, UnknownNameError
+from natlb.control.saving import Saver
+from natlb.errors import NatlbError
 from natlb.model import (
     FlowFilter,
     Flush,
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
     from natlb.control.publish import Publisher
     from natlb.control.reloading import Reader
     from natlb.control.worker_link import WorkerLink
-    from natlb.model import Backend, BackendStateName, Flow, Service, Statistics
+    from natlb.model import Backend, BackendStateName, Flow, Saved, Service, Statistics
 
 
 class LiveInstance:
@@ -65,6 +69,8 @@ class LiveInstance:
         self._reloader = Reloader(
             self._intents, read=read, read_program=read_program, reloaded=reloaded
         )
+        self._membership = Membership(self._intents, self._reloader.turn)
+        self._saver = Saver(self._intents, self._reloader.turn)
         self._rates = Rates()
         self._fallbacks = Fallbacks()
 
@@ -77,11 +83,18 @@ class LiveInstance:
         """The configuration in force."""
         return self._desired.config
 
-    def _snapshot(self) -> Snapshot:
+    @property
+    def revision(self) -> int:
+        """How often what is wanted was changed by somebody; health does not count."""
+        return self._desired.revision
+
+    def _snapshot(self, desired: Desired | None = None) -> Snapshot:
+        """Return what is now; or what would be, by another `desired`."""
+        wanted = desired or self._desired
         return Snapshot(
-            config=self._desired.config,
-            indices=self._desired.indices,
-            run_time=self._desired.run_time,
+            config=wanted.config,
+            indices=wanted.indices,
+            run_time=wanted.run_time,
             tables=self._publisher.tables,
             flows=[self._memory.flows],
             counters=[self._memory.counters],
@@ -113,9 +126,8 @@ class LiveInstance:
 
     async def backends(self, service: str | None) -> list[Backend]:
         """Return the backends of one service, or of all."""
-        if service is not None and service not in self._desired.config.services:
-            known = ", ".join(self._desired.config.services)
-            raise UnknownNameError(f"no service '{service}'; there are {known}")
+        if service is not None:
+            self._desired.service(service)
         return await asyncio.to_thread(self._snapshot().list_backends, service)
 
     async def flows(self, wanted: FlowFilter, limit: int | None) -> list[Flow]:
@@ -154,14 +166,16 @@ class LiveInstance:
             workers=[now.worker] if now and now.worker else [],
         )
 
-    async def reload(self, config: str | None) -> Reload:
+    async def reload(self, config: str | None, *, dry_run: bool = False) -> Reload:
         """Put a configuration in force whole, or raise and change nothing."""
         try:
-            done = await self._reloader.reload(config)
+            done = await self._reloader.reload(config, dry_run=dry_run)
         except NatlbError:
-            self._memory.tally.reloaded(well=False)
+            if not dry_run:
+                self._memory.tally.reloaded(well=False)
             raise
-        self._memory.tally.reloaded(well=True)
+        if not dry_run:
+            self._memory.tally.reloaded(well=True)
         return done
 
     async def set_backend(
@@ -171,15 +185,48 @@ class LiveInstance:
         *,
         state: BackendStateName | None = None,
         weight: int | None = None,
+        dry_run: bool = False,
     ) -> Backend:
         """Return the backend once it has this state and weight; maint also resets its flows."""
-        await self._intents.set_backend(service, name, state=state, weight=weight)
-        pool = await self.backends(service)
-        return next(backend for backend in pool if backend.name == name)
+        desired = await self._intents.set_backend(
+            service, name, state=state, weight=weight, dry_run=dry_run
+        )
+        return self._snapshot(desired).backend(service, name)
 
-    async def flush(self, wanted: FlowFilter, *, reset: bool) -> Flush:
+    async def add_backend(
+        self,
+        service: str,
+        address: str,
+        *,
+        name: str | None = None,
+        weight: int | None = None,
+        dry_run: bool = False,
+    ) -> Backend:
+        """Return a backend once it is in the pool; by default its address is its name."""
+        desired = await self._membership.add(
+            service, address, name=name, weight=weight, dry_run=dry_run
+        )
+        added = self._snapshot(desired).backend(service, address if name is None else name)
+        return uncounted(added) if dry_run else added
+
+    async def remove_backend(self, service: str, name: str, *, dry_run: bool = False) -> Backend:
+        """Return a backend as it was before it left the pool."""
+        self._desired.backend(service, name)
+        before = self._snapshot().backend(service, name)
+        await self._membership.remove(service, name, dry_run=dry_run)
+        return before
+
+    async def save_config(self, *, dry_run: bool = False) -> Saved:
+        """Write what was changed at run time into the configuration file, or raise."""
+        return await self._saver.save(dry_run=dry_run)
+
+    async def flush(self, wanted: FlowFilter, *, reset: bool, dry_run: bool = False) -> Flush:
         """Drop the flows that the filter names; with `reset`, TCP is told at both ends."""
-        return await self._intents.flush(wanted, reset=reset)
+        if not dry_run:
+            return await self._intents.flush(wanted, reset=reset)
+        check_filter(self._desired.indices, wanted)
+        found = await asyncio.to_thread(self._snapshot().count_flows, wanted)
+        return found if reset else replace(found, resets=0)
 
     def read_rates(self, now: float) -> None:
         """Read the counts whose rates are shown; to be called every second or so."""

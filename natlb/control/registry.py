@@ -62,6 +62,24 @@ class RuntimeChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackendAdded:
+    """A backend that was added at run time, with its address as it was written."""
+
+    service: str
+    name: str
+    address: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendRemoved:
+    """A backend of the file that was removed at run time."""
+
+    service: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyMemory:
     """What a service's policy has to know of its earlier pools."""
 
@@ -98,6 +116,9 @@ class Record:
     memories: tuple[PolicyMemory, ...] = ()
     retired_vips: tuple[str, ...] = ()
     retired_backends: tuple[str, ...] = ()
+    added: tuple[BackendAdded, ...] = ()
+    removed: tuple[BackendRemoved, ...] = ()
+    revision: int = 1
 
     def to_octets(self) -> bytes:
         """Return the record as it is stored."""
@@ -113,6 +134,8 @@ class Record:
             "changes": RuntimeChange,
             "memories": PolicyMemory,
             "programs": ProgramKept,
+            "added": BackendAdded,
+            "removed": BackendRemoved,
         }
         for name, kind in parts.items():
             known[name] = tuple(kind(**_known(kind, part)) for part in known.get(name, ()))

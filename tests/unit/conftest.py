@@ -35,6 +35,7 @@ from natlb.model import (
     PoolCount,
     ProcessIds,
     Reload,
+    Saved,
     Service,
     ServiceFlows,
     ServiceStatus,
@@ -100,6 +101,7 @@ class FakeInstance:
         self.pool = [_backend(f"be{number}") for number in (1, 2, 3)]
         self.table = [_flow(backend, number) for number, backend in enumerate(self.pool)]
         self.ready = True
+        self.revision = 7
 
     async def _asked(self, *call: Any) -> None:
         self.calls.append(call)
@@ -191,30 +193,80 @@ class FakeInstance:
             handshakes=dict.fromkeys(names, Handshakes(counts=(12, 13, 14), sum_seconds=1.5)),
         )
 
-    async def reload(self, config: str | None, /) -> Reload:
+    async def _changed(self, *call: Any, dry_run: bool) -> None:
+        """Note a change; what is only tried says so at its end."""
+        await self._asked(*call, *(("dry run",) if dry_run else ()))
+
+    async def reload(self, config: str | None, /, *, dry_run: bool = False) -> Reload:
         """Return a difference."""
-        await self._asked("reload", config)
+        await self._changed("reload", config, dry_run=dry_run)
         return Reload(generation=3, added=["dns"], removed=[], drained=[], changed=["web/be2"])
 
     async def set_backend(
-        self, service: str, name: str, /, *, state: Any = None, weight: int | None = None
+        self,
+        service: str,
+        name: str,
+        /,
+        *,
+        state: Any = None,
+        weight: int | None = None,
+        dry_run: bool = False,
     ) -> Backend:
         """Return the backend changed."""
-        await self._asked("set_backend", service, name, state, weight)
-        for index, backend in enumerate(self.pool):
+        await self._changed("set_backend", service, name, state, weight, dry_run=dry_run)
+        found = self._find(service, name)
+        changed = replace(
+            found,
+            state=state or found.state,
+            weight=found.weight if weight is None else weight,
+        )
+        if not dry_run:
+            self.pool[self.pool.index(found)] = changed
+        return changed
+
+    async def add_backend(
+        self,
+        service: str,
+        address: str,
+        /,
+        *,
+        name: str | None = None,
+        weight: int | None = None,
+        dry_run: bool = False,
+    ) -> Backend:
+        """Return one more backend."""
+        await self._changed("add_backend", service, address, name, weight, dry_run=dry_run)
+        if service != "web":
+            raise UnknownNameError(f"no service '{service}'; there is web")
+        new = replace(_backend("be4"), name=name or address, address=address, weight=weight or 1)
+        if not dry_run:
+            self.pool.append(new)
+        return new
+
+    async def remove_backend(self, service: str, name: str, /, *, dry_run: bool = False) -> Backend:
+        """Return one backend less."""
+        await self._changed("remove_backend", service, name, dry_run=dry_run)
+        found = self._find(service, name)
+        if not dry_run:
+            self.pool.remove(found)
+        return found
+
+    async def save_config(self, /, *, dry_run: bool = False) -> Saved:
+        """Return the one change."""
+        await self._changed("save_config", dry_run=dry_run)
+        change = Change(backend="web/be2", field="weight", file=1, now=5)
+        return Saved(config="/etc/natlb/natlb.yaml", changes=[change])
+
+    def _find(self, service: str, name: str) -> Backend:
+        for backend in self.pool:
             if (backend.service, backend.name) == (service, name):
-                self.pool[index] = replace(
-                    backend,
-                    state=state or backend.state,
-                    weight=backend.weight if weight is None else weight,
-                )
-                return self.pool[index]
+                return backend
         names = ", ".join(backend.name for backend in self.pool)
         raise UnknownNameError(f"no backend '{service}/{name}'; there are {names}")
 
-    async def flush(self, wanted: FlowFilter, /, *, reset: bool) -> Flush:
+    async def flush(self, wanted: FlowFilter, /, *, reset: bool, dry_run: bool = False) -> Flush:
         """Return counts."""
-        await self._asked("flush", wanted, reset)
+        await self._changed("flush", wanted, reset, dry_run=dry_run)
         return Flush(flushed=3, resets=6 if reset else 0)
 
 

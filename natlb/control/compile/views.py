@@ -6,7 +6,7 @@ meanwhile is left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +17,7 @@ from natlb.control.compile.pools import service_pool, weight_in_force
 from natlb.control.compile.run_time import AS_CONFIGURED
 from natlb.control.compile.shadows import fallbacks_of, shadow_of
 from natlb.core.layout import (
+    ANSWERED,
     BYTES_FORWARDED,
     BYTES_RECEIVED,
     CLOSED,
@@ -40,6 +41,7 @@ from natlb.model import (
     ByteCounts,
     Flow,
     FlowCounts,
+    Flush,
     PacketCounts,
     PerDirection,
     PoolCount,
@@ -95,6 +97,28 @@ class Snapshot:
                 room = rows.size if limit is None else limit - len(found)
                 found += [self._flow(row, worker, names) for row in rows[:room]]
         return found
+
+    def count_flows(self, wanted: FlowFilter) -> Flush:
+        """Return how many live flows a filter names, and how many resets would tell their ends.
+
+        An end that has not answered yet hears of none.
+        """
+        flows = resets = 0
+        for table in self.flows:
+            for start in range(1, int(table.meta[FRESH]), MOST_AT_ONCE):
+                rows = _live_rows(table, start, start + MOST_AT_ONCE)
+                rows = rows[self._are_wanted(rows, wanted)]
+                tcp = rows[rows["protocol"] == PROTOCOLS["tcp"]]
+                has_answered = (tcp["state"] > ANSWERED) | (tcp["reply"]["packets"] > 0)
+                flows, resets = flows + rows.size, resets + tcp.size + int(has_answered.sum())
+        return Flush(flushed=flows, resets=resets)
+
+    def backend(self, service: str, name: str) -> Backend:
+        """Return one backend of the configuration."""
+        owner = self.config.services[service]
+        backend = next(each for each in owner.backends if each.name == name)
+        serving = {each.name for each in service_pool(owner, self.run_time).members}
+        return self._backend(owner, backend, serving)
 
     def list_backends(self, service: str | None = None) -> list[Backend]:
         """Return the backends of one service, or of all, in the order of the configuration."""
@@ -255,6 +279,12 @@ class _Names:
 
     def of(self, service: int, backend: int) -> tuple[str, str]:
         return self._services.get(service, GONE), self._backends.get(backend, (GONE, GONE))[1]
+
+
+def uncounted(backend: Backend) -> Backend:
+    """Return a backend that has no number yet, whatever is counted under the one it may get."""
+    flows, none = BackendFlows(current=0, opening=0, total=0), PerDirection()
+    return replace(backend, flows=flows, packets=none, bytes=none)
 
 
 def backend_numbers(indices: Indices, wanted: FlowFilter) -> list[int]:

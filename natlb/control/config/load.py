@@ -127,6 +127,15 @@ def parse_config(text: str, name: str, syntax: Syntax = "yaml") -> Config:
         raise InvalidConfigError([source.problem(error.fault)], name) from None
 
 
+def plain_config(text: str, name: str, syntax: Syntax) -> object:
+    """Return a text as the plain data that it is, of which nothing is asked but its syntax."""
+    try:
+        root, _ = _READERS[syntax](text)
+    except FatalFaultError as error:
+        raise InvalidConfigError([Source(text, name).problem(error.fault)], name) from None
+    return root.plain()
+
+
 def config_from_mapping(mapping: Mapping[str, object]) -> Config:
     """Return the configuration that plain data means."""
     try:
@@ -231,6 +240,7 @@ def _service(name: str, shape: ServiceShape, timeouts: Timeouts) -> ServiceConfi
         unknown=shape.unknown,
         check=service_check(shape),
         on_down=shape.on_down,
+        on_remove=shape.on_remove,
         mss_clamp=shape.mss_clamp,
         datagrams=shape.datagrams,
         timeouts=_timeouts(shape.timeouts, timeouts),

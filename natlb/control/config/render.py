@@ -57,8 +57,8 @@ def _lines(config: Config, netns: int | None) -> Iterator[str]:
     for service in config.services.values():
         yield from _service(service)
     yield "api:"
-    yield f"  listen: {_text(api_listen(config, netns))}"
-    yield f"state: {_text(config.state)}"
+    yield f"  listen: {yaml_text(api_listen(config, netns))}"
+    yield f"state: {yaml_text(config.state)}"
     yield "log:"
     yield f"  level: {config.log.level}"
     yield f"  format: {config.log.format}"
@@ -80,7 +80,7 @@ def _datapath(datapath: DatapathConfig) -> Iterator[str]:
     yield f"  max_flows_per_source: {_limit(datapath.max_flows_per_source)}"
     yield f"  fragments: {datapath.fragments}"
     yield f"  error_rate: {datapath.error_rate}"
-    ranges = [_text(each) for each in _ranges(datapath.source)]
+    ranges = [yaml_text(each) for each in _ranges(datapath.source)]
     yield f"  source: [{', '.join(ranges)}]" if ranges else "  source: none"
     yield "  source_ports: {}-{}".format(*datapath.source_ports)
 
@@ -105,7 +105,7 @@ def _limit(flows: int | None) -> str:
 def _access(access: Access, indent: str) -> Iterator[str]:
     """Yield the two lists of prefixes."""
     for name, prefixes in (("allow", access.allow), ("deny", access.deny)):
-        yield f"{indent}{name}: [{', '.join(_text(str(prefix)) for prefix in prefixes)}]"
+        yield f"{indent}{name}: [{', '.join(yaml_text(str(prefix)) for prefix in prefixes)}]"
 
 
 def api_listen(config: Config, netns: int | None) -> str:
@@ -119,18 +119,18 @@ def _side(name: str, side: Side | None) -> str:
     if side is None:
         return f"  # {name}: found from addresses and routes"
     if isinstance(side, NetnsSide):
-        return f"  {name}: {{netns: {_text(side.netns)}}}"
-    return f"  {name}: [{', '.join(_text(interface) for interface in side)}]"
+        return f"  {name}: {{netns: {yaml_text(side.netns)}}}"
+    return f"  {name}: [{', '.join(yaml_text(interface) for interface in side)}]"
 
 
 def _service(service: ServiceConfig) -> Iterator[str]:
     """Yield the lines of a service."""
-    yield f"  {_text(service.name)}:"
+    yield f"  {yaml_text(service.name)}:"
     if len(service.listen) == 1:
-        yield f"    listen: {_text(str(service.listen[0]))}"
+        yield f"    listen: {yaml_text(str(service.listen[0]))}"
     else:
         yield "    listen:"
-        yield from (f"      - {_text(str(listen))}" for listen in service.listen)
+        yield from (f"      - {yaml_text(str(listen))}" for listen in service.listen)
     yield "    mode: packet"
     yield f"    policy: {policy_text(service.policy)}"
     yield f"    shadow: {policy_text(service.shadow)}"
@@ -147,6 +147,7 @@ def _service(service: ServiceConfig) -> Iterator[str]:
     yield f"    no_backend: {service.no_backend}"
     yield f"    unknown: {service.unknown}"
     yield f"    on_down: {service.on_down}"
+    yield f"    on_remove: {service.on_remove}"
     yield f"    mss_clamp: {str(service.mss_clamp).lower()}"
     yield f"    datagrams: {service.datagrams}"
     yield "    timeouts:"
@@ -157,17 +158,17 @@ def policy_text(policy: PolicyConfig | None) -> str:
     """Return a policy, by its name alone where it has no parameters; `none` for none."""
     if policy is None or not policy.parameters:
         return "none" if policy is None else policy.name
-    return _mapping({"name": policy.name, **policy.parameters})
+    return inline_mapping({"name": policy.name, **policy.parameters})
 
 
 def _affinity(affinity: Affinity | None) -> str:
     """Return which clients stay together, if any do."""
-    return "none" if affinity is None else _mapping(asdict(affinity))
+    return "none" if affinity is None else inline_mapping(asdict(affinity))
 
 
 def _slow_start(slow_start: SlowStart | None) -> str:
     """Return how a backend comes in, if not at once."""
-    return "none" if slow_start is None else _mapping(asdict(slow_start))
+    return "none" if slow_start is None else inline_mapping(asdict(slow_start))
 
 
 def _check(check: CheckConfig | None) -> str:
@@ -177,13 +178,13 @@ def _check(check: CheckConfig | None) -> str:
     written = dict(check_keys(check))
     if "status" in written:
         written["status"] = tuple(codes_texts(check.status))
-    return _mapping(written)
+    return inline_mapping(written)
 
 
 def _backend(service: ServiceConfig, backend: BackendConfig) -> str:
     """Return a backend, by its address alone where that is its name; its check where it differs."""
     own = backend.check != service.check
-    return _mapping(
+    return inline_mapping(
         {
             **({} if backend.name == backend.written else {"name": backend.name}),
             "address": backend.written,
@@ -195,7 +196,7 @@ def _backend(service: ServiceConfig, backend: BackendConfig) -> str:
     )
 
 
-def _mapping(values: Mapping[str, object]) -> str:
+def inline_mapping(values: Mapping[str, object]) -> str:
     """Return a mapping on one line."""
     return f"{{{', '.join(f'{key}: {_value(value)}' for key, value in values.items())}}}"
 
@@ -207,10 +208,10 @@ def _value(value: object) -> str:
     if value is None or isinstance(value, CheckConfig):
         return _check(value)
     if isinstance(value, bytes):
-        return _text(payload_text(value))
+        return yaml_text(payload_text(value))
     if isinstance(value, tuple):
-        return f"[{', '.join(map(_text, value))}]"
-    return _number(float(value)) if isinstance(value, int | float) else _text(str(value))
+        return f"[{', '.join(map(yaml_text, value))}]"
+    return _number(float(value)) if isinstance(value, int | float) else yaml_text(str(value))
 
 
 def _timeouts(timeouts: Timeouts, indent: str) -> Iterator[str]:
@@ -224,7 +225,7 @@ def _number(number: float) -> str:
     return str(int(number)) if number.is_integer() else repr(number)
 
 
-def _text(text: str) -> str:
+def yaml_text(text: str) -> str:
     """Return text as YAML, in quotes where it could be taken for something else."""
     plain = _PLAIN.fullmatch(text) or _PLAIN_ENDPOINT.fullmatch(text)
     if plain and text.lower() not in _WORDS:

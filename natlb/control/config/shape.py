@@ -54,6 +54,7 @@ from natlb.control.config.values import (
     Nat,
     NoBackend,
     OnDown,
+    OnRemove,
     Timeouts,
     Unknown,
 )
@@ -247,6 +248,11 @@ class ServiceShape(Shape):
         default="keep",
         description="established TCP flows of a backend that went down: `keep` or `reset` (both"
         " ends are told); UDP flows move to another either way",
+    )
+    on_remove: OnRemove = Field(
+        default="drain",
+        description="what a backend that is removed does with its flows: `drain` (they go on to"
+        " their end) or `reset` (both ends of TCP are told, and UDP moves)",
     )
     mss_clamp: MssClamp = Field(
         default=False,

@@ -23,6 +23,7 @@ OnDown = Literal["keep", "reset"]
 CheckType = Literal["tcp", "http", "https", "grpc", "udp", "dns", "exec"]
 HttpMethod = Literal["GET", "HEAD", "OPTIONS"]
 DnsRecord = Literal["A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT"]
+OnRemove = Literal["drain", "reset"]
 Nat = Literal["dnat", "full"]
 PolicyName = Literal[
     "round-robin",
@@ -216,6 +217,7 @@ class ServiceConfig:
     unknown: Unknown = "reject"
     check: CheckConfig | None = None
     on_down: OnDown = "keep"
+    on_remove: OnRemove = "drain"
     max_flows: int | None = None
     mss_clamp: bool | int = False
     datagrams: int = 0

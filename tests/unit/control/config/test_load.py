@@ -256,7 +256,7 @@ def test_all_problems_are_reported_at_once_in_their_order() -> None:
         "services:\n"
         "  web:\n"
         "    listen: tcp://203.0.113.10:70000\n"
-        "    on_remove: drain\n"
+        "    scale: 2\n"
         "    polcy: x\n"
         "    backends: [10.0.0.1, 10.0.0.1]\n"
         "    backends: []\n"
@@ -267,7 +267,7 @@ def test_all_problems_are_reported_at_once_in_their_order() -> None:
     places = ["f:3:13", "f:4:5", "f:5:5", "f:6:26", "f:7:5", "f:8:17"]
     assert [line.split(": ")[0] for line in said] == places
     assert said[0] == "f:3:13: services.web.listen: port 70000 is not in 1..65535"
-    assert said[1] == "f:4:5: services.web.on_remove: not in this version"
+    assert said[1] == "f:4:5: services.web.scale: not in this version"
     assert said[4] == "f:7:5: the key 'backends' is given twice"
 
 

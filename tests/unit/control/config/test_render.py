@@ -60,6 +60,7 @@ services:
     no_backend: reject
     unknown: reject
     on_down: keep
+    on_remove: drain
     mss_clamp: false
     datagrams: 0
     timeouts:
@@ -236,6 +237,7 @@ def services(version: int) -> st.SearchStrategy[dict[str, Any]]:
             "timeouts": TIMEOUTS,
             "nat": st.sampled_from(["dnat", "full"]),
             "unknown": st.sampled_from(["reject", "drop"]),
+            "on_remove": st.sampled_from(["drain", "reset"]),
             "max_flows": LIMITS,
             "mss_clamp": st.one_of(st.booleans(), st.integers(88, 65495)),
             "datagrams": st.integers(0, 65535),
