@@ -169,6 +169,10 @@ class Desired:
         run_time = note_arrivals(self.config, self.run_time, self.config, now, now_ms)
         return replace(self, generation=self.generation + 1, run_time=run_time)
 
+    def again(self) -> Desired:
+        """Return the next generation of the same, for what is compiled along with it."""
+        return replace(self, generation=self.generation + 1)
+
     def without(self, held: Held) -> Desired:
         """Return this with nothing kept for the sake of flows but what flows hold."""
         return replace(

@@ -53,6 +53,10 @@ class EventLog:
     def note(self, kind: str, level: LevelName = "info", **fields: FieldValue) -> None:
         """Log a past fact and keep it as an event."""
         getattr(log, level)(kind, **fields)
+        self.keep(kind, level, **fields)
+
+    def keep(self, kind: str, level: LevelName = "info", **fields: FieldValue) -> None:
+        """Keep as an event what another process has logged."""
         self._last += 1
         at = rfc3339(self._clock())
         self._kept.append(Event(id=self._last, at=at, level=level, kind=kind, fields=fields))

@@ -5,6 +5,7 @@
     set_health     what checks and the wire found, many at once
     flush          flows dropped, by command
     forget         what is kept for flows that are over
+    follow_host    the host's ways out, which changed
 
 An intent goes the whole way, to workers that read its tables, before the next one begins (`turn`).
 """
@@ -164,6 +165,17 @@ class Intents:
                 await self.publisher.keep(less)
                 forgotten = len(desired.indices.backends) - len(less.indices.backends)
                 self.events.note("drained", backends=forgotten)
+
+    async def follow_host(self) -> None:
+        """Have workers read tables by the host's ways out, where these are others by now."""
+        async with self.turn:
+            if self.publisher.is_outdated:
+                await self.publisher.publish(self.desired.again())
+
+    async def confirm_host(self) -> None:
+        """Have the supervisor know what is wanted of the host: a new one knows the plan alone."""
+        async with self.turn:
+            await self.publisher.confirm_host()
 
 
 def to_reset(before: Config, after: Config) -> list[BackendKey]:

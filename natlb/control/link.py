@@ -37,6 +37,7 @@ from natlb.control.messages import (
     Reload,
     Role,
     Start,
+    Told,
     Unlearn,
     Want,
 )
@@ -68,6 +69,9 @@ class Listener(Protocol):
 
     def leave_wanted(self) -> None:
         """End."""
+
+    def told(self, said: Told) -> None:
+        """Keep what the supervisor noticed."""
 
     def supervisor_lost(self) -> None:
         """Remember that nobody supervises."""
@@ -194,6 +198,8 @@ class SupervisorLink:
                 self._listener.reload_wanted(message.text)
             case Processes():
                 self._listener.processes_known(message)
+            case Told():
+                self._listener.told(message)
             case Leave():
                 self._listener.leave_wanted()
 

@@ -246,3 +246,11 @@ class LiveInstance:
     async def forget_unneeded(self) -> None:
         """Give up what was kept for flows that have ended: numbers and addresses."""
         await self._intents.forget_unneeded()
+
+    async def follow_host(self) -> None:
+        """Have the tables follow the host, which has other ways out."""
+        await self._intents.follow_host()
+
+    async def confirm_host(self) -> None:
+        """Tell a new supervisor what the host's network is for."""
+        await self._intents.confirm_host()

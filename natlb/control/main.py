@@ -33,7 +33,16 @@ from natlb.control.link import SupervisorLink
 from natlb.control.live import LiveInstance
 from natlb.control.mapped import WORKER, make_memory, map_memory
 from natlb.control.memory import sealed_memfd
-from natlb.control.messages import Failed, HandedOver, Logging, Processes, Role, Serving, Start
+from natlb.control.messages import (
+    Failed,
+    HandedOver,
+    Logging,
+    Processes,
+    Role,
+    Serving,
+    Start,
+    Told,
+)
 from natlb.control.programs import read_programs
 from natlb.control.publish import Publisher
 from natlb.control.reading import FileReader
@@ -47,6 +56,7 @@ if TYPE_CHECKING:
 
     from natlb.control.channel import Channel
     from natlb.control.config import Config
+    from natlb.control.events import LevelName
     from natlb.control.instance import Instance
 
     Serve = Callable[[Instance, socket.socket], Coroutine[None, None, None]]
@@ -87,6 +97,8 @@ class Control:
         """Talk to a new worker."""
         if (role, index) == (Role.TABLES_CHANNEL, WORKER):
             self._worker.connect()
+        if role is Role.HOST_PLAN and self._instance is not None:
+            self._begin(self._instance.follow_host(), fatal=False)
 
     def released(self, role: Role, index: int) -> None:
         """Talk to a dead worker no longer."""
@@ -103,6 +115,12 @@ class Control:
         self._processes = said
         if self._instance is not None:
             self._instance.processes = said
+
+    def told(self, said: Told) -> None:
+        """Keep what the supervisor noticed."""
+        kind, fields = said.fact
+        level: LevelName = "info" if said.level <= log.LEVELS["info"] else "warning"
+        self._events.keep(kind, level, **fields)
 
     def supervisor_lost(self) -> None:
         """Show that nobody supervises."""
@@ -130,6 +148,7 @@ class Control:
         """Tell a new supervisor what is served."""
         if self._instance is not None:
             self._say_serving()
+            self._begin(self._confirm_host(self._instance), fatal=False)
 
     # What follows
 
@@ -199,6 +218,7 @@ class Control:
         listening = socket.socket(fileno=os.dup(held.fd))
         self._begin(self._serve(self._instance, listening))
         self._say_serving()
+        self._begin(self._instance.follow_host(), fatal=False)  # what a dead control did not
         await self._look_after(self._instance)
 
     def _say_serving(self) -> None:
@@ -214,6 +234,13 @@ class Control:
                 with contextlib.suppress(NatlbError):  # without a supervisor: later
                     await instance.forget_unneeded()
             await asyncio.sleep(SECONDS_A_LOOK)
+
+    async def _confirm_host(self, instance: LiveInstance) -> None:
+        """Have a new supervisor know what the host's network is for; the host may refuse by now."""
+        try:
+            await instance.confirm_host()
+        except NatlbError as error:
+            logger.warning("host_not_confirmed", reason=error.message)
 
     async def _reload(self, instance: LiveInstance, path: str | None) -> None:
         """Reload as a signal asks: what goes wrong is logged, and changes nothing."""

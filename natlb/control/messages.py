@@ -12,10 +12,11 @@ Each kind says who sends it. `channel` carries them.
 
 from __future__ import annotations
 
+import logging
 import struct
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 MAGIC = b"ntlb"
 VERSION = 1
@@ -340,6 +341,33 @@ class Unlearn(Message):
     """To the supervisor: what was learned last will not serve; whoever learned it may go."""
 
     kind: ClassVar[int] = 28
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told(Message):
+    """To control: keep this as an event; the supervisor has logged it.
+
+    `level` is one of `logging`'s numbers; the text is the kind, then each field's name and value,
+    with NULs between.
+    """
+
+    kind: ClassVar[int] = 40
+    layout: ClassVar[struct.Struct] = struct.Struct("<H")
+    level: int
+    text: str
+
+    @classmethod
+    def of(cls, kind: str, level: str, words: dict[str, str]) -> Self:
+        """Return the message about this fact; level by name."""
+        parts = [kind, *(part for word in words.items() for part in word)]
+        text = "\0".join(part.replace("\0", "") for part in parts)
+        return cls(level=getattr(logging, level.upper()), text=text)
+
+    @property
+    def fact(self) -> tuple[str, dict[str, str]]:
+        """The kind, and the fields."""
+        kind, *words = self.text.split("\0")
+        return kind, dict(zip(words[::2], words[1::2], strict=False))
 
 
 KINDS: dict[int, type[Message]] = {kind.kind: kind for kind in Message.__subclasses__()}

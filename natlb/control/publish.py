@@ -59,6 +59,7 @@ class Publisher:
         self._worker = worker
         self._wanted: Wanted | None = None
         self._tables: Tables | None = None
+        self._sides: Sides | None = None  # that the tables know; None: another control made them
 
     @property
     def tables(self) -> Tables:
@@ -105,6 +106,8 @@ class Publisher:
                 await self.publish(self.desired, learned=learned)
         else:
             self._tables = attach(Kind.TABLES, held.fd, writable=False)
+            sides = self._sides_now()
+            self._sides = sides if sides.are_in(self._tables.ways) else None
             async with self.learning(self.desired.programs) as learned:
                 if learned is not None:
                     self._serve(learned)
@@ -153,8 +156,14 @@ class Publisher:
 
     async def _prepare_host(self, desired: Desired) -> None:
         wanted = wanted_of(desired)
-        if wanted == self._wanted:
-            return
+        if wanted != self._wanted:
+            await self._want(wanted)
+
+    async def confirm_host(self) -> None:
+        """Have a supervisor that is new know what is wanted in force."""
+        await self._want(wanted_of(self.desired))
+
+    async def _want(self, wanted: Wanted) -> None:
         memfd = sealed_memfd("wanted", encode_wanted(wanted))
         try:
             await self._link.want(memfd)
@@ -162,10 +171,19 @@ class Publisher:
             os.close(memfd)
         self._wanted = wanted
 
-    def _compile(self, desired: Desired) -> tuple[Desired, Tables]:
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the tables in force know other ways out than the host has."""
+        return self._sides is None or self._sides != self._sides_now()
+
+    def _sides_now(self) -> Sides:
         held = self._link.holdings.get(Role.HOST_PLAN)
         assert held is not None
         plan = decode_plan(read_sealed(held.fd))
+        return Sides(public=_way_out(plan.public), private=_way_out(plan.private))
+
+    def _compile(self, desired: Desired) -> tuple[Desired, Tables]:
+        self._sides = sides = self._sides_now()
         choices = Choices(
             desired.config,
             indices=desired.indices,
@@ -178,7 +196,7 @@ class Publisher:
             desired.config,
             indices=desired.indices,
             run_time=desired.run_time,
-            sides=Sides(public=_way_out(plan.public), private=_way_out(plan.private)),
+            sides=sides,
             seed=desired.seed,
             generation=desired.generation,
             retired=desired.retired,

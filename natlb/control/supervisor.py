@@ -3,7 +3,7 @@
     start     lock, then adopt what lives or clear away what does not; control and nursery
               load their code side by side; control sends a plan for the host and tables; ready
     stay      a dead worker's place is taken by one forked at once, a dead control's by a new one;
-              a TUN that was deleted is made again
+              what others change of natlb's network is made again
     stop      everybody leaves, the host is put back, the directory is removed
 
 It parses no packet and no request. It has the rights; the others have none.
@@ -34,6 +34,7 @@ from natlb.control.process import kill_all_with
 from natlb.control.supervisor_control import ControlKeeper, open_file
 from natlb.control.supervisor_network import NetworkHost
 from natlb.control.supervisor_programs import ProgramKeeper
+from natlb.control.supervisor_watch import HostWatch
 from natlb.control.supervisor_workers import WorkerKeeper
 from natlb.errors import NatlbError
 
@@ -75,6 +76,7 @@ class Supervisor:
         self.control = ControlKeeper(self)
         self.workers = WorkerKeeper(self)
         self.programs = ProgramKeeper(self)
+        self.watch = HostWatch(self)
         self.stopping = False
         self._ready = False
         self._faults = BackOff(loop.now())
@@ -119,6 +121,7 @@ class Supervisor:
         plan = self.holdings.get(Role.HOST_PLAN)
         if plan is not None:
             self.host.adopt(read_sealed(plan.fd))
+            self.watch.follow()
         self.workers.adopt()
         self.workers.announce()
         self.workers.start_nursery()

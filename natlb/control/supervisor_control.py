@@ -160,6 +160,7 @@ class ControlKeeper:
         plan, queues = self._supervisor.host.apply(read_sealed(fds[0]))
         self._supervisor.hold(Hold(role=Role.HOST_PLAN), sealed_memfd("plan", plan))
         self._supervisor.workers.take_queues(queues)
+        self._supervisor.watch.follow()
 
     def _listen(self, path: str) -> None:
         self._supervisor.lock.lead_to(Path(path))

@@ -6,6 +6,7 @@ their own code beside, so it costs the start nothing.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -16,7 +17,8 @@ from natlb.errors import NatlbError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from natlb.control.host import HostPlan, Step, Tun
+    from natlb.control.host import HostPlan, Step, Tun, Upkeep, Wanted
+    from natlb.netlink import Events
 
 log = structlog.get_logger()
 
@@ -40,8 +42,30 @@ class Host(Protocol):
     def rebuild(self, lost: Role) -> dict[Role, int]:
         """Make the device of this side again, with its addresses, routes and rules."""
 
+    def watched(self) -> list[int]:
+        """Return the fds that are readable when the host may have changed."""
+
+    def heard(self) -> tuple[bool, bool]:
+        """Hear all that was said; return whether to look at natlb's own, and at everything."""
+
+    def look(self, now: float, *, everything: bool) -> Found:
+        """Make again what is missing; with `everything`, follow what changed on the host too."""
+
     def undo(self) -> None:
         """Put the host back as it was found."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a look at the host found: facts to tell, sides that lost their device, a new plan.
+
+    `is_whole` is False while something of natlb's own is missing: packets do not get through.
+    """
+
+    facts: list[tuple[str, str, dict[str, str]]]  # kind, level, fields
+    lost: list[Role]
+    plan: bytes | None
+    is_whole: bool
 
 
 class NetworkHost:
@@ -51,6 +75,9 @@ class NetworkHost:
         """Write down in `journal` what is to be undone."""
         self._journal = journal
         self._plan: HostPlan | None = None
+        self._wanted: Wanted | None = None
+        self._upkeep: Upkeep | None = None
+        self._ears: dict[str, tuple[int, Events]] = {}
 
     def recover(self) -> None:
         """Undo what a crash left: what the journal says, and what bears natlb's mark."""
@@ -70,10 +97,13 @@ class NetworkHost:
             resolve,
         )
 
+        hoped = decode_wanted(wanted)
+        if self._wanted is None and self._plan is not None and _is_about(hoped, self._plan):
+            self._wanted = hoped  # what the adopted plan came of, though it may not work now
         with KernelReader() as reader:
-            plan = resolve(decode_wanted(wanted), reader).remembering(self._plan)
+            plan = resolve(hoped, reader).remembering(self._plan)
         queues = self._make(operations(self._plan, plan))
-        self._plan = plan
+        self._plan, self._wanted = plan, hoped
         self._announce(plan)
         return encode_plan(plan), queues
 
@@ -103,23 +133,68 @@ class NetworkHost:
         name = PUBLIC_TUN if lost is Role.QUEUE_PUBLIC else PRIVATE_TUN
         return self._make(repair(self._plan, name))
 
+    def watched(self) -> list[int]:
+        """Return a netlink socket for each namespace of the plan, once there is one."""
+        from natlb.netlink import Events, identity, namespaces  # noqa: PLC0415 - as above
+
+        plan, known = self._plan, namespaces()
+        names = {plan.public.netns, plan.private.netns} if plan is not None else set()
+        # A name may be given to another namespace while natlb runs.
+        there = {name: identity(name or None) for name in names if not name or name in known}
+        for name, (number, events) in list(self._ears.items()):
+            if there.get(name) != number:
+                events.close()
+                del self._ears[name]
+        for name, number in there.items():
+            if name not in self._ears:
+                self._ears[name] = (number, Events(name or None))
+        return [events.fileno() for _, events in self._ears.values()]
+
+    def heard(self) -> tuple[bool, bool]:
+        """Hear the kernel; return whether to look at natlb's own, and at everything."""
+        from natlb.control.host import Concern, Need  # noqa: PLC0415 - as above
+
+        assert self._plan is not None
+        concern = Concern(self._plan.vips + self._plan.backends + self._plan.sources)
+        need = max((concern.need(events.read()) for _, events in self._ears.values()), default=0)
+        return need >= Need.STANDING, need >= Need.EVERYTHING
+
+    def look(self, now: float, *, everything: bool) -> Found:
+        """Make again what is missing; with `everything`, follow what changed on the host too."""
+        from natlb.control.host import Journal, Upkeep, encode_plan  # noqa: PLC0415 - as above
+
+        assert self._plan is not None
+        self._upkeep = self._upkeep or Upkeep(Journal(self._journal))
+        outcome = self._upkeep.stand(self._plan, now)
+        facts, is_announced, plan = outcome.facts, outcome.is_announced, None
+        if everything and self._wanted is not None and not outcome.lost:
+            followed = self._upkeep.follow(self._plan, self._wanted)
+            facts, plan = facts + followed.facts, followed.plan
+            self._plan = plan or self._plan
+            is_announced &= followed.is_announced
+        if not is_announced:
+            self._announce(self._plan)
+        return Found(
+            facts=[(fact.kind, fact.level, fact.fields) for fact in facts],
+            lost=[role_of(name) for name in outcome.lost],
+            plan=None if plan is None else encode_plan(plan),
+            is_whole=outcome.is_whole,
+        )
+
     def undo(self) -> None:
         """Put the host back as it was found."""
         from natlb.control.host import Journal, undo  # noqa: PLC0415 - the module says why
 
+        for _, events in self._ears.values():
+            events.close()
+        self._ears.clear()
         undo(Journal(self._journal))
 
     def _make(self, steps: list[Step]) -> dict[Role, int]:
-        from natlb.control.host import (  # noqa: PLC0415 - the module says why
-            PRIVATE_TUN,
-            PUBLIC_TUN,
-            Journal,
-            apply,
-        )
+        from natlb.control.host import Journal, apply  # noqa: PLC0415 - the module says why
 
         made: dict[str, Tun] = apply(steps, Journal(self._journal))
-        roles = {PUBLIC_TUN: Role.QUEUE_PUBLIC, PRIVATE_TUN: Role.QUEUE_PRIVATE}
-        return {roles[name]: tun.fd for name, tun in made.items()}
+        return {role_of(name): tun.fd for name, tun in made.items()}
 
     @staticmethod
     def _announce(plan: HostPlan) -> None:
@@ -130,3 +205,19 @@ class NetworkHost:
             announce(plan)
         except NatlbError as error:
             log.warning("vips_not_announced", reason=error.message)
+
+
+def role_of(tun: str) -> Role:
+    """Return which queue the device of this name has."""
+    from natlb.control.host import PUBLIC_TUN  # noqa: PLC0415 - the module says why
+
+    return Role.QUEUE_PUBLIC if tun == PUBLIC_TUN else Role.QUEUE_PRIVATE
+
+
+def _is_about(wanted: Wanted, plan: HostPlan) -> bool:
+    """Return whether this plan may have come of what is wanted."""
+    return (wanted.vips, wanted.backends, wanted.sources) == (
+        plan.vips,
+        plan.backends,
+        plan.sources,
+    )

@@ -222,7 +222,7 @@ class WorkerKeeper:
         """Tell control who is at work."""
         now = Processes(
             index=WORKER,
-            ready=int(self.forwarding),
+            ready=int(self.forwarding and self._supervisor.watch.is_whole),
             compiled=int(self.compiled),
             supervisor=os.getpid(),
             worker=self.current.pid if self.current else 0,
@@ -327,23 +327,23 @@ class WorkerKeeper:
     def check_queue(self, role: Role) -> None:
         """Make the device of this side again where it is gone."""
         held = self._supervisor.holdings.get(role, WORKER)
-        if held is None or not is_lost(held.fd) or self._supervisor.loop.now() < self._rebuild_at:
+        if held is not None and is_lost(held.fd):
+            self.rebuild(role)
+
+    def rebuild(self, role: Role) -> None:
+        """Make the device of this side again, and say so; not at once where that was in vain."""
+        now = self._supervisor.loop.now()
+        if now < self._rebuild_at:
             return
-        delay = self._queue_backoff.died(self._supervisor.loop.now())
-        self._rebuild_at = self._supervisor.loop.now() + delay
-        worth_a_line = self._queue_backoff.worth_a_line
+        self._rebuild_at = now + self._queue_backoff.died(now)
+        words = {"side": role.name.removeprefix("QUEUE_").lower()}
+        kind = "device_rebuilt"
         try:
             self.take_queues(self._supervisor.host.rebuild(role))
         except Exception as error:  # noqa: BLE001 - the host refuses now and may not a second later
-            if worth_a_line:
-                logger.warning(
-                    "device_not_rebuilt",
-                    side=role.name.removeprefix("QUEUE_").lower(),
-                    reason=str(error),
-                )
-        else:
-            if worth_a_line:
-                logger.warning("device_rebuilt", side=role.name.removeprefix("QUEUE_").lower())
+            kind, words["reason"] = "device_not_rebuilt", str(error)
+        if self._queue_backoff.worth_a_line:
+            self._supervisor.watch.tell(kind, "warning", words)
 
 
 def ignore_message(_child: Child, _message: Message, fds: list[int]) -> None:

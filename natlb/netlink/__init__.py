@@ -4,9 +4,10 @@
         left.add_veth("a", "b", peer_netns="right")
 
 `namespace` makes and enters namespaces and needs no netlink, `values` are the nouns, `session` is
-the conversation with the kernel.
+the conversation with the kernel, `events` what it says unasked.
 """
 
+from natlb.netlink.events import Change, Events
 from natlb.netlink.firewall import dropping_chains
 from natlb.netlink.namespace import (
     call_inside,
@@ -40,6 +41,8 @@ __all__ = [
     "LOCAL_TABLE",
     "MAIN_TABLE",
     "Address",
+    "Change",
+    "Events",
     "Interface",
     "KernelError",
     "Link",

@@ -199,12 +199,23 @@ class Netlink:
         with self._asking(f"{verb} address {address} of {name}"):
             self._route.addr(verb, **values)
 
-    def routes(self, version: Literal[4, 6], *, table: int | None = None) -> list[Route]:
-        """Return the routes of one IP version, of one table or of all."""
-        only = {} if table is None else {"table": table}
+    def routes(
+        self, version: Literal[4, 6], *, table: int | None = None, protocol: int | None = None
+    ) -> list[Route]:
+        """Return the routes of one IP version; of one table, or those that one protocol made.
+
+        The kernel chooses, so that a few of a million cost little.
+        """
+        asked = {"table": table, "proto": protocol}
+        only = {key: value for key, value in asked.items() if value is not None}
         with self._asking("list routes"):
-            found = list(self._route.get_routes(family=FAMILIES[version], **only))
-        names = self._names()
+            # With a `dump_filter` of our own the request alone chooses (pyroute2 0.9.7).
+            found = list(
+                self._route.route(
+                    "dump", family=FAMILIES[version], dump_filter=lambda _: True, **only
+                )
+            )
+        names = self.names()
         return [messages.read_route(message, version, names) for message in found]
 
     def add_route(self, route: Route) -> None:
@@ -220,10 +231,16 @@ class Netlink:
         self._change_route("del", route)
 
     def route_to(
-        self, address: Address | str, *, source: Address | None = None, iif: str | None = None
+        self,
+        address: Address | str,
+        *,
+        source: Address | None = None,
+        iif: str | None = None,
+        names: dict[int, str] | None = None,
     ) -> Way:
         """Return how the kernel would send to `address`: its own packet, or one come in by `iif`.
 
+        `names` are those of the interfaces, where they are known: to ask for them takes longer.
         No route is a KernelError: ENETUNREACH, EHOSTUNREACH, EACCES (prohibit), EINVAL (blackhole).
         """
         destination = ip_address(address)
@@ -234,7 +251,7 @@ class Netlink:
             values["iif"] = self._index(iif)
         with self._asking(f"find a route to {address}"):
             answer = self._route.route("get", **values)
-        return messages.read_way(answer[0], self._names())
+        return messages.read_way(answer[0], self.names() if names is None else names)
 
     def _change_route(self, verb: str, route: Route) -> None:
         values: dict[str, Any] = {
@@ -311,7 +328,7 @@ class Netlink:
                     dump_filter=lambda _: True,
                 )
             )
-        names = self._names()
+        names = self.names()
         return [
             Proxy(address=ip_address(message.get("NDA_DST")), dev=names[message["ifindex"]])
             for message in found
@@ -336,7 +353,8 @@ class Netlink:
                 flags=NTF_PROXY,
             )
 
-    def _names(self) -> dict[int, str]:
+    def names(self) -> dict[int, str]:
+        """Return the names of the interfaces by their indexes."""
         with self._asking("list interfaces"):
             found = list(self._route.get_links())
         return {message["index"]: message.get("IFLA_IFNAME") for message in found}

@@ -51,6 +51,12 @@ class Sides:
         _fill_way(ways[PUBLIC], PUBLIC, self.public)
         _fill_way(ways[PRIVATE], PRIVATE, self.private)
 
+    def are_in(self, ways: Any) -> bool:
+        """Return whether a generation's tables have these ways out; `hosts` stand elsewhere."""
+        same = ways.copy()
+        self.fill(same)
+        return bool((same == ways).all())
+
 
 def _fill_way(record: Any, side: int, way: WayOut) -> None:
     record["side"], record["mtu"] = side, way.mtu

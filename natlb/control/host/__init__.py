@@ -4,6 +4,7 @@ Wanted.of(config)         what a configuration wants                            
 resolve(wanted, reader)   which interfaces that means here, or why it cannot be  resolve, view
 operations(old, new)      the steps from plan to plan, pure                      operations
 apply(steps, journal)     the steps made; what undoes each is written first      apply, journal
+Upkeep(journal)           the host kept so, whatever others do to it            upkeep, concern
 undo(journal)             everything taken back, also after a crash              apply
 checks(...)               what in this host would stop natlb                     doctor
 """
@@ -11,6 +12,7 @@ checks(...)               what in this host would stop natlb                    
 from natlb.control.host.announce import announce
 from natlb.control.host.apply import apply, undo
 from natlb.control.host.check import Check, verdict
+from natlb.control.host.concern import Concern, Need
 from natlb.control.host.doctor import examine
 from natlb.control.host.journal import Journal
 from natlb.control.host.layout import (
@@ -27,20 +29,24 @@ from natlb.control.host.probe import HostProbe
 from natlb.control.host.reader import HostReader, KernelReader
 from natlb.control.host.resolve import resolve
 from natlb.control.host.tun import Tun, open_tun
+from natlb.control.host.upkeep import Upkeep
 
 __all__ = [
     "PRIVATE_TUN",
     "PUBLIC_TUN",
     "Check",
+    "Concern",
     "HostPlan",
     "HostProbe",
     "HostReader",
     "Journal",
     "KernelReader",
     "LayoutError",
+    "Need",
     "Side",
     "Step",
     "Tun",
+    "Upkeep",
     "Wanted",
     "announce",
     "apply",

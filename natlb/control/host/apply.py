@@ -26,10 +26,11 @@ def apply(steps: Sequence[Step], journal: Journal) -> dict[str, Tun]:
     """
     with Hands() as hands:
         done: list[Operation] = []
+        known = {entry.operation for entry in journal.entries()}
         try:
             for step in steps:
                 if step.verb == "do":
-                    _do(step.operation, hands, journal)
+                    _do(step.operation, hands, journal, known)
                     done.append(step.operation)
                 else:
                     _take_back([step.operation], hands, journal)
@@ -55,9 +56,28 @@ def undo(journal: Journal) -> list[Operation]:
     return [entry.operation for entry in entries]
 
 
-def _do(operation: Operation, hands: Hands, journal: Journal) -> None:
-    before = operation.before(hands)
-    journal.about_to_do(operation, before)
+def mend(operations: Sequence[Operation], journal: Journal) -> dict[Operation, NatlbError]:
+    """Make again what others have taken away; return what the host refuses, and why.
+
+    Each by itself: one that is refused keeps none of the others out.
+    """
+    refused: dict[Operation, NatlbError] = {}
+    known = {entry.operation for entry in journal.entries()}
+    with Hands() as hands:
+        for operation in operations:
+            try:
+                if operation not in known:
+                    journal.about_to_do(operation, operation.before(hands))
+                operation.mend(hands)
+            except NatlbError as error:
+                refused[operation] = error
+    return refused
+
+
+def _do(operation: Operation, hands: Hands, journal: Journal, known: set[Operation]) -> None:
+    # What the journal has already is made anew: what was before the first time is what counts.
+    if operation not in known:
+        journal.about_to_do(operation, operation.before(hands))
     try:
         operation.do(hands)
     except NatlbError:

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from ipaddress import ip_interface
 from typing import TYPE_CHECKING, ClassVar
 
-from natlb.control.host.operation import Before, Operation, unless_gone
+from natlb.control.host.operation import Before, Operation, unless_gone, unless_there
 from natlb.control.host.tun import open_tun
 from natlb.errors import HostError
 
 if TYPE_CHECKING:
     from natlb.control.host.hands import Hands
+    from natlb.control.host.seen import Seen
     from natlb.netlink.session import AddressScope
 
 QUEUE_PACKETS = 10_000  # 500, the default, overflows while a worker is replaced
@@ -80,15 +81,38 @@ class MakeTun(Operation):
             with unless_gone():
                 netlink.delete_link(self.name)
 
-    def _set_up(self, hands: Hands) -> None:
-        for key, value in IP4_SYSCTLS.items():
-            hands.write(self.netns, f"net/ipv4/conf/{self.name}/{key}", value)
-        switch_ipv6_off(hands, self.netns, self.name)
+    def is_lost(self, seen: Seen) -> bool:
+        """Return whether there is no such device any more: only a new one mends that."""
+        link = seen.links(self.netns).get(self.name)
+        return link is None or link.kind != "tun"
+
+    def stands(self, seen: Seen) -> bool:
+        """Return whether the device is there, up, and as it was made."""
+        link = seen.links(self.netns).get(self.name)
+        return (
+            link is not None
+            and (link.kind, link.up, link.mtu) == ("tun", True, self.mtu)
+            and ip_interface(self.address) in link.addresses
+            and all(seen.sysctl(self.netns, key) == value for key, value in self._sysctls())
+        )
+
+    def mend(self, hands: Hands) -> None:
+        """Set the device up once more; its queue, and IPv6 on it, are not touched."""
+        for key, value in self._sysctls():
+            hands.write(self.netns, key, value)
         netlink = hands.netlink(self.netns)
         netlink.set_mtu(self.name, self.mtu)
-        netlink.set_txqueuelen(self.name, QUEUE_PACKETS)
-        netlink.add_address(self.name, ip_interface(self.address), scope=self.scope)
+        with unless_there():
+            netlink.add_address(self.name, ip_interface(self.address), scope=self.scope)
         netlink.set_up(self.name)
+
+    def _sysctls(self) -> list[tuple[str, str]]:
+        return [(f"net/ipv4/conf/{self.name}/{key}", value) for key, value in IP4_SYSCTLS.items()]
+
+    def _set_up(self, hands: Hands) -> None:
+        switch_ipv6_off(hands, self.netns, self.name)
+        hands.netlink(self.netns).set_txqueuelen(self.name, QUEUE_PACKETS)
+        self.mend(hands)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,12 +133,24 @@ class AddIpv6(Operation):
 
     def do(self, hands: Hands) -> None:
         """Switch IPv6 on, and silence it."""
-        for key, value in IP6_SYSCTLS.items():
-            path = f"net/ipv6/conf/{self.name}/{key}"
+        for path, value in self._sysctls():
             if hands.read(self.netns, path) is not None:  # force_forwarding is younger than most
                 hands.write(self.netns, path, value)
         if self.address is not None:
             hands.netlink(self.netns).add_address(self.name, ip_interface(self.address))
+
+    def stands(self, seen: Seen) -> bool:
+        """Return whether IPv6 is on and silent; its address goes when the device is set down."""
+        link = seen.links(self.netns).get(self.name)
+        if link is None:
+            return True  # MakeTun misses it
+        held = self.address is None or ip_interface(self.address) in link.addresses
+        return held and all(
+            seen.sysctl(self.netns, path) in (value, None) for path, value in self._sysctls()
+        )
+
+    def _sysctls(self) -> list[tuple[str, str]]:
+        return [(f"net/ipv6/conf/{self.name}/{key}", value) for key, value in IP6_SYSCTLS.items()]
 
     def undo(self, hands: Hands, before: Before) -> None:  # noqa: ARG002 - one signature for all
         """Switch IPv6 off, which drops its addresses and routes."""

@@ -1,10 +1,12 @@
 """The single changes to a host's network, each with its exact inverse.
 
 An operation is a plain value: equal ones do the same, and `record` and `from_record` write it to
-the journal and read it back. Its life has three steps:
+the journal and read it back. Its life has these steps:
 
     before(hands)         what must be known to undo it, read from the host; written down first
     do(hands)             the change; KernelError, BusyError or DeniedError if the host refuses
+    stands(seen)          whether what was made is still there, wholly; others may have changed it
+    mend(hands)           made once more where it does not stand, in part or whole
     undo(hands, before)   the inverse; what is gone already, or was never made, is no error
 
 Routes and rules carry PROTOCOL, and are deleted by it: one that an administrator made alike is
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from natlb.control.host.hands import Hands
-    from natlb.netlink.values import RuleAction
+    from natlb.control.host.seen import Seen
+    from natlb.netlink.values import Address, Network, RuleAction
 
 PROTOCOL = 78  # not assigned in iproute2's rt_protos: routes and rules that are natlb's
 KERNEL_PROTOCOL = 2  # Linux: rtnetlink.h, RTPROT_KERNEL
@@ -55,6 +58,15 @@ class Operation(ABC):
     @abstractmethod
     def do(self, hands: Hands) -> None:
         """Make the change."""
+
+    @abstractmethod
+    def stands(self, seen: Seen) -> bool:
+        """Return whether the change is there, or cannot be: an interface of others' has gone."""
+
+    def mend(self, hands: Hands) -> None:
+        """Make the change once more; some of it may be there."""
+        with unless_there():
+            self.do(hands)
 
     @abstractmethod
     def undo(self, hands: Hands, before: Before) -> None:
@@ -86,6 +98,18 @@ class AddRoute(Operation):
     def do(self, hands: Hands) -> None:
         """Add the route."""
         hands.netlink(self.netns).add_route(self._route())
+
+    def stands(self, seen: Seen) -> bool:
+        """Return whether the route is there; the kernel adds a metric to IPv6."""
+        route = self._route()
+        return any(
+            replace(each, metric=None) == route
+            for each in seen.routes(self.netns, version_of(route.destination))
+        )
+
+    def mend(self, hands: Hands) -> None:
+        """Add the route; another one in its place is somebody else's, and KernelError."""
+        self.do(hands)
 
     def undo(self, hands: Hands, before: Before) -> None:  # noqa: ARG002 - one signature for all
         """Delete the route; the kernel may have done so with the device."""
@@ -134,6 +158,10 @@ class AddRule(Operation):
     def do(self, hands: Hands) -> None:
         """Add the rule."""
         hands.netlink(self.netns).add_rule(self._rule())
+
+    def stands(self, seen: Seen) -> bool:
+        """Return whether the rule is there."""
+        return self._rule() in seen.rules(self.netns, self.version)
 
     def undo(self, hands: Hands, before: Before) -> None:  # noqa: ARG002 - one signature for all
         """Delete the rule."""
@@ -188,6 +216,19 @@ class MoveLocal(Operation):
             netlink.delete_rule(self._moved())
             raise
 
+    def stands(self, seen: Seen) -> bool:
+        """Return whether the rule stands behind, and the kernel's own does not stand before."""
+        rules = seen.rules(self.netns, self.version)
+        return self._moved() in rules and kernels_local(self.version) not in rules
+
+    def mend(self, hands: Hands) -> None:
+        """Have the rule behind the others alone."""
+        netlink = hands.netlink(self.netns)
+        with unless_there():
+            netlink.add_rule(self._moved())
+        with unless_gone():
+            netlink.delete_rule(kernels_local(self.version))
+
     def undo(self, hands: Hands, before: Before) -> None:
         """Put the kernel's rule back, then delete the one behind."""
         netlink = hands.netlink(self.netns)
@@ -220,12 +261,19 @@ class AddProxy(Operation):
     def before(self, hands: Hands) -> Before:
         """Return whether it answered already: then that is not natlb's to take away."""
         proxy = self._proxy()
-        version: Literal[4, 6] = 4 if proxy.address.version == 4 else 6
+        version = version_of(proxy.address)
         return {"was": proxy in hands.netlink(self.netns).proxies(version)}
 
     def do(self, hands: Hands) -> None:
         """Have the kernel answer."""
         hands.netlink(self.netns).add_proxy(self._proxy())
+
+    def stands(self, seen: Seen) -> bool:
+        """Return whether it answers."""
+        proxy = self._proxy()
+        if proxy.dev not in seen.links(self.netns):
+            return True
+        return proxy in seen.proxies(self.netns, version_of(proxy.address))
 
     def undo(self, hands: Hands, before: Before) -> None:
         """Have it answer no longer, unless it did before."""
@@ -259,6 +307,10 @@ class SetSysctl(Operation):
         if now is not None or not self.optional:
             hands.write(self.netns, self.key, self.value)
 
+    def stands(self, seen: Seen) -> bool:
+        """Return whether the value is set; that of an interface goes with it."""
+        return seen.sysctl(self.netns, self.key) in (self.value, None)
+
     def undo(self, hands: Hands, before: Before) -> None:
         """Put the old value back, unless somebody has set another since."""
         was, now = before["was"], hands.read(self.netns, self.key)
@@ -289,6 +341,10 @@ class ForwardAll(Operation):
         """Forward."""
         hands.write(self.netns, self.ALL, "1")
 
+    def stands(self, seen: Seen) -> bool:
+        """Return whether IPv6 is forwarded."""
+        return seen.sysctl(self.netns, self.ALL) == "1"
+
     def undo(self, hands: Hands, before: Before) -> None:
         """Forward no longer, but on the interfaces that did."""
         if before["was"] or hands.read(self.netns, self.ALL) != "1":
@@ -301,6 +357,11 @@ class ForwardAll(Operation):
 
 def _forwarding(name: str) -> str:
     return f"net/ipv6/conf/{name}/forwarding"
+
+
+def version_of(thing: Address | Network) -> Literal[4, 6]:
+    """Return the IP version."""
+    return 4 if thing.version == 4 else 6
 
 
 @contextmanager

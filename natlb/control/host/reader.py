@@ -40,6 +40,11 @@ class HostReader(Protocol):
 class KernelReader(Sessions):
     """Reads the kernel by netlink, one session a namespace; a context manager."""
 
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        super().__init__()
+        self._names: dict[str, dict[int, str]] = {}
+
     def identity(self, netns: str) -> int:
         """Return the inode number of the namespace."""
         return identity(netns or None)
@@ -50,8 +55,10 @@ class KernelReader(Sessions):
 
     def way(self, netns: str, address: Address) -> Way | None:
         """Return the kernel's answer to a route look-up."""
+        if netns not in self._names:
+            self._names[netns] = self.netlink(netns).names()
         try:
-            return self.netlink(netns).route_to(address)
+            return self.netlink(netns).route_to(address, names=self._names[netns])
         except KernelError as error:
             if error.errno in NO_WAY:
                 return None

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from natlb.control.host.reader import HostReader
 
 
-def resolve(wanted: Wanted, reader: HostReader) -> HostPlan:
-    """Return the plan for this host, or raise HostError with what stands in the way."""
+def resolve(wanted: Wanted, reader: HostReader, now: HostPlan | None = None) -> HostPlan:
+    """Return the plan for this host, or raise HostError with what stands in the way.
+
+    With the plan in force, `now`, no interface becomes public just because the one that was is
+    down for a moment: where none holds a VIP or leads to its clients, those of `now` stay.
+    """
     wanted = _with_plain_namespaces(wanted, reader)
     public = View(reader, wanted.public.netns)
     together = wanted.public.netns == wanted.private.netns
@@ -40,7 +44,7 @@ def resolve(wanted: Wanted, reader: HostReader) -> HostPlan:
     inner = private.named(wanted.private.interfaces) or private.through(ways.values())
     _refuse_strays(ways, inner, private)
     outer = public.named(wanted.public.interfaces) or _facing(
-        wanted.vips, public, inner if together else None
+        wanted.vips, public, inner if together else None, now
     )
     free = tuple(vip for vip in wanted.vips if vip not in held)
     among = [link for link in inner if not (together and link in outer)]
@@ -121,16 +125,21 @@ def _refuse_strays(ways: dict[Address, Way], inner: list[Link], private: View) -
             )
 
 
-def _facing(vips: tuple[Address, ...], public: View, inner: list[Link] | None) -> list[Link]:
+def _facing(
+    vips: tuple[Address, ...], public: View, inner: list[Link] | None, now: HostPlan | None
+) -> list[Link]:
     """Return the public interfaces where none is named.
 
     For each VIP the interface whose subnet holds it, else that of the default route; where a VIP
-    has neither, all that are not private. `inner` is None where the private ones stand elsewhere.
+    has neither, those of the plan in force, or all that are not private. `inner` is None where the
+    private ones stand elsewhere.
     """
     found = [public.subnet_of(vip) or public.default_of(vip) for vip in vips]
     if all(found):
         chosen = {link.name for links in found for link in links}
         return [link for link in public.devices if link.name in chosen]
+    if now is not None:
+        return public.named(tuple(device.name for device in now.public.devices))
     private = {link.name for link in inner or ()}
     rest = [link for link in public.devices if link.up and link.name not in private]
     if not rest and inner is not None:

@@ -32,6 +32,7 @@ from natlb.control.messages import (
     Want,
 )
 from natlb.control.supervisor import Modules, supervise
+from natlb.control.supervisor_network import Found
 from natlb.errors import ConfigError, HostError
 
 if TYPE_CHECKING:
@@ -76,6 +77,18 @@ class FakeHost:
         """Give a new pipe."""
         self._note(f"rebuild {lost.name}")
         return {lost: _queue()}
+
+    def watched(self) -> list[int]:
+        """Have nothing to hear."""
+        return []
+
+    def heard(self) -> tuple[bool, bool]:
+        """Hear nothing."""
+        return False, False
+
+    def look(self, now: float, *, everything: bool) -> Found:  # noqa: ARG002
+        """Find everything as it was."""
+        return Found(facts=[], lost=[], plan=None, is_whole=True)
 
     def undo(self) -> None:
         """Put back."""

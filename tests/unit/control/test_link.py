@@ -27,6 +27,7 @@ from natlb.control.messages import (
     Reload,
     Role,
     Start,
+    Told,
     Want,
 )
 from natlb.errors import BusyError, UnavailableError
@@ -69,6 +70,10 @@ class Ear:
     def leave_wanted(self) -> None:
         """Write it down."""
         self.heard.append("leave")
+
+    def told(self, said: Told) -> None:
+        """Write it down."""
+        self.heard.append(said)
 
     def supervisor_lost(self) -> None:
         """Write it down."""

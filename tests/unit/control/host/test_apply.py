@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from natlb.control.host import journal as journal_module
-from natlb.control.host.apply import apply, undo
+from natlb.control.host.apply import apply, mend, undo
 from natlb.control.host.journal import Journal
 from natlb.control.host.operation import Operation
 from natlb.control.host.operations import Step
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from natlb.control.host.hands import Hands
+    from natlb.control.host.seen import Seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,10 @@ class Note(Operation):
         if self.word == "queue":
             hands.queues["natlb-t0"] = Tun(name="natlb-t0", fd=self.fd, offloads=0)
         self.wall.append(self.word)
+
+    def stands(self, seen: Seen) -> bool:  # noqa: ARG002
+        """Return whether it is written."""
+        return self.word in self.wall
 
     def undo(self, hands: Hands, before: dict[str, Any]) -> None:  # noqa: ARG002
         """Wipe."""
@@ -151,3 +156,37 @@ def test_interrupted_between_writing_down_and_doing_nothing_is_lost(journal: Jou
     undo(journal)
 
     assert Note.wall == []
+
+
+def test_what_is_mended_is_undone_as_it_was_first(journal: Journal) -> None:
+    """The journal keeps what was before natlb, not what somebody made of it meanwhile."""
+    note = Note(word="a")
+    apply([Step("do", note)], journal)
+    Note.wall.clear()
+    before = journal.entries()
+    refused = mend([note], journal)
+
+    assert (Note.wall, refused) == (["a"], {})
+    assert journal.entries() == before
+
+
+def test_one_that_cannot_be_mended_keeps_no_other_out(journal: Journal) -> None:
+    """Each stands for itself; the refusal is for the caller to tell."""
+    notes = [Note(word="a"), Note(word="b")]
+    apply([Step("do", each) for each in notes], journal)
+    Note.wall.clear()
+    Note.refuses.add("a")
+    refused = mend(notes, journal)
+
+    assert Note.wall == ["b"]
+    assert {each.word: str(why) for each, why in refused.items()} == {"a": "no a"}  # type: ignore[attr-defined]
+    assert len(journal.entries()) == 2
+
+
+def test_made_again_the_journal_does_not_grow(journal: Journal) -> None:
+    """A device that is deleted every hour for a year is undone once."""
+    note = Note(word="a")
+    for _ in range(3):
+        apply([Step("do", note)], journal)
+
+    assert len(journal.entries()) == 1
