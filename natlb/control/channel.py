@@ -10,9 +10,12 @@ import array
 import contextlib
 import os
 import socket
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from natlb.control.messages import LARGEST, MOST_FDS, Message, MessageError, decode, encode
+from natlb.control.coding import LARGEST, MOST_FDS, MessageError, decode, encode
+
+if TYPE_CHECKING:
+    from natlb.control.messages import Message
 
 
 class ChannelFullError(OSError):

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from natlb.control.channel import Channel, ChannelFullError
+from natlb.control.coding import MessageError
 from natlb.control.directory import INSTANCE_VARIABLE
-from natlb.control.messages import Leave, Message, MessageError
+from natlb.control.messages import Leave, Message
 from natlb.control.process import Process, start
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from natlb.control.channel import Channel, close_all
+from natlb.control.coding import MessageError
 from natlb.control.listener import peer_credentials
-from natlb.control.messages import HandedOver, Hold, MessageError
+from natlb.control.messages import HandedOver, Hold
 from natlb.control.process import Process, belongs_to, hold
 
 if TYPE_CHECKING:

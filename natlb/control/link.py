@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from natlb.control.channel import Channel, close_all
+from natlb.control.coding import MessageError
 from natlb.control.failure import error_from
 from natlb.control.handover import may_take_over
 from natlb.control.holdings import Holdings
@@ -29,7 +30,6 @@ from natlb.control.messages import (
     Leave,
     Listen,
     Message,
-    MessageError,
     Processes,
     ReadFile,
     Refused,

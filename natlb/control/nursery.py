@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from natlb.control import privileges
 from natlb.control.channel import Channel, close_all
+from natlb.control.coding import MessageError
 from natlb.control.failure import error_text, explain
 from natlb.control.limits import limited
 from natlb.control.memory import read_sealed, sealed_memfd
@@ -29,7 +30,6 @@ from natlb.control.messages import (
     Hold,
     Learned,
     Leave,
-    MessageError,
     Note,
     Prepared,
     Role,

@@ -14,16 +14,8 @@ import select
 from typing import TYPE_CHECKING, Protocol
 
 from natlb.control.channel import Channel, close_all
-from natlb.control.messages import (
-    Attach,
-    Hold,
-    Leave,
-    Message,
-    MessageError,
-    QueueLost,
-    Reading,
-    Role,
-)
+from natlb.control.coding import MessageError
+from natlb.control.messages import Attach, Hold, Leave, Message, QueueLost, Reading, Role
 from natlb.control.queues import SIDES, is_lost
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from natlb.control.channel import Channel, close_all
-from natlb.control.messages import Hold, MessageError, Reading, Role, Wake
+from natlb.control.coding import MessageError
+from natlb.control.messages import Hold, Reading, Role, Wake
 
 if TYPE_CHECKING:
     from natlb.control.holdings import Holdings

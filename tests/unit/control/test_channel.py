@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from natlb.control.channel import Channel, ChannelFullError, close_all
-from natlb.control.messages import LARGEST, Hold, Leave, MessageError, Note, Role, Wake, encode
+from natlb.control.coding import LARGEST, MessageError, encode
+from natlb.control.messages import Hold, Leave, Note, Role, Wake
 
 
 def open_fds() -> int:
