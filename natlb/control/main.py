@@ -229,6 +229,7 @@ class Control:
 
     async def _look_after(self, instance: LiveInstance) -> None:
         for look in itertools.count():
+            log.tell_suppressed()
             instance.read_rates(time.monotonic())
             if look % LOOKS_A_CLEARING == 0:
                 with contextlib.suppress(NatlbError):  # without a supervisor: later

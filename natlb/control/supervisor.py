@@ -171,6 +171,7 @@ class Supervisor:
         return delay
 
     def _look(self) -> None:
+        log.tell_suppressed()
         self.workers.check_queues()
         self.loop.after(SECONDS_A_LOOK, self._look)
 

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 import structlog
 
+from natlb.control import log
 from natlb.control.compile.measures import Handshakes
 from natlb.control.measures import Measures
+from natlb.control.repetition import Repetition
 from natlb.control.tally import TallyCounts, Turns
 from natlb.errors import UnknownNameError
 from natlb.model import (
@@ -337,6 +339,7 @@ def log_as_before() -> Iterator[None]:
     """Undo what a test said about the log: it would be written between the words of the next."""
     yield
     structlog.reset_defaults()
+    log.repetition = Repetition()
 
 
 @pytest.fixture
