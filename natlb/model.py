@@ -113,13 +113,16 @@ class CheckPhase(Document):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckReport(Document):
-    """One check, made now and told step by step; `reason` says in words what `code` says."""
+    """One check, made now and told step by step; `reason` says in words what `code` says.
+
+    Its `status` is `unknown` where natlb could not ask, which says nothing of the backend.
+    """
 
     service: str
     name: str
     type: str
     target: str
-    status: CheckStatusName
+    status: HealthName
     code: str
     reason: str
     latency_ms: float

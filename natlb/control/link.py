@@ -30,6 +30,7 @@ from natlb.control.messages import (
     Leave,
     Listen,
     Message,
+    OpenSocket,
     Processes,
     ReadFile,
     Refused,
@@ -139,6 +140,12 @@ class SupervisorLink:
         assert fd is not None
         return fd
 
+    async def open_socket(self, family: int, kind: int) -> socket.socket:
+        """Return a socket of the private side's namespace, which control may not enter."""
+        fd = await self._ask(lambda serial: OpenSocket(serial=serial, family=family, type=kind))
+        assert fd is not None
+        return socket.socket(fileno=fd)
+
     async def _ask(self, request: Callable[[int], Message], *fds: int) -> int | None:
         """Return the fd of the answer, if it has one; raise what it was refused with."""
         if self._channel is None:
@@ -151,6 +158,9 @@ class SupervisorLink:
             return await answer
         except OSError:
             raise _no_supervisor() from None
+        except asyncio.CancelledError:
+            _close_untaken(answer)
+            raise
         finally:
             self._waiting.pop(serial, None)
 
@@ -254,6 +264,14 @@ class SupervisorLink:
             self.tell(said, fd)
         self.tell(self._listener.handed_over())
         self._listener.adopted()
+
+
+def _close_untaken(answer: asyncio.Future[int | None]) -> None:
+    """Close the fd of an answer that came as who asked was told to stop."""
+    if answer.done() and not answer.cancelled() and answer.exception() is None:
+        fd = answer.result()
+        if fd is not None:
+            os.close(fd)
 
 
 def _no_supervisor() -> UnavailableError:

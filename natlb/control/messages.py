@@ -149,7 +149,7 @@ class Done(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class File(Message):
-    """To control: the file that `ReadFile` asked for, open for reading."""
+    """To control: what `ReadFile` asked for, open for reading, or the socket of `OpenSocket`."""
 
     kind: ClassVar[int] = 11
     layout: ClassVar[struct.Struct] = struct.Struct("<Q")
@@ -324,6 +324,21 @@ class Unlearn(Message):
     """To the supervisor: what was learned last will not serve; whoever learned it may go."""
 
     kind: ClassVar[int] = 28
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenSocket(Message):
+    """To the supervisor: make a socket in the private side's namespace, for a check.
+
+    `family` is AF_INET or AF_INET6, `type` SOCK_STREAM or SOCK_DGRAM: nothing else is made.
+    Answered by `File` or `Refused`.
+    """
+
+    kind: ClassVar[int] = 29
+    layout: ClassVar[struct.Struct] = struct.Struct("<QHH")
+    serial: int
+    family: int
+    type: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,14 @@
 """The supervisor's side of control: started, heard, and started again with all it needs.
 
 What control asks for is checked as if a stranger asked, since it parses requests: it can say which
-addresses are wanted, a path for the API's socket, a file to read, and replace the memory
-that is its own to make; nothing else.
+addresses are wanted, a path for the API's socket, a file to read, a socket to check backends by,
+and replace the memory that is its own to make; nothing else.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ from natlb.control.messages import (
     Listen,
     Logging,
     Message,
+    OpenSocket,
     ReadFile,
     Refused,
     Reload,
@@ -39,7 +41,7 @@ from natlb.control.messages import (
     Unlearn,
     Want,
 )
-from natlb.errors import ConfigError, NatlbError
+from natlb.errors import ConfigError, DeniedError, NatlbError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +57,11 @@ CONTROLS_OWN = {
 }
 
 SECONDS_A_START = 2.0  # about what a start of control takes of a processor
+SOCKETS_OF_CHECKS = {
+    (family, kind)
+    for family in (socket.AF_INET, socket.AF_INET6)
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)
+}
 
 logger = structlog.get_logger()
 
@@ -112,7 +119,7 @@ class ControlKeeper:
         if not self._supervisor.stopping:
             self._supervisor.loop.after(delay, self.start)
 
-    def _receive(self, child: Child, message: Message, fds: list[int]) -> None:
+    def _receive(self, child: Child, message: Message, fds: list[int]) -> None:  # noqa: C901 - one line a kind
         """Do what control says; an fd that nobody took is closed."""
         try:
             match message:
@@ -130,6 +137,8 @@ class ControlKeeper:
                     self._fulfil(message.serial, lambda: self._listen(message.text))
                 case ReadFile():
                     self._read_file(message)
+                case OpenSocket():
+                    self._open_socket(message)
                 case Serving():
                     self.serving = message
                     self._supervisor.consider_ready()
@@ -181,6 +190,23 @@ class ControlKeeper:
             return
         self.tell(File(serial=asked.serial), fd)
         os.close(fd)
+
+    def _open_socket(self, asked: OpenSocket) -> None:
+        """Make a socket where the backends are."""
+        try:
+            require_socket_of_checks(asked.family, asked.type)
+            fd = self._supervisor.host.open_socket(asked.family, asked.type)
+        except Exception as error:  # noqa: BLE001 - whatever control asked for, the rest goes on
+            self._refuse(asked.serial, error)
+            return
+        self.tell(File(serial=asked.serial), fd)
+        os.close(fd)
+
+
+def require_socket_of_checks(family: int, kind: int) -> None:
+    """Return where checks use such sockets; raw and packet sockets, say, are a right."""
+    if (family, kind) not in SOCKETS_OF_CHECKS:
+        raise DeniedError(f"no check needs a socket of family {family}, type {kind}")
 
 
 def open_file(path: Path) -> int:

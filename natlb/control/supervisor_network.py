@@ -6,13 +6,14 @@ their own code beside, so it costs the start nothing.
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from natlb.control.messages import Role
-from natlb.errors import NatlbError
+from natlb.errors import NatlbError, UnavailableError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +51,9 @@ class Host(Protocol):
 
     def look(self, now: float, *, everything: bool) -> Found:
         """Make again what is missing; with `everything`, follow what changed on the host too."""
+
+    def open_socket(self, family: int, kind: int) -> int:
+        """Return the fd of a new socket in the private side's namespace."""
 
     def undo(self) -> None:
         """Put the host back as it was found."""
@@ -180,6 +184,18 @@ class NetworkHost:
             plan=None if plan is None else encode_plan(plan),
             is_whole=outcome.is_whole,
         )
+
+    def open_socket(self, family: int, kind: int) -> int:
+        """Return the fd of a new socket in the private side's namespace.
+
+        By its name, as all else there is done: made anew under that name, it is the one meant.
+        """
+        from natlb.netlink import inside  # noqa: PLC0415 - the module says why
+
+        if self._plan is None:
+            raise UnavailableError("the host's network is not set up yet")
+        with inside(self._plan.private.netns or None):
+            return socket.socket(family, kind).detach()
 
     def undo(self) -> None:
         """Put the host back as it was found."""

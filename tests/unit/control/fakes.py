@@ -90,6 +90,11 @@ class FakeHost:
         """Find everything as it was."""
         return Found(facts=[], lost=[], plan=None, is_whole=True)
 
+    def open_socket(self, family: int, kind: int) -> int:
+        """Give one of this namespace."""
+        self._note(f"socket {family} {kind}")
+        return socket.socket(family, kind).detach()
+
     def undo(self) -> None:
         """Put back."""
         self._note("undo")

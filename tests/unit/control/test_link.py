@@ -20,6 +20,7 @@ from natlb.control.messages import (
     Hold,
     Leave,
     Message,
+    OpenSocket,
     Processes,
     ReadFile,
     Refused,
@@ -240,3 +241,33 @@ async def test_nonsense_and_answers_to_nobody_are_dropped(talk: Talk) -> None:
 
     assert talk.ear.heard == ["leave"]
     assert talk.link.is_up
+
+
+@talking
+async def test_a_socket_of_the_private_side_comes_from_the_supervisor(talk: Talk) -> None:
+    """Control may not enter another namespace."""
+    asking = asyncio.ensure_future(talk.link.open_socket(socket.AF_INET6, socket.SOCK_DGRAM))
+    asked, _ = await talk.hear()
+    assert asked == OpenSocket(serial=1, family=socket.AF_INET6, type=socket.SOCK_DGRAM)
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as made:
+        talk.far.send(File(serial=1), made.fileno())
+
+    with await asking as got:
+        assert (got.family, got.type) == (socket.AF_INET6, socket.SOCK_DGRAM)
+
+
+@talking
+async def test_an_fd_that_nobody_waits_for_any_more_is_closed(talk: Talk) -> None:
+    """A check whose time ran out as its socket came."""
+    asking = asyncio.ensure_future(talk.link.open_socket(socket.AF_INET, socket.SOCK_STREAM))
+    await talk.hear()
+    made, other = socket.socketpair()
+    fd = os.dup(made.fileno())
+    made.close()
+    talk.link._answer(1, fd)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+    with other:
+        assert other.recv(1) == b""

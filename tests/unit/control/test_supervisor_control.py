@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +21,7 @@ from natlb.control.messages import (
     Listen,
     Logging,
     Message,
+    OpenSocket,
     ReadFile,
     Refused,
     Role,
@@ -175,3 +177,22 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "fifo", tmp_path / "nowhere"):
         with pytest.raises(ConfigError, match="cannot read"):
             open_file(path)
+
+
+def test_a_socket_for_checks_is_made_and_no_other(asked: Asked) -> None:
+    """TCP and UDP of both versions: a raw one is a right that control has not."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            asked.ask(OpenSocket(serial=7, family=family, type=kind))
+            assert asked.said[-1] == File(serial=7)
+            with socket.socket(fileno=asked.fds[0]) as made:
+                assert (made.family, made.type) == (family, kind)
+    for family, kind in (
+        (socket.AF_INET, socket.SOCK_RAW),
+        (socket.AF_PACKET, socket.SOCK_DGRAM),
+        (socket.AF_UNIX, socket.SOCK_STREAM),
+    ):
+        asked.ask(OpenSocket(serial=8, family=family, type=kind))
+        refused = asked.said[-1]
+        assert isinstance(refused, Refused)
+        assert (refused.serial, refused.exit_code) == (8, 77)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from natlb.control.host import Journal, Step, encode_plan, encode_wanted, operat
 from natlb.control.host.operation import AddRoute
 from natlb.control.messages import Role
 from natlb.control.supervisor_network import NetworkHost
-from natlb.errors import HostError
+from natlb.errors import HostError, UnavailableError
 from tests.paper_host import host_plan, wanted
 
 if TYPE_CHECKING:
@@ -105,6 +106,16 @@ def test_octets_that_want_nothing_sensible_change_nothing(hands: Hands, tmp_path
         NetworkHost(tmp_path / "journal").apply(b"\0" * 10)
 
     assert hands.done == []
+
+
+def test_a_socket_is_made_where_the_backends_are(hands: Hands, tmp_path: Path) -> None:
+    """Once it is known where that is; here, in natlb's own namespace."""
+    network = NetworkHost(tmp_path / "journal")
+    with pytest.raises(UnavailableError):
+        network.open_socket(socket.AF_INET, socket.SOCK_STREAM)
+    network.adopt(encode_plan(host_plan()))
+    with socket.socket(fileno=network.open_socket(socket.AF_INET, socket.SOCK_STREAM)) as made:
+        assert not made.get_inheritable()
 
 
 def test_undoing_is_by_the_journal(hands: Hands, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Health: what backends are asked, what they answer, and what natlb makes of it."""
