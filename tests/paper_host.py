@@ -109,9 +109,15 @@ class PaperHost:
         found = [r for r in namespace.routes if r.destination.version == address.version]
         return way(found[0].dev) if found else None
 
-    def routes(self, netns: str, version: Version) -> list[Route]:
-        """Return the routes of one IP version."""
-        return [r for r in self.namespaces[netns].routes if r.destination.version == version]
+    def default_devices(self, netns: str, version: Version) -> list[str]:
+        """Return the interfaces of the default routes, the best one first."""
+        found = [
+            each
+            for each in self.namespaces[netns].routes
+            if (each.destination.version, each.destination.prefixlen) == (version, 0)
+            and each.kind == "unicast"
+        ]
+        return [each.dev or "" for each in sorted(found, key=lambda each: each.metric or 0)]
 
     def rules(self, netns: str, version: Version) -> list[Rule]:
         """Return the policy rules of one IP version."""

@@ -7,6 +7,7 @@
 the conversation with the kernel, `events` what it says unasked.
 """
 
+from natlb.netlink.defaults import default_routes
 from natlb.netlink.events import Change, Events
 from natlb.netlink.firewall import dropping_chains
 from natlb.netlink.namespace import (
@@ -54,6 +55,7 @@ __all__ = [
     "Way",
     "call_inside",
     "create_namespace",
+    "default_routes",
     "delete_namespace",
     "dropping_chains",
     "identity",

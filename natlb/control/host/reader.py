@@ -6,11 +6,11 @@ import errno
 from typing import TYPE_CHECKING, Protocol
 
 from natlb.control.host.sessions import Sessions
-from natlb.netlink import KernelError, identity, read_sysctl
+from natlb.netlink import KernelError, default_routes, identity, read_sysctl
 
 if TYPE_CHECKING:
     from natlb.control.host.plan import Version
-    from natlb.netlink.values import Address, Link, Route, Rule, Way
+    from natlb.netlink.values import Address, Link, Rule, Way
 
 NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL)
 
@@ -27,8 +27,8 @@ class HostReader(Protocol):
     def way(self, netns: str, address: Address) -> Way | None:
         """Return how the kernel would send to this address; None where it would not."""
 
-    def routes(self, netns: str, version: Version) -> list[Route]:
-        """Return the main table."""
+    def default_devices(self, netns: str, version: Version) -> list[str]:
+        """Return the interfaces of the default routes of the table `main`, the best one first."""
 
     def rules(self, netns: str, version: Version) -> list[Rule]:
         """Return the policy rules, in the order they are asked."""
@@ -64,9 +64,11 @@ class KernelReader(Sessions):
                 return None
             raise
 
-    def routes(self, netns: str, version: Version) -> list[Route]:
-        """Return the main table."""
-        return self.netlink(netns).routes(version, table=254)
+    def default_devices(self, netns: str, version: Version) -> list[str]:
+        """Return the interfaces of the default routes; one by several next hops has none."""
+        found = sorted(default_routes(version, netns or None), key=lambda each: each.metric)
+        names = self.netlink(netns).names() if found else {}
+        return [names.get(each.device or 0, "") for each in found]
 
     def rules(self, netns: str, version: Version) -> list[Rule]:
         """Return the policy rules."""

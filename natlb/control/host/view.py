@@ -35,6 +35,7 @@ class View:
         """Look at the namespace of this name; the empty one is natlb's own."""
         self._reader = reader
         self._netns = netns
+        self._defaults: dict[Version, list[str]] = {}
         self.where = f" in network namespace {netns}" if netns else ""
 
     @cached_property
@@ -161,13 +162,10 @@ class View:
 
     def default_of(self, vip: Address) -> list[Link]:
         """Return the interface of the default route of the VIP's IP version, in a list."""
-        routes = self._reader.routes(self._netns, 4 if vip.version == 4 else 6)
-        default = [
-            route
-            for route in routes
-            if route.destination.prefixlen == 0 and route.kind == "unicast"
-        ]
-        names = [route.dev for route in sorted(default, key=lambda route: route.metric or 0)]
+        version: Version = 4 if vip.version == 4 else 6
+        if version not in self._defaults:
+            self._defaults[version] = self._reader.default_devices(self._netns, version)
+        names = self._defaults[version]
         return [link for link in self.devices if link.name in names[:1]]
 
     def side(self, links: list[Link], ways: Iterable[Way]) -> Side:
