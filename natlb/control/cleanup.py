@@ -1,8 +1,8 @@
 """What a crash left in this network namespace, taken back; never from under what forwards.
 
 supervisor lives                    busy: it holds the lock
-it is dead, its control lives       busy: packets are forwarded, and `natlb run` takes that over
-both are dead                       workers end, the host is put back, the directory goes
+it is dead, control or keeper lives busy: packets are forwarded, and `natlb run` takes that over
+all are dead                        workers end, the host is put back, the directory goes
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ CAP_NET_ADMIN = 12  # Linux: capability.h
 
 
 def is_running(directory: Path, sockets: Path = SOCKETS) -> bool:
-    """Return whether a supervisor or a control lives: either would answer at `handover`.
+    """Return whether control or the keeper lives: they would answer at their sockets.
 
     Looked up, not tried: whoever connects there is taken for a new supervisor.
     """
-    handover = str(directory / "handover")
+    answering = {str(directory / "handover"), str(directory / "keeper")}
     rows = (line.split(maxsplit=PATH_FIELD) for line in sockets.read_text().splitlines()[1:])
     return any(
         len(row) > PATH_FIELD
-        and row[PATH_FIELD] == handover
+        and row[PATH_FIELD] in answering
         and int(row[FLAGS_FIELD], 16) & LISTENS
         for row in rows
     )

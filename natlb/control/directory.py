@@ -3,6 +3,7 @@
     lock       held by the living supervisor; says its pid, the instance's token and the namespace
     journal    what to undo on the host
     handover   the socket on which control hands everything to the next supervisor
+    keeper     the same of the keeper, for when control cannot
     natlb.sock the API, or a link to where the configuration puts it
 
 NETNS is the inode number of the namespace, and the kernel uses such numbers again: the lock also
@@ -90,12 +91,17 @@ class Lock:
         return self.directory / "handover"
 
     @property
+    def keeper(self) -> Path:
+        """The socket on which the keeper does, where control cannot."""
+        return self.directory / "keeper"
+
+    @property
     def api(self) -> Path:
         """Where the API listens by default."""
         return self.directory / "natlb.sock"
 
     def _forget_another_namespace(self) -> None:
-        for stale in (self.journal, self.handover):
+        for stale in (self.journal, self.handover, self.keeper):
             stale.unlink(missing_ok=True)
 
     def _sign(self) -> None:
@@ -112,7 +118,7 @@ class Lock:
 
     def remove(self) -> None:
         """Leave nothing: remove what a stopped instance has here, and the directory with it."""
-        for own in (self.handover, self.api, self.directory / "lock"):
+        for own in (self.handover, self.keeper, self.api, self.directory / "lock"):
             with contextlib.suppress(OSError):
                 own.unlink()
         with contextlib.suppress(OSError):

@@ -65,6 +65,12 @@ class Holdings:
             if not roles or said.role in roles:
                 channel.send(said, fd)
 
+    def hand_to(self, others: Holdings) -> None:
+        """Have another own everything that is held here."""
+        for said, fd in list(self):
+            others.take(said, fd)
+        self._held.clear()
+
     def close(self) -> None:
         """Release everything."""
         for said, _ in list(self):

@@ -22,6 +22,8 @@ from natlb.control.failure import error_from
 from natlb.control.handover import may_take_over
 from natlb.control.holdings import Holdings
 from natlb.control.messages import (
+    Alive,
+    Ask,
     Done,
     File,
     HandedOver,
@@ -31,6 +33,7 @@ from natlb.control.messages import (
     Listen,
     Message,
     OpenSocket,
+    Output,
     Processes,
     ReadFile,
     Refused,
@@ -46,6 +49,8 @@ from natlb.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+STANDARD_ERROR = 2
 
 log = structlog.get_logger()
 
@@ -185,7 +190,7 @@ class SupervisorLink:
         finally:
             close_all(fds)
 
-    def _take(self, message: Message, fds: list[int]) -> None:  # noqa: C901 - one line a kind
+    def _take(self, message: Message, fds: list[int]) -> None:  # noqa: C901, PLR0912 - one line a kind
         match message:
             case Hold():
                 self.holdings.take(message, fds.pop())
@@ -210,6 +215,10 @@ class SupervisorLink:
                 self._listener.processes_known(message)
             case Told():
                 self._listener.told(message)
+            case Ask():
+                self.tell(Alive(patience_ms=0))
+            case Output():
+                os.dup2(fds[0], STANDARD_ERROR)
             case Leave():
                 self._listener.leave_wanted()
 

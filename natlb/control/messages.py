@@ -30,6 +30,7 @@ class Role(IntEnum):
     HOST_PLAN = 12
     PROGRAMS = 13  # policies of the user's own, `programs`; value: their digest
     EVENTS = 14
+    STANDING = 15  # an encoded `HandedOver`: what a supervisor knows besides what is held
     TALLY = 23  # what control counts itself
 
 
@@ -366,6 +367,30 @@ class Told(Message):
         """The kind, and the fields."""
         kind, *words = self.text.split("\0")
         return kind, dict(zip(words[::2], words[1::2], strict=False))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask(Message):
+    """To any child: say that you live."""
+
+    kind: ClassVar[int] = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alive(Message):
+    """To the supervisor: this child lives; it may be silent for so long now (0: it answers)."""
+
+    kind: ClassVar[int] = 31
+    layout: ClassVar[struct.Struct] = struct.Struct("<I")
+    patience_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output(Message):
+    """To control or a worker: this is the standard error to write to from now on."""
+
+    kind: ClassVar[int] = 32
+    fds: ClassVar[int] = 1
 
 
 KINDS: dict[int, type[Message]] = {kind.kind: kind for kind in Message.__subclasses__()}

@@ -23,6 +23,8 @@ from natlb.control.failure import error_text, explain
 from natlb.control.limits import limited
 from natlb.control.memory import read_sealed, sealed_memfd
 from natlb.control.messages import (
+    Alive,
+    Ask,
     Ended,
     Failed,
     Fork,
@@ -91,6 +93,8 @@ class Nursery:
             self._fork(Channel.from_fd(fds.pop()))
         elif isinstance(message, Hold) and message.role is Role.PROGRAMS:
             self._learn_programs(message.value, fds[0])
+        elif isinstance(message, Ask):
+            self._supervisor.send(Alive(patience_ms=0))
         close_all(fds)
 
     def _learn_programs(self, digest: int, memfd: int) -> None:

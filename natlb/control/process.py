@@ -128,9 +128,19 @@ def belongs_to(pid: int, token: str) -> bool:
     return f"{INSTANCE_VARIABLE}={token}".encode() in environment.split(b"\0")
 
 
-def kill_all_with(token: str, seconds: float = 5.0) -> list[int]:
-    """Kill every process of the instance with this token, wait for their ends, return the pids."""
-    killed = list(processes_with(token))
+def kill_all_with(
+    token: str, seconds: float = 5.0, *, spared: frozenset[int] = frozenset()
+) -> list[int]:
+    """Kill every process of the instance with this token, wait for their ends, return the pids.
+
+    `spared` are left alone.
+    """
+    killed = []
+    for process in processes_with(token):
+        if process.pid in spared:
+            process.forget()
+        else:
+            killed.append(process)
     for process in killed:
         process.signal(signal.SIGKILL)
     for process in killed:

@@ -12,6 +12,7 @@ It parses no packet and no request. It has the rights; the others have none.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -22,19 +23,23 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from natlb.control import handover, log, privileges
+from natlb.control import log, privileges
 from natlb.control.backoff import BackOff
+from natlb.control.coding import encode
 from natlb.control.directory import Lock, own_directory, take_lock
 from natlb.control.holdings import Holdings
 from natlb.control.listener import handover_listener
 from natlb.control.loop import Loop
-from natlb.control.memory import read_sealed
-from natlb.control.messages import Hold, Reload, Role
+from natlb.control.memory import read_sealed, sealed_memfd
+from natlb.control.messages import HandedOver, Hold, Logging, Release, Role
 from natlb.control.process import kill_all_with
+from natlb.control.supervisor_adoption import Left, find
 from natlb.control.supervisor_control import ControlKeeper, open_file
+from natlb.control.supervisor_keeper import KeeperKeeper
 from natlb.control.supervisor_network import NetworkHost
 from natlb.control.supervisor_programs import ProgramKeeper
 from natlb.control.supervisor_watch import HostWatch
+from natlb.control.supervisor_watchdog import Watchdog
 from natlb.control.supervisor_workers import WorkerKeeper
 from natlb.errors import NatlbError
 
@@ -53,10 +58,11 @@ logger = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Modules:
-    """What is run as control and as nursery."""
+    """What is run as control, as nursery and as keeper."""
 
     control: str = "natlb.cli.control_process"
     nursery: str = "natlb.control.nursery"
+    keeper: str = "natlb.control.keeper"
 
 
 class Supervisor:
@@ -77,7 +83,11 @@ class Supervisor:
         self.workers = WorkerKeeper(self)
         self.programs = ProgramKeeper(self)
         self.watch = HostWatch(self)
+        self.keeper = KeeperKeeper(self)
+        self.watchdog = Watchdog(self)
+        self.logging = Logging(level=logging.INFO, json=0)
         self.stopping = False
+        self.is_adopted = False  # others live who are not ours to end for a failure of ours
         self._ready = False
         self._faults = BackOff(loop.now())
         self._failure: NatlbError | None = None
@@ -92,45 +102,89 @@ class Supervisor:
                 signal.SIGHUP: self.control.reload,
             }
         )
-        token = self.lock.token if self.lock.previous else None
-        adopted = handover.ask(self.lock.handover, token, self.holdings) if token else None
-        if adopted is not None:
-            self._adopt(adopted)
+        left = find(self.lock, self.holdings)
+        if left is not None:
+            self._adopt(left)
         else:
             self._start_anew()
         self.loop.after(SECONDS_A_LOOK, self._look)
+        self.watchdog.begin()
 
     def _start_anew(self) -> None:
         killed = kill_all_with(self.lock.token)
         if killed:
             logger.warning("orphans_killed", pids=killed)
-        listening = handover_listener(self.lock.handover)
-        self.holdings.take(Hold(role=Role.HANDOVER_LISTENER), listening.detach())
+        self._listen_for_successors()
         self.control.start()
+        self.keeper.start()
         self.workers.start_nursery()
         self.host.recover()
 
-    def _adopt(self, adopted: handover.Adopted) -> None:
-        said = adopted.said
+    def _listen_for_successors(self) -> None:
+        listening = handover_listener(self.lock.handover)
+        self.holdings.take(Hold(role=Role.HANDOVER_LISTENER), listening.detach())
+
+    def _adopt(self, left: Left) -> None:
+        """Go on with what others left: with their control, or with one of our own."""
+        self.is_adopted = True
+        said, control = left.said, left.control
         self.started_ns = said.started_ns
-        log.configure(said.level, json=bool(said.json))
-        logger.info("instance_adopted", control=adopted.control.pid)
         self.workers.restarts = said.restarts
         self.workers.compiled = bool(said.compiled)
-        self.control.adopt(adopted.control, adopted.channel)
+        self.log_as(Logging(level=said.level, json=said.json))
+        logger.info("instance_adopted", **left.words())
+        if control is None:
+            left.end_others(self.lock.token, self.holdings)
+            self._listen_for_successors()
         plan = self.holdings.get(Role.HOST_PLAN)
         if plan is not None:
             self.host.adopt(read_sealed(plan.fd))
             self.watch.follow()
+        if left.keeper is None:
+            self.keeper.start()
+        else:
+            self.keeper.adopt(left.keeper, left.kept)
+        if control is None:
+            self.control.take_up()
+        else:
+            self.control.adopt(control.control, control.channel)
         self.workers.adopt()
         self.workers.announce()
         self.workers.start_nursery()
-        self.control.tell(Reload(text=self.config_path))
 
     def hold(self, said: Hold, fd: int) -> None:
         """Hold this fd, and let control hold it too."""
-        self.holdings.take(said, fd)
+        self.keep(said, fd)
         self.control.tell(said, fd)
+
+    def keep(self, said: Hold, fd: int) -> None:
+        """Hold this fd, and let whoever could hand it over after our death hold it too."""
+        self.holdings.take(said, fd)
+        self.keeper.tell(said, fd)
+
+    def release(self, said: Release) -> None:
+        """Hold it no longer, and let nobody else."""
+        self.holdings.release(said.role, said.index)
+        self.keeper.tell(said)
+        self.control.tell(said)
+
+    def log_as(self, said: Logging) -> None:
+        """Log as control says, and have a successor know it."""
+        self.logging = said
+        log.configure(said.level, json=bool(said.json))
+        self.keep_standing()
+
+    def keep_standing(self) -> None:
+        """Have the keeper know what a successor needs besides what is held."""
+        now = HandedOver(
+            started_ns=self.started_ns,
+            level=self.logging.level,
+            json=self.logging.json,
+            compiled=int(self.workers.compiled),
+            restarts=self.workers.restarts,
+            pid=os.getpid(),
+        )
+        self.keep(Hold(role=Role.STANDING), sealed_memfd("standing", encode(now)))
 
     def consider_ready(self) -> None:
         """Say once that packets are forwarded, when they are and the API answers."""
@@ -144,7 +198,7 @@ class Supervisor:
 
     def child_failed(self, name: str, error: NatlbError) -> None:
         """Stop where a child cannot begin; later on, report what is new and go on."""
-        if not self._ready:
+        if not self._ready and not self.is_adopted:
             self._fail(error)
         elif self._told.get(name) != error.message:
             self._told[name] = error.message
@@ -165,7 +219,7 @@ class Supervisor:
         if backoff.worth_a_line:
             words = {} if status is None else {"status": status}
             logger.warning("child_died", child=name, pid=child.pid, deaths=backoff.deaths, **words)
-        if not self._ready and backoff.deaths >= EARLY_DEATHS:
+        if not self._ready and not self.is_adopted and backoff.deaths >= EARLY_DEATHS:
             why = f"the {name} died {backoff.deaths} times before it could begin"
             self._fail(NatlbError(why))
         return delay
@@ -182,7 +236,7 @@ class Supervisor:
                 self.loop.run()
                 break
             except Exception as error:
-                if not self._ready:
+                if not self._ready and not self.is_adopted:
                     raise
                 # A bug of ours stops no forwarding; and what recurs at once does not spin.
                 delay = self._faults.died(self.loop.now())
@@ -196,7 +250,8 @@ class Supervisor:
         """Have everybody leave, put the host back, and leave no file."""
         self.stopping = True
         self.programs.end()
-        children = (self.workers.current, self.workers.nursery, self.control.child)
+        workers = self.workers
+        children = (workers.current, workers.nursery, self.control.child, self.keeper.child)
         living = [child for child in children if child is not None]
         for child in living:
             child.leave()
@@ -212,6 +267,11 @@ class Supervisor:
             self.holdings.close()
             self.lock.remove()
             self.lock.release()
+
+    def leave_alone(self) -> None:
+        """Be gone as if killed: the others go on, and the next supervisor adopts them."""
+        self.holdings.close()
+        self.lock.release()
 
     def _remove_socket(self) -> None:
         held = self.holdings.get(Role.API_LISTENER)
@@ -239,6 +299,8 @@ def supervise(lock: Lock, config_path: Path, host: Callable[[Path], Host], modul
     try:
         supervisor.begin()
         supervisor.serve()
-    finally:
-        supervisor.end()
+    except BaseException:
+        supervisor.leave_alone() if supervisor.is_adopted else supervisor.end()
+        raise
+    supervisor.end()
     return 0

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from natlb.control import log
 from natlb.control.backoff import BackOff
 from natlb.control.channel import close_all
 from natlb.control.child import Child, environment_of
@@ -23,6 +22,7 @@ from natlb.control.failure import error_from, error_text, explain
 from natlb.control.listener import api_listener
 from natlb.control.memory import read_sealed, sealed_memfd
 from natlb.control.messages import (
+    Alive,
     Done,
     Failed,
     File,
@@ -32,6 +32,7 @@ from natlb.control.messages import (
     Logging,
     Message,
     OpenSocket,
+    Output,
     ReadFile,
     Refused,
     Reload,
@@ -63,6 +64,8 @@ SOCKETS_OF_CHECKS = {
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)
 }
 
+STANDARD_ERROR = 2
+
 logger = structlog.get_logger()
 
 
@@ -75,6 +78,7 @@ class ControlKeeper:
         self.serving: Serving | None = None
         self._supervisor = supervisor
         self._backoff = BackOff(supervisor.loop.now(), seconds_a_token=SECONDS_A_START)
+        self._reload_at_first = False
 
     def start(self) -> None:
         """Start control, and give it everything that is held."""
@@ -102,6 +106,14 @@ class ControlKeeper:
             receiver=self._receive,
             mourner=self._mourn,
         )
+        self.tell(Output(), STANDARD_ERROR)  # its log follows who supervises it
+        self._supervisor.workers.announce()
+        self.tell(Reload(text=self._supervisor.config_path))
+
+    def take_up(self) -> None:
+        """Start a control over what another left; it reads the configuration once it serves."""
+        self._reload_at_first = True
+        self.start()
 
     def tell(self, message: Message, *fds: int) -> None:
         """Say this to control, if there is one."""
@@ -119,12 +131,12 @@ class ControlKeeper:
         if not self._supervisor.stopping:
             self._supervisor.loop.after(delay, self.start)
 
-    def _receive(self, child: Child, message: Message, fds: list[int]) -> None:  # noqa: C901 - one line a kind
+    def _receive(self, child: Child, message: Message, fds: list[int]) -> None:  # noqa: C901, PLR0912 - one line a kind
         """Do what control says; an fd that nobody took is closed."""
         try:
             match message:
                 case Hold() if message.role in CONTROLS_OWN:
-                    self._supervisor.holdings.take(message, fds.pop())
+                    self._supervisor.keep(message, fds.pop())
                     self._supervisor.programs.serve()
                     self._supervisor.workers.consider()
                 case Learn():
@@ -140,16 +152,24 @@ class ControlKeeper:
                 case OpenSocket():
                     self._open_socket(message)
                 case Serving():
-                    self.serving = message
-                    self._supervisor.consider_ready()
+                    self._serves(message)
+                case Alive():
+                    self._supervisor.watchdog.answered(child, message)
                 case Logging():
-                    log.configure(message.level, json=bool(message.json))
+                    self._supervisor.log_as(message)
                 case Failed():
                     self._supervisor.child_failed("control", read_failure(message, fds))
                 case _:
                     child.refuse(f"{type(message).__name__} is not control's to say")
         finally:
             close_all(fds)
+
+    def _serves(self, said: Serving) -> None:
+        self.serving = said
+        self._supervisor.consider_ready()
+        if self._reload_at_first:
+            self._reload_at_first = False
+            self.tell(Reload(text=self._supervisor.config_path))
 
     def _fulfil(self, serial: int, work: Callable[[], None]) -> None:
         """Do what was asked and say so, or say why not."""

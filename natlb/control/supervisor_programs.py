@@ -92,6 +92,10 @@ class ProgramKeeper:
         else:
             self._supervisor.workers.taught = held.value  # as what was refused: others serve
 
+    def is_at_lesson(self, nursery: Child) -> bool:
+        """Return whether a nursery is learning, or will: it has a time for that."""
+        return nursery in self._lessons
+
     def _teach(self, nursery: Child, digest: int, memfd: int) -> None:
         """Have a nursery learn the programs in a memfd, in a limited time."""
         workers = self._supervisor.workers

@@ -20,6 +20,7 @@ from natlb.control.backoff import BackOff
 from natlb.control.channel import Channel, close_all
 from natlb.control.child import Child, environment_of
 from natlb.control.messages import (
+    Alive,
     Attach,
     Ended,
     Failed,
@@ -29,6 +30,7 @@ from natlb.control.messages import (
     Learned,
     Message,
     Note,
+    Output,
     Prepared,
     Processes,
     QueueLost,
@@ -43,6 +45,7 @@ from natlb.control.supervisor_control import read_failure
 if TYPE_CHECKING:
     from natlb.control.supervisor import Supervisor
 
+STANDARD_ERROR = 2
 WORKER = 0  # the number of the one worker
 SECONDS_TO_FORK = 3.0
 FREE_FORKS = 32  # that cost milliseconds each, so even many deaths in a row are no long pause
@@ -140,7 +143,9 @@ class WorkerKeeper:
         else:
             channel = self._supervisor.holdings.get(Role.TABLES_CHANNEL, WORKER)
             self._known = channel.stamp if channel else 0
-            self._equip(self._watch(process, Channel.from_fd(os.dup(held.fd))))
+            worker = self._watch(process, Channel.from_fd(os.dup(held.fd)))
+            worker.send(Output(), STANDARD_ERROR)
+            self._equip(worker)
 
     def _watch(self, process: Process, channel: Channel) -> Child:
         self.current = Child(
@@ -240,7 +245,10 @@ class WorkerKeeper:
                     self.compiled = bool(message.compiled)
                     if not message.dropped:
                         logger.info("workers_keep_uid", uid=os.getuid())
+                    self._supervisor.keep_standing()
                     self.consider()
+                case Alive():
+                    self._supervisor.watchdog.answered(child, message)
                 case Forked() if self._unborn is not None:
                     self._attach(message.pid, fds.pop())
                 case Learned():
@@ -266,6 +274,8 @@ class WorkerKeeper:
                     self._forwards(child, message.generation)
                 case QueueLost() if message.role in SIDES:
                     self.check_queue(message.role)
+                case Alive():
+                    self._supervisor.watchdog.answered(child, message)
                 case Failed():
                     self._supervisor.child_failed("worker", read_failure(message, fds))
                 case _:
@@ -293,6 +303,7 @@ class WorkerKeeper:
             delay = 0.0
         else:
             self.restarts += 1
+            self._supervisor.keep_standing()
             delay = self._supervisor.count_death("worker", child, None, self._backoff)
         self._fork_at = self._supervisor.loop.now() + delay
         self._supervisor.loop.after(delay, self.consider)
@@ -316,8 +327,7 @@ class WorkerKeeper:
 
     def _release_channels(self) -> None:
         for role in (Role.TABLES_CHANNEL, Role.LIFE_CHANNEL):
-            self._supervisor.holdings.release(role, WORKER)
-            self._supervisor.control.tell(Release(role=role, index=WORKER))
+            self._supervisor.release(Release(role=role, index=WORKER))
 
     def check_queues(self) -> None:
         """Look whether the devices still stand: where no worker runs, nobody else would notice."""

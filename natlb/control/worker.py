@@ -10,16 +10,28 @@ readable when somebody has something to say.
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 from typing import TYPE_CHECKING, Protocol
 
 from natlb.control.channel import Channel, close_all
 from natlb.control.coding import MessageError
-from natlb.control.messages import Attach, Hold, Leave, Message, QueueLost, Reading, Role
+from natlb.control.messages import (
+    Alive,
+    Ask,
+    Attach,
+    Hold,
+    Leave,
+    Message,
+    Output,
+    QueueLost,
+    Reading,
+    Role,
+)
 from natlb.control.queues import SIDES, is_lost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from natlb.core.choice import Pick
 
@@ -62,6 +74,10 @@ class PacketPath(Protocol):
 
         Commands in the ring are done on the way in. `wake` itself is not read.
         """
+
+
+STANDARD_ERROR = 2
+PATIENCE_MS = 120_000  # for a table of millions to be recovered, or the largest tables loaded
 
 
 class LeftAlone(Exception):  # noqa: N818 - an end, not an error
@@ -143,14 +159,30 @@ class Worker:
         match message:
             case Hold(role=Role.TABLES) if self._attached:
                 if message.value > self._generation:
-                    self._generation = self._path.load_tables(fds[0])
+                    with self._busy():
+                        self._generation = self._path.load_tables(fds[0])
                 self._say(speaker, Reading(index=self._index, generation=self._generation))
             case Hold() if speaker is self._supervisor:
                 self._keep(message.role, fds.pop())
             case Attach() if speaker is self._supervisor:
-                self._attach(message)
+                with self._busy():
+                    self._attach(message)
+            case Ask() if speaker is self._supervisor:
+                self._say(speaker, Alive(patience_ms=0))
+            case Output() if speaker is self._supervisor:
+                os.dup2(fds[0], STANDARD_ERROR)
             case Leave() if speaker is self._supervisor:
                 raise LeftAlone
+
+    @contextlib.contextmanager
+    def _busy(self) -> Iterator[None]:
+        """Say that there is work to do which may last, and when it is done.
+
+        The supervisor ends a worker that does not answer; this one cannot, and says so before.
+        """
+        self._say(self._supervisor, Alive(patience_ms=PATIENCE_MS))
+        yield
+        self._say(self._supervisor, Alive(patience_ms=0))
 
     def _keep(self, role: Role, fd: int) -> None:
         """Keep an fd for the next `Attach`."""

@@ -227,6 +227,14 @@ class ProcessLab:
         seen = self.api.status().pid
         return seen.supervisor, seen.control, seen.workers[0]
 
+    def keeper(self) -> int:
+        """Return the keeper."""
+        for child in Path(f"/proc/{self.pids()[0]}/task").glob("*/children"):
+            for pid in child.read_text().split():
+                if "natlb.control.keeper" in Path(f"/proc/{pid}/cmdline").read_text():
+                    return int(pid)
+        raise LookupError("no keeper")
+
     def wait_for_new_worker(self, old: int) -> int:
         """Return the worker that took the old one's place, once it forwards."""
 
@@ -357,5 +365,6 @@ __all__ = [
     "ProcessLab",
     "eventually",
     "kill",
+    "kill_marked",
     "status_field",
 ]

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from natlb import lab as labs
+from natlb.control.directory import INSTANCE_VARIABLE
+from natlb.control.process import kill_all_with
 from natlb.lab import record
 
 if TYPE_CHECKING:
@@ -261,8 +263,9 @@ def test_a_crash_of_everything_is_cleaned_up(lab) -> None:
     assert "supervisor is dead" in early.stderr
     assert document("status")["ready"] is True
 
-    for pid in (pids["control"], *pids["workers"]):
-        os.kill(pid, signal.SIGKILL)
+    words = Path(f"/proc/{pids['control']}/environ").read_text().split("\0")
+    (token,) = [word.partition("=")[2] for word in words if word.startswith(INSTANCE_VARIABLE)]
+    assert kill_all_with(token)
     assert "proto 78" in network()
     done = inside("cleanup")
     assert done.returncode == 0, done.stderr

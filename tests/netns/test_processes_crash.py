@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from natlb.control.process import hold
-from tests.netns.process_lab import CONFIG, ProcessLab, eventually, kill, status_field
+from tests.netns.process_lab import CONFIG, ProcessLab, eventually, kill, kill_marked, status_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,8 +45,7 @@ def test_a_run_after_everything_was_killed_starts_normally(lab: ProcessLab) -> N
     """What the crash left is undone first, so its end leaves the host as before the crash."""
     before = lab.network()
     lab.run()
-    for pid in lab.pids():
-        kill(pid)
+    kill_marked(lab.gateway)
     run = lab.run()
 
     assert lab.call().echo() == b"hello\n"
@@ -55,31 +54,34 @@ def test_a_run_after_everything_was_killed_starts_normally(lab: ProcessLab) -> N
     assert lab.network() == before
 
 
-def test_orphans_without_control_are_replaced(lab: ProcessLab) -> None:
-    """Nobody can hand over: the next run ends what is left and begins anew."""
+def test_supervisor_and_control_may_die_at_once(lab: ProcessLab) -> None:
+    """The keeper hands over: connections, worker and what was changed at run time go on."""
     before = lab.network()
     lab.run()
+    call = lab.call()
+    lab.api.set_backend("web", "b2", state="draining")
     supervisor, control, worker = lab.pids()
     kill(supervisor)
     kill(control)
     run = lab.run()
 
-    assert lab.call().echo() == b"hello\n"
-    assert lab.said("orphans_killed") == 1
-    assert worker not in lab.pids()
+    assert call.echo() == b"hello\n"
+    assert lab.pids()[2] == worker
+    assert [change.backend for change in lab.api.status().changes] == ["web/b2"]
     assert lab.stop(run) == 0
     assert lab.network() == before
 
 
 def test_a_control_that_hangs_is_not_waited_for_for_ever(lab: ProcessLab) -> None:
-    """It cannot hand over; it is ended, and all begins anew."""
+    """It cannot hand over; the keeper can, and another control takes its place."""
     lab.run()
+    call = lab.call()
     supervisor, control, _ = lab.pids()
     os.kill(control, signal.SIGSTOP)
     kill(supervisor)
     lab.run()
 
-    assert lab.call().echo() == b"hello\n"
+    assert call.echo() == b"hello\n"
     assert control not in lab.pids()
 
 

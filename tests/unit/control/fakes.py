@@ -20,10 +20,13 @@ from natlb.control.directory import take_lock
 from natlb.control.holdings import Holdings
 from natlb.control.memory import sealed_memfd
 from natlb.control.messages import (
+    Alive,
+    Ask,
     HandedOver,
     Hold,
     Leave,
     Listen,
+    Output,
     Processes,
     Reload,
     Role,
@@ -144,6 +147,11 @@ class FakeControl:
                 self.processes = message
             case Reload():
                 self._say_serving(f"reloaded {message.text}")
+            case Output():
+                os.dup2(fds[0], 2)
+            case Ask():
+                with contextlib.suppress(OSError):  # whoever asked may be dead
+                    self.channel.send(Alive(patience_ms=0))
             case Leave():
                 return False
         close_all(fds)

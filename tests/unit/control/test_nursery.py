@@ -13,6 +13,7 @@ import pytest
 from natlb.control.channel import Channel
 from natlb.control.memory import sealed_memfd
 from natlb.control.messages import (
+    Alive,
     Attach,
     Ended,
     Failed,
@@ -53,11 +54,13 @@ def nursery(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nursery]:
 
 
 def answer(channel: Channel) -> tuple[Message, list[int]]:
-    """Return the next message."""
-    assert select.select([channel], [], [], 20)[0]
-    received = channel.receive()
-    assert received is not None
-    return received
+    """Return the next message that is not about a life."""
+    while True:
+        assert select.select([channel], [], [], 20)[0]
+        received = channel.receive()
+        assert received is not None
+        if not isinstance(received[0], Alive):
+            return received
 
 
 def fork(channel: Channel) -> tuple[int, int, Channel]:

@@ -100,6 +100,18 @@ class Instance:
 
         return int(eventually(child_of_nursery))
 
+    def trio(self) -> tuple[int, int, int]:
+        """Return control, worker and keeper, once the keeper has everything."""
+        (control,) = self.children("fake_control")
+        (keeper,) = eventually(lambda: self.children("control.keeper"))
+        held = Path(f"/proc/{keeper}/fd")
+        eventually(lambda: any("standing" in str(fd.readlink()) for fd in held.iterdir()))
+        return control, self.worker, keeper
+
+    def hears(self, pid: int) -> bool:
+        """Return whether this process's standard error is the log."""
+        return Path(f"/proc/{pid}/fd/2").readlink() == self.output
+
     def has_another_worker(self, than: int) -> bool:
         """Return whether another took this one's place."""
         return self.worker != than
@@ -239,12 +251,31 @@ def test_a_worker_that_died_meanwhile_is_replaced_at_adoption(instance: Instance
     assert instance.worker != worker
 
 
-def test_without_control_nobody_can_hand_over_and_all_begins_anew(instance: Instance) -> None:
-    """Orphans are ended, the journal is undone."""
-    (control,) = instance.children("fake_control")
-    worker = instance.worker
+@pytest.mark.parametrize("also", ["keeper", "control", "control worker"])
+def test_supervisor_and_others_may_die_at_once(instance: Instance, also: str) -> None:
+    """Whoever is left has everything, and the host is not touched."""
+    control, worker, keeper = instance.trio()
     kill(instance.supervisor.pid)
-    kill(control)
+    victims = {"control": control, "worker": worker, "keeper": keeper}
+    for name in also.split():
+        kill(victims[name])
+    instance.succeed()
+    instance.wait_for("ready ", 2)
+
+    assert instance.host() == ["recover", "apply", "adopt plan"]
+    assert (instance.children("fake_control") == [control]) == ("control" not in also)
+    assert (worker in instance.children("fake_nursery")) == ("worker" not in also)
+    assert (instance.children("control.keeper") == [keeper]) == ("keeper" not in also)
+    assert instance.stop() == 0
+
+
+def test_without_control_and_keeper_nobody_hands_over_and_all_begins_anew(
+    instance: Instance,
+) -> None:
+    """Orphans are ended, the journal is undone."""
+    control, worker, keeper = instance.trio()
+    for pid in (instance.supervisor.pid, control, keeper):
+        kill(pid)
     instance.succeed()
     instance.wait_for("ready fresh", 2)
 
@@ -253,9 +284,35 @@ def test_without_control_nobody_can_hand_over_and_all_begins_anew(instance: Inst
     assert instance.host() == ["recover", "apply", "recover journal", "apply"]
 
 
+def test_those_that_hang_are_replaced(instance: Instance) -> None:
+    """Stopped, they answer no question; one that only waits for work does."""
+    control, worker, keeper = instance.trio()
+    for hung in (control, worker):
+        os.kill(hung, signal.SIGSTOP)
+    instance.wait_for(f"worker_hung pid={worker}")
+    instance.wait_for(f"control_hung pid={control}")
+    eventually(lambda: instance.children("fake_control") not in ([], [control]))
+    instance.wait_for("worker_replaced")
+
+    assert instance.children("control.keeper") == [keeper]
+    assert instance.said("_hung ") == 2
+
+
+def test_who_supervises_next_gets_the_log_of_those_adopted(instance: Instance) -> None:
+    """Their standard error is the new supervisor's: a reader of its log misses nothing."""
+    control, worker, _ = instance.trio()
+    kill(instance.supervisor.pid)
+    instance.output = instance.folder / "another"
+    instance.succeed()
+    instance.wait_for("ready reloaded")
+
+    for pid in (control, worker):
+        eventually(partial(instance.hears, pid))
+
+
 def test_after_the_death_of_all_the_next_starts_normally(instance: Instance) -> None:
     """Stale sockets, a stale lock and a journal are no hindrance."""
-    for pid in [instance.supervisor.pid, *instance.children("fake_")]:
+    for pid in [instance.supervisor.pid, *instance.trio()]:
         kill(pid)
     instance.succeed()
     instance.wait_for("ready fresh", 2)

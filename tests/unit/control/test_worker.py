@@ -12,6 +12,8 @@ import pytest
 
 from natlb.control.channel import Channel
 from natlb.control.messages import (
+    Alive,
+    Ask,
     Attach,
     Hold,
     Leave,
@@ -130,9 +132,18 @@ class World:
         os.close(memfd)
 
     def answer(self, channel: Channel) -> Message:
-        """Return the next message."""
-        assert select.select([channel], [], [], 10)[0]
-        received = channel.receive()
+        """Return the next message that is not about its life."""
+        while True:
+            assert select.select([channel], [], [], 10)[0]
+            received = channel.receive()
+            assert received is not None
+            if not isinstance(received[0], Alive):
+                return received[0]
+
+    def next_word(self) -> Message:
+        """Return the very next message."""
+        assert select.select([self.supervisor], [], [], 10)[0]
+        received = self.supervisor.receive()
         assert received is not None
         return received[0]
 
@@ -245,3 +256,15 @@ def test_what_it_was_not_told_to_do_is_left_alone(world: World) -> None:
     world.give_tables(world.control, 6)
 
     assert world.answer(world.control) == Reading(index=3, generation=6)
+
+
+def test_it_says_that_it_lives_and_before_what_may_last(world: World) -> None:
+    """Asked, and unasked before and after memory is mapped and tables are loaded."""
+    world.supervisor.send(Ask())
+    said = [world.next_word()]
+    world.give_queue(Role.QUEUE_PUBLIC)
+    world.attach()
+    world.supervisor.send(Ask())
+    said.append(world.next_word())
+
+    assert said == [Alive(patience_ms=0), Alive(patience_ms=0)]

@@ -1,0 +1,69 @@
+"""What a supervisor that is gone left: found with control, or with the keeper, or with neither.
+
+Control is asked first, since it goes on as it is. Where it is dead or hangs, the keeper has the
+same fds: then everybody but the worker and the keeper is ended, and another control begins over
+what the old one wrote down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import structlog
+
+from natlb.control import handover
+from natlb.control.holdings import Holdings
+from natlb.control.messages import Role
+from natlb.control.process import kill_all_with
+
+if TYPE_CHECKING:
+    from natlb.control.directory import Lock
+    from natlb.control.handover import Adopted
+    from natlb.control.messages import HandedOver
+
+WORKER = 0
+
+logger = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Left:
+    """Who lives of an instance, what was said of it, and which places the keeper holds."""
+
+    said: HandedOver
+    control: Adopted | None = None
+    keeper: Adopted | None = None
+    kept: set[tuple[Role, int]] = field(default_factory=set)
+
+    def words(self) -> dict[str, int]:
+        """Return who was found, for the log."""
+        found = {"control": self.control, "keeper": self.keeper}
+        return {name: each.control.pid for name, each in found.items() if each is not None}
+
+    def end_others(self, token: str, holdings: Holdings) -> None:
+        """End every process of the instance but the keeper and the worker that is held."""
+        spared = {self.keeper.control.pid} if self.keeper else set()
+        worker = holdings.get(Role.LIFE_CHANNEL, WORKER)
+        if worker is not None:
+            spared.add(worker.value)
+        killed = kill_all_with(token, spared=frozenset(spared))
+        if killed:
+            logger.warning("orphans_killed", pids=killed)
+
+
+def find(lock: Lock, holdings: Holdings) -> Left | None:
+    """Fill `holdings` with what the last holder left; None, and nothing, where all is lost."""
+    if lock.previous is None:
+        return None
+    control = handover.ask(lock.handover, lock.token, holdings)
+    kept = Holdings()
+    keeper = handover.ask(lock.keeper, lock.token, kept)
+    places = {(said.role, said.index) for said, _ in kept}
+    if control is None:
+        kept.hand_to(holdings)
+    kept.close()
+    speaker = control or keeper
+    if speaker is None:
+        return None
+    return Left(said=speaker.said, control=control, keeper=keeper, kept=places)
