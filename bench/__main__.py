@@ -1,4 +1,4 @@
-"""`python -m bench [core] [policies] [tun] [start] [--quick]`: measure, print, write it down."""
+"""`python -m bench [PART]... [--quick]`: measure, print, write it down; no part means all."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).parent / "results"
 IN_NAMESPACES = ("tun", "start")
-PARTS = ("core", "policies", *IN_NAMESPACES)
+PARTS = ("core", "policies", "checks", *IN_NAMESPACES)
 INTERRUPTED = 130
 FAILED = 70
 
@@ -129,11 +129,17 @@ def report_run(given: argparse.Namespace, session: Session) -> None:
 
 def measure_all(parts: Sequence[str], session: Session, measures: list[Measure]) -> None:
     """Add the measures of all parts; every lab is removed, whatever happens."""
-    from bench import core, policies, start, tun  # noqa: PLC0415 - after `rights.enter`
+    from bench import checks, core, policies, start, tun  # noqa: PLC0415 - after `rights.enter`
     from bench.stand import clean_up  # noqa: PLC0415
     from natlb.lab.demonstration import signals_interrupt  # noqa: PLC0415
 
-    runs = {"core": core.run, "policies": policies.run, "tun": tun.run, "start": start.run}
+    runs = {
+        "core": core.run,
+        "policies": policies.run,
+        "checks": checks.run,
+        "tun": tun.run,
+        "start": start.run,
+    }
     with signals_interrupt():
         for part in parts:
             try:

@@ -120,7 +120,7 @@ def _spread(shadow: Shadow) -> str:
 def _backend_row(
     backend: Backend, named: int, rate: float | None, spread: SpreadCounts | None
 ) -> _Row:
-    status = f"{backend.state} {backend.health}"
+    status = " ".join(filter(None, (backend.state, backend.health, _checked(backend))))
     if backend.backup:
         status += ", backup"
     if spread is not None:
@@ -129,6 +129,14 @@ def _backend_row(
     flows, weight = amount(backend.flows.current), f"w{_weight(backend)}"
     speed = "-" if rate is None else _rate(rate)
     return _Row(left, weight, flows, speed, status, colour=_colour(backend))
+
+
+def _checked(backend: Backend) -> str:
+    """Return how long the last check took, or by which code it failed."""
+    check = backend.check
+    if check is None:
+        return ""
+    return f"{check.latency_ms:.1f} ms" if check.status == "up" else check.code
 
 
 def _weight(backend: Backend) -> str:
@@ -150,7 +158,7 @@ def _colour(backend: Backend) -> str:
 def backends_table(backends: Iterable[Backend]) -> str:
     """Return backends with all that is counted for them."""
     head = "Backend Address Weight State Health Flows Opening Total InPkts OutPkts InBytes OutBytes"
-    rows, colours = [[*head.split(), ""]], [""]
+    rows, colours = [[*head.split(), "", "Check", "Latency"]], [""]
     for backend in backends:
         flows = (backend.flows.current, backend.flows.opening, backend.flows.total)
         packets = (backend.packets.original, backend.packets.reply)
@@ -158,9 +166,11 @@ def backends_table(backends: Iterable[Backend]) -> str:
         numbers = [amount(number) for number in (*flows, *packets, *octets)]
         words = [_reference(backend), backend.address, _weight(backend)]
         backup = "backup" if backend.backup else ""
-        rows.append([*words, backend.state, backend.health, *numbers, backup])
+        check = backend.check
+        checked = ["", ""] if check is None else [check.code, f"{check.latency_ms:.1f} ms"]
+        rows.append([*words, backend.state, backend.health, *numbers, backup, *checked])
         colours.append(_colour(backend))
-    lines = aligned(rows, "<<><<>>>>>>><")
+    lines = aligned(rows, "<<><<>>>>>>><<>")
     return "\n".join(
         click.style(line, fg=colour) if colour else line
         for line, colour in zip(lines, colours, strict=True)

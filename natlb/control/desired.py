@@ -173,6 +173,20 @@ class Desired:
         """Return the next generation of the same, for what is compiled along with it."""
         return replace(self, generation=self.generation + 1)
 
+    def serves_as(self, other: Desired) -> bool:
+        """Return whether these differ in nothing but who of those that serve is known to be up."""
+        return self.run_time_served() == other.run_time_served() and self == replace(
+            other, run_time=self.run_time, generation=self.generation
+        )
+
+    def run_time_served(self) -> dict[BackendKey, RunTime]:
+        """Return what holds at run time, as far as workers are told of it."""
+        served = {
+            key: replace(now, health="unknown") if now.health == "up" else now
+            for key, now in self.run_time.items()
+        }
+        return {key: now for key, now in served.items() if now != AS_CONFIGURED}
+
     def without(self, held: Held) -> Desired:
         """Return this with nothing kept for the sake of flows but what flows hold."""
         return replace(

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from natlb.model import (
         Backend,
         BackendStateName,
+        CheckHistory,
+        CheckReport,
         Flow,
         Flush,
         Reload,
@@ -108,6 +110,15 @@ class Instance(Protocol):
 
     async def save_config(self, /, *, dry_run: bool = False) -> Saved:
         """Write what was changed at run time into the configuration file, or raise."""
+
+    async def check(self, service: str, name: str, /) -> CheckReport:
+        """Return what a health check of a backend finds now, step by step; it counts for nothing.
+
+        Raises UsageError where the backend has no check.
+        """
+
+    async def checks(self, service: str, name: str, /) -> CheckHistory:
+        """Return a backend's health and how it came about."""
 
     async def flush(self, wanted: FlowFilter, /, *, reset: bool, dry_run: bool = False) -> Flush:
         """Drop the flows that `wanted` describes; with `reset`, TCP is told at both ends."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -111,8 +112,9 @@ class Intents:
     async def set_health(self, found: Mapping[BackendKey, HealthName]) -> bool:
         """Have these backends' health known; return whether that was news.
 
-        All at once, in one generation; a name that has left the configuration meanwhile is passed
-        over. Who looked says why, in an event of its own.
+        All at once, in one generation, or in none where workers would see no difference: who was
+        unknown served like up. A name that has left the configuration meanwhile is passed over. Who
+        looked says why, in an event of its own.
         """
         async with self.turn:
             desired = self.desired.with_health(found, now_ms=self.memory.now_ms())
@@ -123,9 +125,13 @@ class Intents:
 
     async def _publish(self, desired: Desired) -> None:
         """Bring a change at run time into force, and count what backends turn to by it."""
-        before = self.desired.run_time
-        await self.publisher.publish(desired)
-        self.memory.tally.turned(desired.indices, before, desired.run_time, AS_CONFIGURED)
+        before = self.desired
+        if before.serves_as(desired):
+            await self.publisher.keep(replace(desired, generation=before.generation))
+        else:
+            await self.publisher.publish(desired)
+        counted = before.run_time, desired.run_time
+        self.memory.tally.turned(desired.indices, *counted, AS_CONFIGURED)
 
     async def flush(self, wanted: FlowFilter, *, reset: bool) -> Flush:
         """Drop the flows that the filter names; with `reset`, TCP is told at both ends."""

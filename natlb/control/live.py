@@ -14,6 +14,8 @@ from natlb.control.compile.requests import check_filter
 from natlb.control.compile.shadows import fallbacks_of
 from natlb.control.compile.views import uncounted
 from natlb.control.fallbacks import Fallbacks
+from natlb.control.health.probe import probe
+from natlb.control.health.watch import HealthWatch
 from natlb.control.intents import Intents
 from natlb.control.measures import measure
 from natlb.control.membership import Membership
@@ -37,13 +39,23 @@ if TYPE_CHECKING:
     from natlb.control.config import Config
     from natlb.control.desired import Desired
     from natlb.control.events import EventLog
+    from natlb.control.health.watch import Ask
     from natlb.control.mapped import Mapped
     from natlb.control.measures import Measures
     from natlb.control.messages import Processes
     from natlb.control.publish import Publisher
     from natlb.control.reloading import Reader
     from natlb.control.worker_link import WorkerLink
-    from natlb.model import Backend, BackendStateName, Flow, Saved, Service, Statistics
+    from natlb.model import (
+        Backend,
+        BackendStateName,
+        CheckHistory,
+        CheckReport,
+        Flow,
+        Saved,
+        Service,
+        Statistics,
+    )
 
 
 class LiveInstance:
@@ -59,8 +71,12 @@ class LiveInstance:
         read: Reader,
         read_program: Reader,
         reloaded: Callable[[Config], None],
+        ask: Ask = probe,
     ) -> None:
-        """Answer for what the publisher brings into force; `reloaded` is told of each reload."""
+        """Answer for what the publisher brings into force; `reloaded` is told of each reload.
+
+        `ask` makes a check, wherever it has to be made.
+        """
         self.processes: Processes | None = None
         self._publisher = publisher
         self._memory = memory
@@ -71,6 +87,7 @@ class LiveInstance:
         )
         self._membership = Membership(self._intents, self._reloader.turn)
         self._saver = Saver(self._intents, self._reloader.turn)
+        self.health = HealthWatch(self._intents, ask)
         self._rates = Rates()
         self._fallbacks = Fallbacks()
 
@@ -99,6 +116,7 @@ class LiveInstance:
             flows=[self._memory.flows],
             counters=[self._memory.counters],
             now_ms=self._memory.now_ms(),
+            checks=self.health.histories.last(),
         )
 
     async def status(self) -> Status:
@@ -219,6 +237,14 @@ class LiveInstance:
     async def save_config(self, *, dry_run: bool = False) -> Saved:
         """Write what was changed at run time into the configuration file, or raise."""
         return await self._saver.save(dry_run=dry_run)
+
+    async def check(self, service: str, name: str) -> CheckReport:
+        """Return what a check of a backend finds now; it counts for nothing."""
+        return await self.health.check(service, name)
+
+    async def checks(self, service: str, name: str) -> CheckHistory:
+        """Return a backend's health and how it came about."""
+        return self.health.history(service, name)
 
     async def flush(self, wanted: FlowFilter, *, reset: bool, dry_run: bool = False) -> Flush:
         """Drop the flows that the filter names; with `reset`, TCP is told at both ends."""

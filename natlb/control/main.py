@@ -29,6 +29,7 @@ from natlb.control.desired import Desired, first_desired
 from natlb.control.directory import OWN_NAMESPACE
 from natlb.control.events import EventLog
 from natlb.control.failure import error_text, explain
+from natlb.control.health.probe import probe
 from natlb.control.link import SupervisorLink
 from natlb.control.live import LiveInstance
 from natlb.control.mapped import WORKER, make_memory, map_memory
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from natlb.control.channel import Channel
     from natlb.control.config import Config
     from natlb.control.events import LevelName
+    from natlb.control.health.watch import Ask
     from natlb.control.instance import Instance
 
     Serve = Callable[[Instance, socket.socket], Coroutine[None, None, None]]
@@ -71,8 +73,9 @@ logger = structlog.get_logger()
 class Control:
     """The process: what its supervisor tells it, and the tasks that follow."""
 
-    def __init__(self, channel: Channel, serve: Serve) -> None:
-        """Listen to the supervisor; `Start` begins."""
+    def __init__(self, channel: Channel, serve: Serve, ask: Ask = probe) -> None:
+        """Listen to the supervisor; `Start` begins. `ask` makes the checks."""
+        self._ask = ask
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._serve = serve
         self._tasks: set[asyncio.Task[None]] = set()
@@ -213,10 +216,12 @@ class Control:
             read=self._files.config,
             read_program=self._files.program,
             reloaded=self._follow_logging,
+            ask=self._ask,
         )
         self._instance.processes = self._processes
         listening = socket.socket(fileno=os.dup(held.fd))
         self._begin(self._serve(self._instance, listening))
+        self._begin(self._instance.health.run())
         self._say_serving()
         self._begin(self._instance.follow_host(), fatal=False)  # what a dead control did not
         await self._look_after(self._instance)

@@ -28,6 +28,10 @@ from natlb.model import (
     BackendFlows,
     ByteCounts,
     Change,
+    CheckHistory,
+    CheckPhase,
+    CheckReport,
+    CheckResult,
     Flow,
     FlowCounts,
     FlowFilter,
@@ -265,6 +269,48 @@ class FakeInstance:
                 return backend
         names = ", ".join(backend.name for backend in self.pool)
         raise UnknownNameError(f"no backend '{service}/{name}'; there are {names}")
+
+    async def check(self, service: str, name: str, /) -> CheckReport:
+        """Return a check in two steps."""
+        await self._asked("check", service, name)
+        self._known(service, name)
+        return CheckReport(
+            service=service,
+            name=name,
+            type="http",
+            target="10.77.0.11:8080",
+            status="up",
+            code="L7OK",
+            reason="200 OK",
+            latency_ms=1.2,
+            at="2026-01-02T03:04:05.678Z",
+            phases=[
+                CheckPhase(name="connect", milliseconds=0.4, seen="connected"),
+                CheckPhase(name="request", milliseconds=0.8, seen="200 OK"),
+            ],
+        )
+
+    async def checks(self, service: str, name: str, /) -> CheckHistory:
+        """Return one result."""
+        await self._asked("checks", service, name)
+        self._known(service, name)
+        at = "2026-01-02T03:04:05.678Z"
+        result = CheckResult(status="up", code="L7OK", latency_ms=1.2, at=at)
+        return CheckHistory(
+            service=service,
+            name=name,
+            health="up",
+            rise=2,
+            fall=3,
+            since=at,
+            passive=None,
+            results=[result],
+        )
+
+    def _known(self, service: str, name: str) -> None:
+        names = [backend.name for backend in self.pool]
+        if service != "web" or name not in names:
+            raise UnknownNameError(f"no backend '{service}/{name}'; there are {', '.join(names)}")
 
     async def flush(self, wanted: FlowFilter, /, *, reset: bool, dry_run: bool = False) -> Flush:
         """Return counts."""

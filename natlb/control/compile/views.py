@@ -6,7 +6,7 @@ meanwhile is left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from natlb.core.counters import Counters
     from natlb.core.flow_table import FlowTable
     from natlb.core.tables import Tables
-    from natlb.model import FlowFilter, WorkerStatistics
+    from natlb.model import CheckResult, FlowFilter, WorkerStatistics
 
 T = TypeVar("T")
 MOST_AT_ONCE = 65536  # rows copied and judged together
@@ -75,7 +75,7 @@ GONE = "-"  # the name of a service or backend that nobody remembers
 class Snapshot:
     """Everything needed to put names to numbers; `flows` and `counters` are by worker.
 
-    `now_ms` is the time of the flow table's clock.
+    `now_ms` is the time of the flow table's clock; `checks` are the last of each backend.
     """
 
     config: Config
@@ -85,6 +85,7 @@ class Snapshot:
     flows: Sequence[FlowTable]
     counters: Sequence[Counters]
     now_ms: int
+    checks: Mapping[tuple[str, str], CheckResult] = field(default_factory=dict)
 
     def list_flows(self, wanted: FlowFilter, limit: int | None) -> list[Flow]:
         """Return the live flows that a filter names, at most `limit`, in the table's order."""
@@ -237,6 +238,7 @@ class Snapshot:
             ),
             packets=_traffic(counts, "packets"),
             bytes=_traffic(counts, "bytes"),
+            check=self.checks.get(name),
         )
 
     def _service(self, service: ServiceConfig, new_flows_per_second: float) -> Service:

@@ -22,6 +22,7 @@ from natlb.model import (
     BackendFlows,
     ByteCounts,
     Change,
+    CheckResult,
     Flow,
     FlowCounts,
     PacketCounts,
@@ -157,6 +158,19 @@ def test_a_backup_and_a_slow_start_are_seen() -> None:
     assert (risen[2], risen[-1]) == ("3.33/10", "640")
 
 
+def test_a_check_says_how_long_it_took_or_why_it_failed() -> None:
+    """Its code too, where there is room for both."""
+    good = CheckResult(status="up", code="L7OK", latency_ms=0.44, at="2026-01-02T03:04:05.678Z")
+    bad = replace(good, status="down", code="L4TOUT", latency_ms=1000.2)
+    pool = [replace(BE1, check=good), replace(BE1, health="down", check=bad)]
+    up, down = plain(services_table([WEB], pool, {}))[2:]
+    rows = [line.split()[-3:] for line in plain(backends_table(pool))[1:]]
+
+    assert up.endswith("ready up 0.4 ms")
+    assert down.endswith("ready down L4TOUT")
+    assert rows == [["L7OK", "0.4", "ms"], ["L4TOUT", "1000.2", "ms"]]
+
+
 def test_a_rate_that_is_not_known_is_a_dash() -> None:
     """One look tells no rate."""
     assert plain(services_table([WEB], [BE1], {}))[2].split()[-3:] == ["-", "ready", "up"]
@@ -194,7 +208,7 @@ def test_backends_show_all_that_is_counted() -> None:
 
     assert head.split() == [
         *("Backend", "Address", "Weight", "State", "Health", "Flows", "Opening", "Total"),
-        *("InPkts", "OutPkts", "InBytes", "OutBytes"),
+        *("InPkts", "OutPkts", "InBytes", "OutBytes", "Check", "Latency"),
     ]
     assert line.split() == [
         *("web/be1", "10.77.0.11:8080", "1", "ready", "up", "4", "0", "700"),

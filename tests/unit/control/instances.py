@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from natlb.control.channel import Channel, close_all
 from natlb.control.compile.addresses import lanes_of
 from natlb.control.failure import error_text
+from natlb.control.health.probe import Result
 from natlb.control.holdings import Holdings
 from natlb.control.host.layout import decode_wanted, encode_plan
 from natlb.control.listener import api_listener, handover_listener
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from natlb.control.config.values import CheckConfig
+    from natlb.control.health.codes import Code
+    from natlb.control.health.probe import Target
     from natlb.control.host.plan import Wanted
     from natlb.control.instance import Instance
 
@@ -246,13 +250,23 @@ class World:
         self.configure(CONFIG)
         self.supervisor = FakeSupervisor(folder)
         self.served: list[Instance] = []
+        self.answers: dict[str, tuple[Any, Code]] = {}  # what checks find, by backend
+        self.asked: list[str] = []
         self.workers: list[FakeWorker] = []
-        self.control = Control(self.supervisor.controls_end, self._serve)
+        self.control = Control(self.supervisor.controls_end, self._serve, self.ask)
         self.running = asyncio.ensure_future(self.control.run())
 
     def configure(self, text: str) -> None:
         """Write the file."""
         self.path.write_text(f"state: {self.folder}\ndatapath: {{max_flows: 1000}}\n{text}")
+
+    async def ask(self, check: CheckConfig, target: Target) -> Result:
+        """Check a backend of nobody's network: its answer is on its way unless a test has one."""
+        self.asked.append(target.backend)
+        while target.backend not in self.answers:  # noqa: ASYNC110 - what is waited for knows no event
+            await asyncio.sleep(min(0.01, check.timeout))
+        status, code = self.answers[target.backend]
+        return Result(status=status, code=code, reason="as told", latency_ms=0.4, phases=())
 
     async def _serve(self, instance: Instance, listening: socket.socket) -> None:
         with listening:
@@ -282,7 +296,7 @@ class World:
         self.supervisor.channel = channel
         asyncio.get_running_loop().add_reader(channel.fileno(), self.supervisor._hear)
         self.supervisor.heard.clear()
-        self.control = Control(end, self._serve)
+        self.control = Control(end, self._serve, self.ask)
         self.running = asyncio.ensure_future(self.control.run())
         for said, fd in self.supervisor.holdings:
             channel.send(said, fd)

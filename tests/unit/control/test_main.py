@@ -155,7 +155,7 @@ async def test_control_leaves_when_told(world: World) -> None:
 async def test_control_without_anything_to_keep_ends_with_its_supervisor(world: World) -> None:
     """Nothing was given to it yet."""
     one, other = Channel.pair()
-    control = Control(one, world._serve)
+    control = Control(one, world._serve, world.ask)
     other.close()
     await asyncio.wait_for(control.run(), 10)
 
