@@ -33,6 +33,18 @@ def limited(*, octets: int, seconds: int) -> Iterator[None]:
             resource.setrlimit(kind, limits)
 
 
+def allow_files(wanted: int) -> int:
+    """Raise the soft limit of open files to this, as far as the hard one lets; return what holds.
+
+    Most systems start processes with 1,024, which programs that use select() rely on.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return soft
+
+
 def _lower(kind: int, most: int) -> tuple[int, int]:
     """Lower a soft limit to this, unless it is lower already; return what was in force."""
     soft, hard = resource.getrlimit(kind)

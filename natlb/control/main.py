@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from natlb.control import log, privileges
+from natlb.control import limits, log, privileges
 from natlb.control.compile.programs import place_programs
 from natlb.control.config import api_listen, parse_config, syntax_of
 from natlb.control.config.load import file_name
@@ -30,6 +30,7 @@ from natlb.control.directory import OWN_NAMESPACE
 from natlb.control.events import EventLog
 from natlb.control.failure import error_text, explain
 from natlb.control.health.probe import probe
+from natlb.control.health.sockets import opener
 from natlb.control.link import SupervisorLink
 from natlb.control.live import LiveInstance
 from natlb.control.mapped import WORKER, make_memory, map_memory
@@ -57,7 +58,9 @@ if TYPE_CHECKING:
 
     from natlb.control.channel import Channel
     from natlb.control.config import Config
+    from natlb.control.config.values import CheckConfig
     from natlb.control.events import LevelName
+    from natlb.control.health.probe import Result, Target
     from natlb.control.health.watch import Ask
     from natlb.control.instance import Instance
 
@@ -65,6 +68,8 @@ if TYPE_CHECKING:
 
 SERVICES_SHOWN = 3
 SECONDS_A_LOOK = 1.0
+MOST_FILES = 4096
+"""For checks under way, of which each may have two, and for all else that is open."""
 LOOKS_A_CLEARING = 5
 
 logger = structlog.get_logger()
@@ -73,9 +78,9 @@ logger = structlog.get_logger()
 class Control:
     """The process: what its supervisor tells it, and the tasks that follow."""
 
-    def __init__(self, channel: Channel, serve: Serve, ask: Ask = probe) -> None:
+    def __init__(self, channel: Channel, serve: Serve, ask: Ask | None = None) -> None:
         """Listen to the supervisor; `Start` begins. `ask` makes the checks."""
-        self._ask = ask
+        self._ask = ask or self._probe
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._serve = serve
         self._tasks: set[asyncio.Task[None]] = set()
@@ -226,6 +231,12 @@ class Control:
         self._begin(self._instance.follow_host(), fatal=False)  # what a dead control did not
         await self._look_after(self._instance)
 
+    async def _probe(self, check: CheckConfig, target: Target) -> Result:
+        """Ask a backend where it is, which may be another network namespace."""
+        assert self._publisher is not None
+        config = self._publisher.desired.config
+        return await probe(check, target, opener(config, self._link.open_socket))
+
     def _say_serving(self) -> None:
         assert self._publisher is not None
         desired = self._publisher.desired
@@ -287,6 +298,7 @@ def main(channel: Channel, serve: Serve) -> int:
     """Be the control process; return its exit code."""
     log.configure()
     privileges.drop_capabilities_keep_uid()
+    limits.allow_files(MOST_FILES)
 
     async def live() -> None:
         await Control(channel, serve).run()

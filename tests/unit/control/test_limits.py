@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from natlb.control.limits import limited
+from natlb.control.limits import allow_files, limited
 
 KINDS = (resource.RLIMIT_AS, resource.RLIMIT_CPU)
 PLENTY = 1 << 46
@@ -61,3 +61,17 @@ def test_a_lower_limit_stays() -> None:
 def test_the_kernel_ends_what_takes_more_time() -> None:
     """Compiled code hears no exception."""
     assert ended_by_its_limits(0) == -signal.SIGXCPU
+
+
+def test_more_files_are_allowed_as_far_as_they_may_be() -> None:
+    """And never fewer than there were."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (128, before[1]))
+
+        assert allow_files(256) == 256
+        assert allow_files(200) == 256
+        if before[1] != resource.RLIM_INFINITY:
+            assert allow_files(before[1] + 1) == before[1]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
