@@ -28,6 +28,7 @@ from natlb.model import (
     FlowFilter,
     Flush,
     Reload,
+    Saved,
     Service,
     Statistics,
     Status,
@@ -99,6 +100,30 @@ class Client:
         path = f"{_backends_path(service)}/{quote(name, safe='')}"
         change = _given({"state": state, "weight": weight})
         return _value(Backend, self._send("PATCH", path, change))
+
+    def add_backend(
+        self,
+        service: str,
+        address: str,
+        *,
+        name: str | None = None,
+        weight: int | None = None,
+        dry_run: bool = False,
+    ) -> Backend:
+        """Return a backend once it is in the pool; with `dry_run`, as it would be."""
+        new = _given({"address": address, "name": name, "weight": weight})
+        path = _tried(_backends_path(service), dry_run=dry_run)
+        return _value(Backend, self._send("POST", path, new))
+
+    def remove_backend(self, service: str, name: str, *, dry_run: bool = False) -> Backend:
+        """Return a backend as it was before it left the pool; with `dry_run` it stays."""
+        path = _tried(f"{_backends_path(service)}/{quote(name, safe='')}", dry_run=dry_run)
+        return _value(Backend, self._send("DELETE", path, None))
+
+    def save_config(self, *, dry_run: bool = False) -> Saved:
+        """Write what was changed at run time into the file; with `dry_run`, say what would be."""
+        path = _tried("/v1/config/save", dry_run=dry_run)
+        return _value(Saved, self._send("POST", path, None))
 
     def flush(self, wanted: FlowFilter | None = None, *, reset: bool = False) -> Flush:
         """Drop the flows that `wanted` describes, all by default."""
@@ -215,6 +240,10 @@ class _UnixConnection(HTTPConnection):
 
 def _backends_path(service: str | None) -> str:
     return "/v1/backends" if service is None else f"/v1/services/{quote(service, safe='')}/backends"
+
+
+def _tried(path: str, *, dry_run: bool) -> str:
+    return f"{path}?dry_run=true" if dry_run else path
 
 
 def _flows_path(wanted: FlowFilter | None, limit: int | None) -> str:

@@ -41,6 +41,16 @@ class BackendChange(BaseModel):
     weight: Annotated[StrictInt, Field(ge=0, le=MAX_WEIGHT)] | None = None
 
 
+class BackendAddition(BaseModel):
+    """A backend that a service shall have; its address is its name unless it has one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    address: StrictStr
+    name: StrictStr | None = None
+    weight: Annotated[StrictInt, Field(ge=0, le=MAX_WEIGHT)] | None = None
+
+
 class ReloadRequest(BaseModel):
     """Which file to read: an absolute path, or none for the one in force."""
 
@@ -83,7 +93,7 @@ def _instance(request: Request) -> Instance:
 
 def _refuse_unknown_parameters(request: Request) -> None:
     """Refuse what would be ignored otherwise: a misspelt filter must not match everything."""
-    known = PARAMETERS.get(request.url.path, ())
+    known = ("dry_run",) if request.method != "GET" else PARAMETERS.get(request.url.path, ())
     given = [name for name, _ in request.query_params.multi_items()]
     for name in given:
         if name not in known:
@@ -94,6 +104,7 @@ def _refuse_unknown_parameters(request: Request) -> None:
 
 
 Running = Annotated[Instance, Depends(_instance)]
+DryRun = Annotated[bool, Query(description="say what would be, and change nothing")]
 Text = str | None
 router = APIRouter(
     prefix="/v1",
@@ -150,30 +161,60 @@ async def stats(instance: Running) -> Response:
 
 
 @router.post("/reload", response_model=model.Reload)
-async def reload(instance: Running, wanted: ReloadRequest | None = None) -> Response:
+async def reload(
+    instance: Running, wanted: ReloadRequest | None = None, *, dry_run: DryRun = False
+) -> Response:
     """Put a configuration in force, all or nothing."""
     config = wanted.config if wanted else None
     if config is not None and (not config.startswith("/") or not config.isprintable()):
         raise ConfigError(f"{config!r} is not the absolute path of a file")
-    return document(await instance.reload(config))
+    return document(await instance.reload(config, dry_run=dry_run))
 
 
 @router.post("/flush", response_model=model.Flush)
-async def flush(instance: Running, wanted: FlushRequest) -> Response:
+async def flush(instance: Running, wanted: FlushRequest, *, dry_run: DryRun = False) -> Response:
     """Drop flows; `{}` drops all."""
     words = _given(wanted.model_dump(exclude={"reset"}))
-    return document(await instance.flush(flow_filter(words), reset=wanted.reset))
+    named = flow_filter(words)
+    return document(await instance.flush(named, reset=wanted.reset, dry_run=dry_run))
 
 
 @router.patch("/services/{service}/backends/{backend:path}", response_model=model.Backend)
 async def set_backend(
-    instance: Running, service: str, backend: str, change: BackendChange
+    instance: Running, service: str, backend: str, change: BackendChange, *, dry_run: DryRun = False
 ) -> Response:
     """Change a backend's state or weight."""
     if change.state is None and change.weight is None:
         raise UsageError("nothing to change: neither 'state' nor 'weight' is given")
-    value = await instance.set_backend(service, backend, state=change.state, weight=change.weight)
+    value = await instance.set_backend(
+        service, backend, state=change.state, weight=change.weight, dry_run=dry_run
+    )
     return document(value)
+
+
+@router.post("/services/{service}/backends", response_model=model.Backend, status_code=201)
+async def add_backend(
+    instance: Running, service: str, wanted: BackendAddition, *, dry_run: DryRun = False
+) -> Response:
+    """Add a backend to a service's pool."""
+    value = await instance.add_backend(
+        service, wanted.address, name=wanted.name, weight=wanted.weight, dry_run=dry_run
+    )
+    return document(value, 200 if dry_run else 201)
+
+
+@router.delete("/services/{service}/backends/{backend:path}", response_model=model.Backend)
+async def remove_backend(
+    instance: Running, service: str, backend: str, *, dry_run: DryRun = False
+) -> Response:
+    """Remove a backend from its pool; the answer is what it was."""
+    return document(await instance.remove_backend(service, backend, dry_run=dry_run))
+
+
+@router.post("/config/save", response_model=model.Saved)
+async def save_config(instance: Running, *, dry_run: DryRun = False) -> Response:
+    """Write what was changed at run time into the configuration file."""
+    return document(await instance.save_config(dry_run=dry_run))
 
 
 def _given(words: dict[str, str | None]) -> dict[str, str]:

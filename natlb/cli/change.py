@@ -1,4 +1,4 @@
-"""Commands that change a running instance: reload, drain, maint, ready, weight, flush."""
+"""Commands that change a running instance and its pools, or save what was changed."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import click
 
 from natlb.cli.options import (
     BackendName,
+    SecondsType,
     Terms,
     backend_argument,
     filter_argument,
     json_option,
-    refuse_later,
     shared,
 )
-from natlb.cli.output import say
+from natlb.cli.output import note, say
 from natlb.cli.see import as_json
+from natlb.cli.tables import change_text
 
 if TYPE_CHECKING:
-    from natlb.model import Backend, BackendStateName, FlowFilter, Reload
+    from natlb.model import Backend, BackendStateName, FlowFilter, Reload, Saved
 
 MAX_WEIGHT = 65535
 
@@ -38,15 +39,25 @@ def _set_state(terms: Terms, backend: BackendName, state: BackendStateName) -> N
 @click.command()
 @shared()
 @json_option
+@click.option("--wait", is_flag=True, help="Wait until it has no flow, and show how many are left.")
 @click.option(
-    "--wait", is_flag=True, hidden=True, is_eager=True, expose_value=False, callback=refuse_later
+    "--deadline",
+    type=SecondsType(),
+    metavar="SECONDS",
+    help="With --wait: then reset what is left, at both ends, and exit with 1.",
 )
-@click.option("--deadline", hidden=True, is_eager=True, expose_value=False, callback=refuse_later)
 @backend_argument
 @click.pass_obj
-def drain(terms: Terms, backend: BackendName) -> None:
+def drain(terms: Terms, backend: BackendName, deadline: float | None, *, wait: bool) -> int:
     """Give a backend no new flows; those it has go on."""
+    if wait:
+        from natlb.cli.draining import Draining
+
+        return Draining(terms, backend, deadline).run()
+    if deadline is not None:
+        raise click.UsageError("--deadline goes with --wait")
     _set_state(terms, backend, "draining")
+    return 0
 
 
 @click.command()
@@ -84,6 +95,63 @@ class _Weight(click.IntRange):
 def weight(terms: Terms, backend: BackendName, weight: int) -> None:
     """Set a backend's weight: its share of new flows by policies that weigh; 0 is none."""
     _show_backend(terms.client.set_backend(*backend, weight=weight), terms)
+
+
+@click.command()
+@shared()
+@json_option
+@click.option("--name", metavar="NAME", help="What to call it; by default its address.")
+@click.option("--weight", type=_Weight(0, MAX_WEIGHT), metavar="N", help="Its weight, or else 1.")
+@click.argument("service")
+@click.argument("address")
+@click.pass_obj
+def add(terms: Terms, service: str, address: str, name: str | None, weight: int | None) -> None:
+    """Add a backend to the pool of SERVICE, at ADDRESS or ADDRESS:PORT.
+
+    It stays until natlb ends, or in the file after natlb config save.
+    """
+    _show_backend(terms.client.add_backend(service, address, name=name, weight=weight), terms)
+
+
+@click.command()
+@shared()
+@json_option
+@backend_argument
+@click.pass_obj
+def remove(terms: Terms, backend: BackendName) -> None:
+    """Remove a backend from its pool; its flows go on, or are reset, as on_remove says."""
+    gone = terms.client.remove_backend(*backend)
+    flows = f"{gone.flows.current} flow{'' if gone.flows.current == 1 else 's'}"
+    say(as_json(gone) if terms.json else f"{gone.service}/{gone.name}: removed, had {flows}", terms)
+
+
+@click.group()
+def config() -> None:
+    """Write what was changed at run time into the configuration file."""
+
+
+@config.command()
+@shared()
+@json_option
+@click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
+@click.pass_obj
+def save(terms: Terms, *, dry_run: bool) -> None:
+    """Save weights, added and removed backends into the file, comments and all else kept."""
+    client = terms.client
+    done = client.save_config(dry_run=dry_run)
+    say(as_json(done) if terms.json else _saved(done, dry_run=dry_run), terms)
+    for each in client.status().changes:
+        if each.field == "state":
+            note(f"not saved, a file has no states: {each.backend} is {each.now}")
+
+
+def _saved(done: Saved, *, dry_run: bool) -> str:
+    """Return a line for each change, and where they are now."""
+    if not done.changes:
+        return f"{done.config}: nothing to save"
+    did = "would be saved" if dry_run else "saved"
+    lines = [f"{each.backend}: {change_text(each)}" for each in done.changes]
+    return "\n".join([f"{done.config}: {did}", *lines])
 
 
 @click.command()

@@ -14,7 +14,7 @@ import click
 
 from natlb.client import Client
 from natlb.control.instance import flow_filter
-from natlb.errors import UnavailableError, UsageError
+from natlb.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,10 +180,3 @@ def _filter(_context: click.Context, _parameter: click.Parameter, words: Any) ->
 filter_argument = click.argument(
     "wanted", nargs=-1, callback=_filter, metavar="[FILTER]...", type=click.UNPROCESSED
 )
-
-
-def refuse_later(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-    """Refuse an option that a later version brings, whatever else is on the line."""
-    if value and not context.resilient_parsing:
-        name = f"{context.command_path} {parameter.opts[0]}"
-        raise UnavailableError(f"not in this version: {name}", fix=f"{context.command_path} --help")

@@ -21,7 +21,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "see": ("status", "services", "backends", "flows", "stats"),
         "monitoring": ("grafana", "alerts"),
     },
-    "Change": {"change": ("drain", "maint", "ready", "weight", "flush")},
+    "Change": {"change": ("drain", "maint", "ready", "weight", "add", "remove", "flush", "config")},
     "Try": {"lab": ("lab",), "simulate": ("simulate",)},
 }
 MODULES = {
@@ -31,15 +31,12 @@ MODULES = {
     for command in commands
 }
 LATER = (
-    "add",
     "bench",
     "capture",
     "check",
-    "config",
     "events",
     "explain",
     "observe",
-    "remove",
     "replay",
     "systemd",
     "top",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from natlb.model import (
         Backend,
         ByteCounts,
+        Change,
         Flow,
         FlowCounts,
         PacketCounts,
@@ -203,11 +204,18 @@ def status_text(status: Status) -> str:
         [f"service {service.name}", f"{service.up} of {service.total} up"]
         for service in status.services
     ]
-    rows += [
-        [f"changed {change.backend}", f"{change.field} is {change.now}, {change.file} in the file"]
-        for change in status.changes
-    ]
+    rows += [[f"changed {change.backend}", change_text(change)] for change in status.changes]
     return "\n".join([word, *aligned(rows, "<<")])
+
+
+def change_text(change: Change) -> str:
+    """Return what differs from the file, without the name of what it is about."""
+    if change.field == "backend" and change.file is None:
+        return f"added, {change.now}"
+    if change.field == "backend":
+        return f"removed, {change.file} in the file"
+    in_file = "" if change.file is None else f", {change.file} in the file"
+    return f"{change.field} is {change.now}{in_file}"
 
 
 def stats_text(stats: Statistics) -> str:

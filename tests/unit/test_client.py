@@ -331,3 +331,17 @@ def test_the_client_is_light() -> None:
         "natlb.model",
     }
     assert not {"numpy", "numba", "pydantic", "fastapi", "pyroute2"} & set(loaded)
+
+
+def test_pools_are_changed_and_saved(served) -> None:
+    """By the words of the API; what is only tried changes nothing."""
+    client = Client(served.path)
+    tried = client.add_backend("web", "10.77.0.14:8080", name="be4", dry_run=True)
+    assert len(served.instance.pool) == 3
+    added = client.add_backend("web", "10.77.0.14:8080", name="be4", weight=2)
+    gone = client.remove_backend("web", "be4")
+    saved = client.save_config(dry_run=True)
+
+    assert (tried.weight, added.weight, gone) == (1, 2, added)
+    assert saved.changes[0].backend == "web/be2"
+    assert served.instance.calls[-1] == ("save_config", "dry run")

@@ -237,3 +237,43 @@ def test_other_requests_are_answered_while_one_waits(served) -> None:
     waiting.join(10)
 
     assert to_json(value)["ready"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "call"),
+    [
+        ("POST", "/v1/reload", {}, ("reload", None)),
+        ("POST", "/v1/flush", {}, ("flush", FlowFilter(), False)),
+        ("POST", "/v1/config/save", None, ("save_config",)),
+        (
+            "PATCH",
+            "/v1/services/web/backends/be1",
+            {"weight": 2},
+            ("set_backend", "web", "be1", None, 2),
+        ),
+        (
+            "POST",
+            "/v1/services/web/backends",
+            {"address": "10.77.0.14", "weight": 2},
+            ("add_backend", "web", "10.77.0.14", None, 2),
+        ),
+        (
+            "DELETE",
+            "/v1/services/web/backends/be1",
+            None,
+            ("remove_backend", "web", "be1"),
+        ),
+    ],
+)
+def test_every_change_can_be_tried(served, method, path, body, call) -> None:
+    """It says what it would, and the instance is told not to do it."""
+    tried, document = ask(served, method, f"{path}?dry_run=true", body)
+    before = list(served.instance.pool)
+    done, _ = ask(served, method, path, body)
+
+    assert (tried, done) == (200, 201 if path.endswith("backends") else 200)
+    assert "error" not in document
+    assert served.instance.calls == [(*call, "dry run"), call]
+    assert (served.instance.pool == before) == (
+        path in {"/v1/reload", "/v1/flush", "/v1/config/save"}
+    )

@@ -73,13 +73,15 @@ def test_a_reload_that_changed_nothing_says_so(command, served, monkeypatch) -> 
     """Silence would leave one wondering."""
     from natlb.model import Reload
 
-    async def reload(_config) -> Reload:
+    async def reload(_config, *, dry_run) -> Reload:
+        assert not dry_run
         return Reload(generation=2, added=[], removed=[], drained=["web/be1"], changed=[])
 
     monkeypatch.setattr(served.instance, "reload", reload)
     assert command("reload").out == "generation 2\ndraining web/be1\n"
 
-    async def reload_nothing(_config) -> Reload:
+    async def reload_nothing(_config, *, dry_run) -> Reload:
+        assert not dry_run
         return Reload(generation=2, added=[], removed=[], drained=[], changed=[])
 
     monkeypatch.setattr(served.instance, "reload", reload_nothing)
@@ -105,3 +107,60 @@ def test_a_reload_refused_is_told_as_it_was_meant(command, served, error, code) 
 
     assert said.code == code
     assert said.err.startswith(f"error: {error.message}\n")
+
+
+@pytest.mark.parametrize("words", [("--deadline", "5"), ("--wait", "--deadline", "0")])
+def test_a_deadline_is_for_who_waits_and_in_the_future(command, served, words) -> None:
+    """Usage, before anything is asked."""
+    assert command("drain", "web/be1", *words).code == 2
+    assert not served.instance.calls
+
+
+def test_an_added_backend_is_shown(command, served) -> None:
+    """Its name is its address unless it has one."""
+    said = command("add", "web", "10.77.0.14:8080", "--name", "be4", "--weight", "3")
+    command("add", "web", "10.77.0.15:8080", "--json")
+
+    assert said.out == "web/be4: ready, weight 3, 1 flow\n"
+    assert served.instance.calls == [
+        ("add_backend", "web", "10.77.0.14:8080", "be4", 3),
+        ("add_backend", "web", "10.77.0.15:8080", None, None),
+    ]
+
+
+def test_a_removed_backend_is_told_with_the_flows_that_it_had(command, served) -> None:
+    """They may have a way to go."""
+    assert command("remove", "web/be2").out == "web/be2: removed, had 1 flow\n"
+    assert json.loads(command("remove", "web/be1", "--json").out)["name"] == "be1"
+    assert [each.name for each in served.instance.pool] == ["be3"]
+    assert command("remove", "web/be9").code == 64
+
+
+def test_what_is_saved_is_told_and_so_is_what_is_not(command, served, monkeypatch) -> None:
+    """A file has no key for states."""
+    from dataclasses import replace
+
+    from natlb.model import Change, Saved
+
+    status = served.instance.status
+    state = Change(backend="web/be1", field="state", file="ready", now="maint")
+
+    async def with_state() -> object:
+        return replace(await status(), changes=[state])
+
+    monkeypatch.setattr(served.instance, "status", with_state)
+    said = command("config", "save")
+    tried = command("config", "save", "--dry-run")
+
+    assert said.out == ("/etc/natlb/natlb.yaml: saved\nweb/be2: weight is 5, 1 in the file\n")
+    assert said.err == "not saved, a file has no states: web/be1 is maint\n"
+    assert tried.out.startswith("/etc/natlb/natlb.yaml: would be saved\n")
+    assert served.instance.calls[-2] == ("save_config", "dry run")
+    assert json.loads(command("config", "save", "--json").out)["changes"][0]["now"] == 5
+
+    async def nothing(*, dry_run: bool) -> Saved:
+        assert not dry_run
+        return Saved(config="/etc/x.yaml", changes=[])
+
+    monkeypatch.setattr(served.instance, "save_config", nothing)
+    assert command("config", "save").out == "/etc/x.yaml: nothing to save\n"

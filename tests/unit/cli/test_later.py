@@ -21,24 +21,6 @@ def test_a_later_command_is_refused_whatever_it_is_given(command, name, rest) ->
 
 def test_a_later_command_is_refused_in_json_where_json_is_asked_for(command) -> None:
     """As every error."""
-    said = command("config", "save", "--json")
+    said = command("explain", "this", "--json")
 
     assert json.loads(said.err)["error"]["code"] == "unavailable"
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("drain", "web/be1", "--wait"),
-        ("drain", "--wait", "--deadline", "30", "web/be1"),
-        ("drain", "web/be1", "--deadline=30"),
-        ("drain", "--wait"),
-    ],
-)
-def test_waiting_for_a_drain_is_refused_and_nothing_drained(command, served, words) -> None:
-    """A script that goes on to stop the backend must not believe it is empty."""
-    said = command(*words)
-
-    assert said.code == 69
-    assert "not in this version" in said.err
-    assert not served.instance.calls
