@@ -19,7 +19,7 @@ from socket import AF_UNIX, SOCK_STREAM, socket
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import quote, urlencode
 
-from natlb.errors import DeniedError, NatlbError, UnavailableError, WaitTimeoutError
+from natlb.errors import ChangedError, DeniedError, NatlbError, UnavailableError, WaitTimeoutError
 from natlb.model import (
     WHERE_CONFIGURED,
     Backend,
@@ -261,7 +261,8 @@ def _given(words: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def _kinds() -> dict[str, type[NatlbError]]:
-    return {kind.code: kind for kind in NatlbError.__subclasses__()}
+    kinds: list[type[NatlbError]] = [*NatlbError.__subclasses__(), ChangedError]
+    return {kind.code: kind for kind in kinds}
 
 
 def _group_name(number: int) -> str:

@@ -55,6 +55,12 @@ class BusyError(NatlbError):
     code = "busy"
 
 
+class ChangedError(BusyError):
+    """Somebody else changed meanwhile what was to be changed from a known state."""
+
+    code = "changed"
+
+
 class DeniedError(NatlbError):
     """A right is missing: a capability, or access to the socket."""
 

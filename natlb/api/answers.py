@@ -17,6 +17,7 @@ from fastapi.responses import StreamingResponse
 
 from natlb.errors import (
     BusyError,
+    ChangedError,
     ConfigError,
     DeniedError,
     HostError,
@@ -29,9 +30,10 @@ from natlb.errors import (
 from natlb.model import members
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
 HTTP_STATUS: dict[type[NatlbError], int] = {
+    ChangedError: 412,
     UsageError: 400,
     DeniedError: 403,
     UnknownNameError: 404,
@@ -63,18 +65,20 @@ def encode(value: object) -> bytes:
     return _encoder.encode(value).encode("ascii")
 
 
-def document(value: object, status: int = 200) -> Response:
+def document(
+    value: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
     """Return an answer that holds one small document."""
-    return Response(encode(value), status, media_type="application/json")
+    return Response(encode(value), status, headers, media_type="application/json")
 
 
-def listing(values: Sequence[object]) -> Response:
+def listing(values: Sequence[object], headers: Mapping[str, str] | None = None) -> Response:
     """Return an answer that writes a list of any length piece by piece.
 
     Between pieces the loop does its other work, so that a million flows delay no health check,
     and a reader that is slow is waited for instead of buffered for.
     """
-    return StreamingResponse(_pieces(values), media_type="application/json")
+    return StreamingResponse(_pieces(values), headers=headers, media_type="application/json")
 
 
 async def _pieces(values: Sequence[object]) -> AsyncIterator[bytes]:
@@ -86,10 +90,13 @@ async def _pieces(values: Sequence[object]) -> AsyncIterator[bytes]:
     yield b"]"
 
 
-def refusal(error: NatlbError, status: int | None = None) -> Response:
+def refusal(
+    error: NatlbError, status: int | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
     """Return the answer that tells `error`; `status` where HTTP has a closer word for it."""
     kinds = [kind for kind in HTTP_STATUS if isinstance(error, kind)]
-    return document(error_document(error), status or (HTTP_STATUS[kinds[0]] if kinds else 500))
+    told = status or (HTTP_STATUS[kinds[0]] if kinds else 500)
+    return document(error_document(error), told, headers)
 
 
 def error_document(error: NatlbError) -> dict[str, dict[str, str | None]]:

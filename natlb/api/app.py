@@ -1,224 +1,47 @@
-"""The paths of the API: each is a method of the instance.
+"""The application: the paths of `reads` and `changes`, errors in one form, the description.
 
-GET reads, POST and PATCH change. What is not understood is refused by name: a parameter, a key
-of a body, a value. `/openapi.json` describes all of it; there is no page that shows it, as such
+GET reads, POST, PATCH and DELETE change. What is not understood is refused by name: a parameter, a
+key of a body, a value. `/openapi.json` describes all of it; there is no page that shows it, as such
 pages load scripts from elsewhere.
 """
 
-# No `from __future__ import annotations`: FastAPI reads the annotations below.
+from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.telemetry import TelemetryConfig
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+from fastapi.openapi.utils import get_openapi
+from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from natlb import __version__, model
-from natlb.api.answers import document, listing, refusal
+from natlb.api import changes, reads
+from natlb.api.answers import refusal
+from natlb.api.asked import refuse_unknown_parameters
+from natlb.api.bodies import ErrorAnswer
+from natlb.api.described import READ, complete
+from natlb.api.gate import Gate
 from natlb.api.limits import Limits
 from natlb.api.metrics import router as metrics_router
-from natlb.control.instance import FILTER_WORDS, Instance, flow_filter
-from natlb.errors import ConfigError, NatlbError, UsageError
+from natlb.errors import NatlbError, UsageError
 
-PARAMETERS = {"/v1/flows": (*FILTER_WORDS, "limit")}
-MAX_WEIGHT = 65535
+if TYPE_CHECKING:
+    import asyncio
+
+    from fastapi.telemetry import TelemetryConfig
+
+    from natlb.control.doors import Doors
+    from natlb.control.instance import Instance
+
+METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
 NO_TELEMETRY: TelemetryConfig = {
     "tracing": False,
     "metrics": False,
     "logs": False,
     "auto_configure": False,
 }
-
-
-class BackendChange(BaseModel):
-    """What a backend shall be from now on; what is left out stays."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    state: Literal["ready", "draining", "maint"] | None = None
-    weight: Annotated[StrictInt, Field(ge=0, le=MAX_WEIGHT)] | None = None
-
-
-class BackendAddition(BaseModel):
-    """A backend that a service shall have; its address is its name unless it has one."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    address: StrictStr
-    name: StrictStr | None = None
-    weight: Annotated[StrictInt, Field(ge=0, le=MAX_WEIGHT)] | None = None
-
-
-class ReloadRequest(BaseModel):
-    """Which file to read: an absolute path, or none for the one in force."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    config: StrictStr | None = None
-
-
-class FlushRequest(BaseModel):
-    """Which flows to drop, and whether TCP is told."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    service: StrictStr | None = None
-    backend: StrictStr | None = None
-    client: StrictStr | None = None
-    state: StrictStr | None = None
-    protocol: StrictStr | None = None
-    reset: StrictBool = False
-
-
-class ErrorMembers(BaseModel):
-    """What was wrong: a word for programs, words for people, and the command that mends it."""
-
-    code: str
-    message: str
-    fix: str | None
-
-
-class ErrorAnswer(BaseModel):
-    """Every error, whoever found it."""
-
-    error: ErrorMembers
-
-
-def _instance(request: Request) -> Instance:
-    instance: Instance = request.app.state.instance
-    return instance
-
-
-def _refuse_unknown_parameters(request: Request) -> None:
-    """Refuse what would be ignored otherwise: a misspelt filter must not match everything."""
-    known = ("dry_run",) if request.method != "GET" else PARAMETERS.get(request.url.path, ())
-    given = [name for name, _ in request.query_params.multi_items()]
-    for name in given:
-        if name not in known:
-            there = f"there are {', '.join(known)}" if known else "there are none here"
-            raise UsageError(f"unknown parameter '{name}'; {there}")
-        if given.count(name) > 1:
-            raise UsageError(f"parameter '{name}' is given {given.count(name)} times")
-
-
-Running = Annotated[Instance, Depends(_instance)]
-DryRun = Annotated[bool, Query(description="say what would be, and change nothing")]
-Text = str | None
-router = APIRouter(
-    prefix="/v1",
-    dependencies=[Depends(_refuse_unknown_parameters)],
-    responses={"default": {"model": ErrorAnswer, "description": "What was wrong."}},
-)
-
-
-@router.get("/status", response_model=model.Status)
-async def status(instance: Running) -> Response:
-    """Say whether packets are forwarded, and by what."""
-    return document(await instance.status())
-
-
-@router.get("/services", response_model=list[model.Service])
-async def services(instance: Running) -> Response:
-    """List the services."""
-    return document(await instance.services())
-
-
-@router.get("/backends", response_model=list[model.Backend])
-async def backends(instance: Running) -> Response:
-    """List the backends of all services."""
-    return listing(await instance.backends(None))
-
-
-@router.get("/services/{service}/backends", response_model=list[model.Backend])
-async def backends_of(instance: Running, service: str) -> Response:
-    """List the backends of one service."""
-    return listing(await instance.backends(service))
-
-
-@router.get("/flows", response_model=list[model.Flow])
-async def flows(
-    instance: Running,
-    *,
-    service: Text = None,
-    backend: Text = None,
-    client: Text = None,
-    state: Text = None,
-    protocol: Text = None,
-    limit: Annotated[int | None, Query(ge=1)] = None,
-) -> Response:
-    """List the flows that all given filters describe, at most `limit`."""
-    values = (service, backend, client, state, protocol)
-    wanted = flow_filter(_given(dict(zip(FILTER_WORDS, values, strict=True))))
-    return listing(await instance.flows(wanted, limit))
-
-
-@router.get("/stats", response_model=model.Statistics)
-async def stats(instance: Running) -> Response:
-    """Return all counters."""
-    return document(await instance.stats())
-
-
-@router.post("/reload", response_model=model.Reload)
-async def reload(
-    instance: Running, wanted: ReloadRequest | None = None, *, dry_run: DryRun = False
-) -> Response:
-    """Put a configuration in force, all or nothing."""
-    config = wanted.config if wanted else None
-    if config is not None and (not config.startswith("/") or not config.isprintable()):
-        raise ConfigError(f"{config!r} is not the absolute path of a file")
-    return document(await instance.reload(config, dry_run=dry_run))
-
-
-@router.post("/flush", response_model=model.Flush)
-async def flush(instance: Running, wanted: FlushRequest, *, dry_run: DryRun = False) -> Response:
-    """Drop flows; `{}` drops all."""
-    words = _given(wanted.model_dump(exclude={"reset"}))
-    named = flow_filter(words)
-    return document(await instance.flush(named, reset=wanted.reset, dry_run=dry_run))
-
-
-@router.patch("/services/{service}/backends/{backend:path}", response_model=model.Backend)
-async def set_backend(
-    instance: Running, service: str, backend: str, change: BackendChange, *, dry_run: DryRun = False
-) -> Response:
-    """Change a backend's state or weight."""
-    if change.state is None and change.weight is None:
-        raise UsageError("nothing to change: neither 'state' nor 'weight' is given")
-    value = await instance.set_backend(
-        service, backend, state=change.state, weight=change.weight, dry_run=dry_run
-    )
-    return document(value)
-
-
-@router.post("/services/{service}/backends", response_model=model.Backend, status_code=201)
-async def add_backend(
-    instance: Running, service: str, wanted: BackendAddition, *, dry_run: DryRun = False
-) -> Response:
-    """Add a backend to a service's pool."""
-    value = await instance.add_backend(
-        service, wanted.address, name=wanted.name, weight=wanted.weight, dry_run=dry_run
-    )
-    return document(value, 200 if dry_run else 201)
-
-
-@router.delete("/services/{service}/backends/{backend:path}", response_model=model.Backend)
-async def remove_backend(
-    instance: Running, service: str, backend: str, *, dry_run: DryRun = False
-) -> Response:
-    """Remove a backend from its pool; the answer is what it was."""
-    return document(await instance.remove_backend(service, backend, dry_run=dry_run))
-
-
-@router.post("/config/save", response_model=model.Saved)
-async def save_config(instance: Running, *, dry_run: DryRun = False) -> Response:
-    """Write what was changed at run time into the configuration file."""
-    return document(await instance.save_config(dry_run=dry_run))
-
-
-def _given(words: dict[str, str | None]) -> dict[str, str]:
-    return {word: value for word, value in words.items() if value is not None}
 
 
 async def _answer_error(_request: Request, error: Exception) -> Response:
@@ -239,11 +62,25 @@ async def _answer_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message = f"{request.method} {request.url.path}: {error.detail}"
     fix = "GET /openapi.json lists what there is"
-    return refusal(UsageError(message, fix=fix), error.status_code)
+    headers = {"allow": ", ".join(_methods(request))} if error.status_code == 405 else {}
+    return refusal(UsageError(message, fix=fix), error.status_code, headers)
 
 
-def create_app(instance: Instance) -> FastAPI:
-    """Return the application that speaks for `instance`."""
+def _methods(request: Request) -> list[str]:
+    """Return the methods that the path of a request has."""
+    routers = (changes.router, reads.router, metrics_router, request.app)
+    found = {
+        method
+        for router in routers
+        for route in router.routes
+        if isinstance(route, Route) and route.matches(dict(request.scope))[0] is not Match.NONE
+        for method in route.methods or ()
+    }
+    return [each for each in METHODS if each in found or (each == "HEAD" and "GET" in found)]
+
+
+def create_app(instance: Instance, doors: Doors, leaving: asyncio.Event) -> FastAPI:
+    """Return the application that speaks for `instance`; streams end when it is leaving."""
     app = FastAPI(
         title="natlb",
         version=__version__,
@@ -258,7 +95,33 @@ def create_app(instance: Instance) -> FastAPI:
         },
     )
     app.state.instance = instance
-    app.include_router(router)
-    app.include_router(metrics_router, dependencies=[Depends(_refuse_unknown_parameters)])
-    app.add_middleware(Limits)
+    app.state.leaving = leaving
+    app.include_router(reads.router)
+    app.include_router(changes.router)
+    app.include_router(
+        metrics_router, dependencies=[Depends(refuse_unknown_parameters)], responses=READ
+    )
+    app.add_middleware(Limits, gate=Gate(doors))
+    app.openapi = lambda: _describe(app)  # type: ignore[method-assign] # FastAPI's own way
     return app
+
+
+def _schemas(*kinds: type) -> dict[str, Any]:
+    """Return the schemas of values that no path has for its answer 200, by name."""
+    mode: Literal["serialization"] = "serialization"
+    inputs: list[tuple[Any, Literal["serialization"], TypeAdapter[Any]]] = [
+        (kind, mode, TypeAdapter(kind)) for kind in kinds
+    ]
+    _, found = TypeAdapter.json_schemas(inputs, ref_template="#/components/schemas/{model}")
+    schemas: dict[str, Any] = found["$defs"]
+    return schemas
+
+
+def _describe(app: FastAPI) -> dict[str, Any]:
+    """Return what `/openapi.json` says."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, summary="A load balancer", routes=app.routes
+        )
+        app.openapi_schema = complete(document, _schemas(model.Event, ErrorAnswer))
+    return app.openapi_schema

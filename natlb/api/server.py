@@ -6,8 +6,10 @@ Whoever may open the socket may send anything. What a connection can cost is bou
     head          `HEAD_BYTES`, then 400
     waiting       `CLIENT_SECONDS` for a request to come whole, or an answer to be taken: then cut
     malformed     answered 400 in the form of every other error, and closed
+    files         none left to take a connection with: told once, tried again every second
 
-Signals stay the caller's: cancelling `serve()` is how it ends.
+A connection's door, and so its role, is the socket that it came in by. Signals stay the caller's:
+cancelling `serve()` is how it ends.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from http import HTTPStatus
+from socket import AF_UNIX
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -22,12 +25,14 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from natlb.api.answers import encode, error_document
 from natlb.api.app import create_app
+from natlb.api.exhaustion import Exhaustion
+from natlb.control.listener import peer_credentials
 from natlb.errors import BusyError, NatlbError, UsageError, WaitTimeoutError
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from natlb.control.doors import Door, Doors
     from natlb.control.instance import Instance
 
 CONNECTIONS = 64
@@ -45,6 +50,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn
         """Take the connection, or say that there are too many."""
         super().connection_made(transport)
+        self.app_state = {**self.app_state, "door": self._door(), "caller": self._caller()}
         self._watch()
         if len(self.connections) > CONNECTIONS:
             self._refuse(503, BusyError(f"natlb serves {CONNECTIONS} connections already"))
@@ -88,6 +94,16 @@ class Connection(H11Protocol):
         """Refuse what is not HTTP."""
         reason = msg.removesuffix(".")
         self._refuse(400, UsageError(f"not a whole, well-formed HTTP/1.1 request: {reason}"))
+
+    def _door(self) -> Door:
+        """Return the door that this connection came in by."""
+        assert isinstance(self.config, _Configuration)
+        return self.config.doors[self.transport.get_extra_info("sockname")]
+
+    def _caller(self) -> str:
+        """Return the user at the other end, where that is known."""
+        connected = self.transport.get_extra_info("socket")
+        return str(peer_credentials(connected)[1]) if connected.family == AF_UNIX else ""
 
     def _is_ours(self) -> bool:
         """Tell whether the client waits for natlb, and not natlb for the client."""
@@ -146,9 +162,15 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _configuration(instance: Instance) -> uvicorn.Config:
-    return uvicorn.Config(
-        create_app(instance),
+class _Configuration(uvicorn.Config):
+    """uvicorn's, with the doors by the address that connections have at their own end."""
+
+    doors: Mapping[object, Door]
+
+
+def _configuration(instance: Instance, doors: Doors, leaving: asyncio.Event) -> _Configuration:
+    configuration = _Configuration(
+        create_app(instance, doors, leaving),
         http=Connection,
         ws="none",
         lifespan="off",
@@ -163,18 +185,23 @@ def _configuration(instance: Instance) -> uvicorn.Config:
         timeout_graceful_shutdown=LEAVE_SECONDS,
         h11_max_incomplete_event_size=HEAD_BYTES,
     )
+    configuration.doors = {door.listening.getsockname(): door for door in doors.doors}
+    return configuration
 
 
-async def serve(instance: Instance, listening: socket.socket) -> None:
-    """Answer on `listening`, which is closed at the end, until cancelled.
+async def serve(instance: Instance, doors: Doors) -> None:
+    """Answer at these doors, whose sockets are closed at the end, until cancelled.
 
     Then answers under way get `LEAVE_SECONDS` to be finished and taken.
     """
-    server = _Server(_configuration(instance))
-    running = asyncio.ensure_future(server.serve(sockets=[listening]))
+    leaving = asyncio.Event()
+    server = _Server(_configuration(instance, doors, leaving))
+    asyncio.get_running_loop().set_exception_handler(Exhaustion(instance))
+    running = asyncio.ensure_future(server.serve([door.listening for door in doors.doors]))
     try:
         await asyncio.shield(running)
     except asyncio.CancelledError:
+        leaving.set()
         server.should_exit = True
         await running
         raise

@@ -13,16 +13,15 @@ from natlb.control.channel import Channel
 from natlb.control.main import main
 
 if TYPE_CHECKING:
-    import socket
-
+    from natlb.control.doors import Doors
     from natlb.control.instance import Instance
 
 
-async def serve(instance: Instance, listening: socket.socket) -> None:
-    """Answer the API on this socket until cancelled."""
+async def serve(instance: Instance, doors: Doors) -> None:
+    """Answer the API at these doors until cancelled."""
     from natlb.api import serve as serve_api
 
-    await serve_api(instance, listening)
+    await serve_api(instance, doors)
 
 
 if __name__ == "__main__":

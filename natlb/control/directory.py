@@ -4,7 +4,8 @@
     journal    what to undo on the host
     handover   the socket on which control hands everything to the next supervisor
     keeper     the same of the keeper, for when control cannot
-    natlb.sock the API, or a link to where the configuration puts it
+    natlb.sock the API, or a link to where the configuration puts it; natlb-operate.sock and
+               natlb-read.sock the same for other roles
 
 NETNS is the inode number of the namespace, and the kernel uses such numbers again: the lock also
 names the boot and the namespace's cookie, and what a namespace that is gone left is forgotten, not
@@ -23,6 +24,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from natlb.control.doors import UNIX_DOORS, DoorNumber, door_path
 from natlb.errors import BusyError, DeniedError
 
 ROOT = Path("/run/natlb")
@@ -95,10 +97,9 @@ class Lock:
         """The socket on which the keeper does, where control cannot."""
         return self.directory / "keeper"
 
-    @property
-    def api(self) -> Path:
+    def api(self, door: DoorNumber = DoorNumber.ADMIN) -> Path:
         """Where the API listens by default."""
-        return self.directory / "natlb.sock"
+        return door_path(self.directory / "natlb.sock", door)
 
     def _forget_another_namespace(self) -> None:
         for stale in (self.journal, self.handover, self.keeper):
@@ -109,16 +110,20 @@ class Lock:
         os.pwrite(self._fd, text.encode(), 0)
         os.ftruncate(self._fd, len(text))
 
-    def lead_to(self, path: Path) -> None:
+    def lead_to(self, path: Path, door: DoorNumber = DoorNumber.ADMIN) -> None:
         """Have commands of this namespace find the API that is about to listen at `path`."""
-        if path != self.api or self.api.is_symlink():
-            self.api.unlink(missing_ok=True)
-        if path != self.api:
-            self.api.symlink_to(path)
+        own = self.api(door)
+        if path != own or own.is_symlink():
+            own.unlink(missing_ok=True)
+        if path != own:
+            own.symlink_to(path)
 
     def remove(self) -> None:
         """Leave nothing: remove what a stopped instance has here, and the directory with it."""
-        for own in (self.handover, self.keeper, self.api, self.directory / "lock"):
+        doors = [self.api(door) for door in UNIX_DOORS]
+        for door in doors:
+            _remove_target(door)
+        for own in (self.handover, self.keeper, *doors, self.directory / "lock"):
             with contextlib.suppress(OSError):
                 own.unlink()
         with contextlib.suppress(OSError):
@@ -127,6 +132,13 @@ class Lock:
     def release(self) -> None:
         """Let the next one have the directory."""
         os.close(self._fd)
+
+
+def _remove_target(link: Path) -> None:
+    """Remove the socket that a link leads to, where a crash has left it."""
+    with contextlib.suppress(OSError):
+        if link.is_symlink() and link.is_socket():
+            link.resolve().unlink()
 
 
 def take_lock(directory: Path) -> Lock:

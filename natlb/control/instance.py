@@ -24,6 +24,7 @@ from natlb.model import FlowFilter, FlowStateName, ProtocolName
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from natlb.control.events import EventLog
     from natlb.control.measures import Measures
     from natlb.model import (
         Backend,
@@ -45,6 +46,10 @@ EXAMPLE = "natlb flows service=web client=198.51.100.0/24 state=established"
 
 class Instance(Protocol):
     """A running natlb as seen by whoever may read it and send it intents."""
+
+    @property
+    def events(self) -> EventLog:
+        """What it changed and noticed lately."""
 
     async def status(self) -> InstanceStatus:
         """Return whether packets are forwarded, and by what."""

@@ -13,26 +13,46 @@ import stat
 import struct
 from typing import TYPE_CHECKING
 
+from natlb.control.doors import DoorNumber
 from natlb.errors import BusyError, HostError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-GROUP = "natlb"
+GROUPS = {
+    DoorNumber.ADMIN: "natlb",
+    DoorNumber.OPERATE: "natlb-operate",
+    DoorNumber.READ: "natlb-read",
+}
 API_MODE = 0o660
 OWN_MODE = 0o600
 BACKLOG = 128
 
 
-def api_listener(path: Path) -> socket.socket:
-    """Return a socket that listens at `path`, open to the group natlb where there is one.
+def api_listener(path: Path, door: DoorNumber = DoorNumber.ADMIN) -> socket.socket:
+    """Return a socket that listens at `path`, open to the door's group where there is one.
 
     Raises BusyError, naming the holder, where somebody listens there; HostError where the file
     cannot be made.
     """
     listening = _listener(path, socket.SOCK_STREAM, API_MODE)
     with contextlib.suppress(KeyError, OSError):
-        os.chown(path, -1, grp.getgrnam(GROUP).gr_gid)
+        os.chown(path, -1, grp.getgrnam(GROUPS[door]).gr_gid)
+    return listening
+
+
+def tcp_listener(host: str, port: int) -> socket.socket:
+    """Return a socket that listens at an address of this host alone. Raises HostError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        why = error.strerror or error
+        raise HostError(f"cannot listen at tcp://{host}:{port}: {why}") from error
     return listening
 
 

@@ -34,7 +34,7 @@ from natlb.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from natlb.control.config import Config
     from natlb.control.desired import Desired
@@ -70,12 +70,14 @@ class LiveInstance:
         *,
         read: Reader,
         read_program: Reader,
+        read_access: Callable[[Config], Awaitable[Callable[[], None]]],
         reloaded: Callable[[Config], None],
         ask: Ask = probe,
     ) -> None:
         """Answer for what the publisher brings into force; `reloaded` is told of each reload.
 
-        `ask` makes a check, wherever it has to be made.
+        `read_access` reads who may call the API; what it returns puts that in force. `ask` makes a
+        check, wherever it has to be made.
         """
         self.processes: Processes | None = None
         self._publisher = publisher
@@ -88,6 +90,7 @@ class LiveInstance:
         self._membership = Membership(self._intents, self._reloader.turn)
         self._saver = Saver(self._intents, self._reloader.turn)
         self.health = HealthWatch(self._intents, ask)
+        self._read_access = read_access
         self._rates = Rates()
         self._fallbacks = Fallbacks()
 
@@ -118,6 +121,11 @@ class LiveInstance:
             now_ms=self._memory.now_ms(),
             checks=self.health.histories.last(),
         )
+
+    @property
+    def events(self) -> EventLog:
+        """What was changed and noticed lately."""
+        return self._events
 
     async def status(self) -> Status:
         """Return whether packets are forwarded, and by what."""
@@ -187,6 +195,7 @@ class LiveInstance:
     async def reload(self, config: str | None, *, dry_run: bool = False) -> Reload:
         """Put a configuration in force whole, or raise and change nothing."""
         try:
+            admit = await self._read_access(self.config)  # a reload cannot change where that stands
             done = await self._reloader.reload(config, dry_run=dry_run)
         except NatlbError:
             if not dry_run:
@@ -194,6 +203,7 @@ class LiveInstance:
             raise
         if not dry_run:
             self._memory.tally.reloaded(well=True)
+            admit()
         return done
 
     async def set_backend(

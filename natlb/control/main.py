@@ -23,10 +23,12 @@ import structlog
 
 from natlb.control import limits, log, privileges
 from natlb.control.compile.programs import place_programs
-from natlb.control.config import api_listen, parse_config, syntax_of
+from natlb.control.config import api_socket, parse_config, syntax_of
 from natlb.control.config.load import file_name
 from natlb.control.desired import Desired, first_desired
 from natlb.control.directory import OWN_NAMESPACE
+from natlb.control.doors import ROLE_OF_DOOR, Door, DoorNumber, Doors, Tokens
+from natlb.control.event_memory import EventMemory
 from natlb.control.events import EventLog
 from natlb.control.failure import error_text, explain
 from natlb.control.health.probe import probe
@@ -38,6 +40,7 @@ from natlb.control.memory import sealed_memfd
 from natlb.control.messages import (
     Failed,
     HandedOver,
+    Hold,
     Logging,
     Processes,
     Role,
@@ -64,7 +67,7 @@ if TYPE_CHECKING:
     from natlb.control.health.watch import Ask
     from natlb.control.instance import Instance
 
-    Serve = Callable[[Instance, socket.socket], Coroutine[None, None, None]]
+    Serve = Callable[[Instance, Doors], Coroutine[None, None, None]]
 
 SERVICES_SHOWN = 3
 SECONDS_A_LOOK = 1.0
@@ -88,6 +91,7 @@ class Control:
         self._files = FileReader(self._link)
         self._worker = WorkerLink(self._link.holdings, WORKER)
         self._events = EventLog()
+        self._doors = Doors([])
         self._publisher: Publisher | None = None
         self._instance: LiveInstance | None = None
         self._processes: Processes | None = None
@@ -99,6 +103,7 @@ class Control:
     def started(self, said: Start) -> None:
         """Set the instance up, or go on with it."""
         self._started_ns = said.started_ns
+        self._remember_events()
         self._begin(self._set_up(said.text) if said.fresh else self._take_up())
 
     def held(self, role: Role, index: int) -> None:
@@ -160,6 +165,25 @@ class Control:
 
     # What follows
 
+    def _remember_events(self) -> None:
+        """Go on with the events of the control before, or begin to keep them."""
+        held = self._link.holdings.get(Role.EVENT_LOG)
+        memory = EventMemory.create() if held is None else EventMemory(os.dup(held.fd))
+        if held is None:
+            self._link.hold(Hold(role=Role.EVENT_LOG), memory.duplicate())
+        self._events.keep_in(memory)
+
+    def _find_doors(self) -> None:
+        """Take the sockets where the API is called."""
+        if (Role.API_LISTENER, DoorNumber.ADMIN) not in self._link.holdings:
+            raise NatlbError("no socket for the API is held")
+        held = [(door, self._link.holdings.get(Role.API_LISTENER, door)) for door in DoorNumber]
+        self._doors.doors = [
+            Door(socket.socket(fileno=os.dup(each.fd)), ROLE_OF_DOOR[door])
+            for door, each in held
+            if each is not None
+        ]
+
     def _begin(self, work: Coroutine[None, None, None], *, fatal: bool = True) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
@@ -183,8 +207,7 @@ class Control:
         sources, _ = await read_programs(config, path, self._files.program)
         programs = place_programs(sources, {})
         self._follow_logging(config)
-        listen = api_listen(config, OWN_NAMESPACE.stat().st_ino)
-        await self._link.listen(listen.removeprefix("unix:"))
+        await self._listen(config)
         make_memory(self._link, config.datapath.max_flows)
         seed = await asyncio.to_thread(first_seed, config)
         desired = first_desired(
@@ -195,6 +218,24 @@ class Control:
             await self._publisher.publish(desired, learned=learned)
         await self._answer(self._publisher)
 
+    async def _listen(self, config: Config) -> None:
+        """Have the doors of the API opened, that by TCP for those with a token that is known."""
+        self._doors.tokens = await self._files.tokens_of(config)
+        await self._link.listen(api_socket(config, OWN_NAMESPACE.stat().st_ino))
+        if config.api.listen is not None and config.api.is_tcp:
+            await self._link.listen(config.api.listen)
+
+    async def _tokens_again(self, config: Config) -> Tokens:
+        """Return the tokens as they are by now; none, and the reason told, if they cannot be read.
+
+        Packets do not wait for a file to be mended, nor do commands on this host.
+        """
+        try:
+            return await self._files.tokens_of(config)
+        except NatlbError as error:
+            self._events.note("tokens_not_read", "error", reason=error.message, fix=error.fix)
+            return Tokens()
+
     async def _take_up(self) -> None:
         """Go on with what another control left."""
         held = self._link.holdings.get(Role.REGISTRY)
@@ -202,6 +243,7 @@ class Control:
             raise NatlbError("no registry is held")
         desired = Desired.from_record(Registry(os.dup(held.fd)).read())
         self._follow_logging(desired.config)
+        self._doors.tokens = await self._tokens_again(desired.config)
         self._publisher = Publisher(self._link, self._worker, desired)
         await self._publisher.take_up()
         logger.info("control_replaced", generation=desired.generation, pid=os.getpid())
@@ -209,9 +251,7 @@ class Control:
 
     async def _answer(self, publisher: Publisher) -> None:
         """Answer the API, and look after rates and leftovers, until the end."""
-        held = self._link.holdings.get(Role.API_LISTENER)
-        if held is None:
-            raise NatlbError("no socket for the API is held")
+        self._find_doors()
         memory = map_memory(self._link.holdings)
         self._instance = LiveInstance(
             publisher,
@@ -220,12 +260,12 @@ class Control:
             self._events,
             read=self._files.config,
             read_program=self._files.program,
+            read_access=self._read_access,
             reloaded=self._follow_logging,
             ask=self._ask,
         )
         self._instance.processes = self._processes
-        listening = socket.socket(fileno=os.dup(held.fd))
-        self._begin(self._serve(self._instance, listening))
+        self._begin(self._serve(self._instance, self._doors))
         self._begin(self._instance.health.run())
         self._say_serving()
         self._begin(self._instance.follow_host(), fatal=False)  # what a dead control did not
@@ -236,6 +276,11 @@ class Control:
         assert self._publisher is not None
         config = self._publisher.desired.config
         return await probe(check, target, opener(config, self._link.open_socket))
+
+    async def _read_access(self, config: Config) -> Callable[[], None]:
+        """Read a configuration's tokens; the result lets them in. Raises ConfigError."""
+        tokens = await self._files.tokens_of(config)
+        return lambda: setattr(self._doors, "tokens", tokens)
 
     def _say_serving(self) -> None:
         assert self._publisher is not None
@@ -281,6 +326,7 @@ class Control:
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._events.close()
 
 
 def summary(config: Config) -> str:

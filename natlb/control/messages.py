@@ -31,6 +31,7 @@ class Role(IntEnum):
     PROGRAMS = 13  # policies of the user's own, `programs`; value: their digest
     EVENTS = 14
     STANDING = 15  # an encoded `HandedOver`: what a supervisor knows besides what is held
+    EVENT_LOG = 16
     TALLY = 23  # what control counts itself
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from natlb.control.compile.programs import read_program
 from natlb.control.config import read_config
 from natlb.control.config.load import MAX_OCTETS, decode_config, file_name
+from natlb.control.doors import DoorNumber, Tokens, parse_tokens, refuse_open_file
 from natlb.control.memory import read_all
 from natlb.control.messages import Role
 from natlb.control.policy.program_source import MOST_OCTETS, decode_program
@@ -31,8 +32,10 @@ from natlb.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from natlb.control.config import Config
     from natlb.control.link import SupervisorLink
 
+MOST_TOKEN_OCTETS = 1 << 19
 CONFIGURATION = "expected what docs/configuration.md has at this place"
 POLICY = "expected what docs/policies-of-your-own.md lets a policy say, and do on a sample"
 
@@ -88,6 +91,33 @@ class FileReader:
         """Return the text of a policy of the user's own. Raises ConfigError."""
         return await self._read(path, read_program, decode_program, MOST_OCTETS, POLICY)
 
+    async def tokens_of(self, config: Config) -> Tokens:
+        """Return the tokens that a configuration names, none where it names none."""
+        path = config.api.token_file
+        return Tokens() if path is None else await self.tokens(Path(path))
+
+    async def tokens(self, path: Path) -> Tokens:
+        """Return the tokens of a file. Raises ConfigError, which quotes nothing of it."""
+        name = str(path)
+        fd = await self._open(path)
+        try:
+            refuse_open_file(os.fstat(fd).st_mode, name)
+            octets = await asyncio.to_thread(read_all, fd, MOST_TOKEN_OCTETS + 1, 0)
+        finally:
+            os.close(fd)
+        if len(octets) > MOST_TOKEN_OCTETS:
+            raise ConfigError(f"{name} is over {MOST_TOKEN_OCTETS} octets")
+        return parse_tokens(octets.decode("utf-8", "replace"), name)
+
+    async def _open(self, path: Path) -> int:
+        """Return a file open for reading, by the supervisor's rights if need be."""
+        try:
+            return await asyncio.to_thread(open_own, path)
+        except (OSError, ValueError) as error:
+            if isinstance(error, PermissionError) and self._link.is_up:
+                return await self._link.open_file(str(path))
+            raise ConfigError(f"cannot read {path}: {why_not(error)}") from None
+
     async def _read(
         self,
         path: Path,
@@ -118,12 +148,19 @@ class FileReader:
         held = self._link.holdings.get(Role.API_LISTENER)
         if held is None:
             return False  # nobody calls yet
+        if (Role.API_LISTENER, DoorNumber.TCP) in self._link.holdings:
+            return True
         with socket.socket(fileno=os.dup(held.fd)) as listening:
             try:
                 said = Path(listening.getsockname()).stat()
             except OSError:
                 return True
         return said.st_gid != os.getegid() or bool(said.st_mode & stat.S_IRWXO)
+
+
+def why_not(error: Exception) -> str:
+    """Return why a file cannot be read."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def open_own(path: Path) -> int:

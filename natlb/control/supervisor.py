@@ -27,6 +27,7 @@ from natlb.control import log, privileges
 from natlb.control.backoff import BackOff
 from natlb.control.coding import encode
 from natlb.control.directory import Lock, own_directory, take_lock
+from natlb.control.doors import UNIX_DOORS
 from natlb.control.holdings import Holdings
 from natlb.control.listener import handover_listener
 from natlb.control.loop import Loop
@@ -263,7 +264,7 @@ class Supervisor:
         try:
             self.host.undo()
         finally:
-            self._remove_socket()
+            self._remove_sockets()
             self.holdings.close()
             self.lock.remove()
             self.lock.release()
@@ -273,9 +274,11 @@ class Supervisor:
         self.holdings.close()
         self.lock.release()
 
-    def _remove_socket(self) -> None:
-        held = self.holdings.get(Role.API_LISTENER)
-        if held is not None:
+    def _remove_sockets(self) -> None:
+        for door in UNIX_DOORS:
+            held = self.holdings.get(Role.API_LISTENER, door)
+            if held is None:
+                continue
             with socket.socket(fileno=os.dup(held.fd)) as listening, contextlib.suppress(OSError):
                 Path(listening.getsockname()).unlink()
 

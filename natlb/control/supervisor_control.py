@@ -1,7 +1,7 @@
 """The supervisor's side of control: started, heard, and started again with all it needs.
 
 What control asks for is checked as if a stranger asked, since it parses requests: it can say which
-addresses are wanted, a path for the API's socket, a file to read, a socket to check backends by,
+addresses are wanted, a place for the API's sockets, a file to read, a socket to check backends by,
 and replace the memory that is its own to make; nothing else.
 """
 
@@ -18,8 +18,9 @@ import structlog
 from natlb.control.backoff import BackOff
 from natlb.control.channel import close_all
 from natlb.control.child import Child, environment_of
+from natlb.control.doors import TCP, UNIX_DOORS, DoorNumber, door_path
 from natlb.control.failure import error_from, error_text, explain
-from natlb.control.listener import api_listener
+from natlb.control.listener import api_listener, tcp_listener
 from natlb.control.memory import read_sealed, sealed_memfd
 from natlb.control.messages import (
     Alive,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 CONTROLS_OWN = {
     *(Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.EVENTS),
     *(Role.TABLES, Role.REGISTRY, Role.PROGRAMS),
+    Role.EVENT_LOG,
     Role.TALLY,
 }
 
@@ -191,10 +193,19 @@ class ControlKeeper:
         self._supervisor.workers.take_queues(queues)
         self._supervisor.watch.follow()
 
-    def _listen(self, path: str) -> None:
-        self._supervisor.lock.lead_to(Path(path))
-        listening = api_listener(Path(path))
-        self._supervisor.hold(Hold(role=Role.API_LISTENER), listening.detach())
+    def _listen(self, place: str) -> None:
+        """Open the doors of the API: the one by TCP, or those that are files, beside each other."""
+        if place.startswith(TCP):
+            host, _, port = place.removeprefix(TCP).rpartition(":")
+            self._open(DoorNumber.TCP, tcp_listener(host.strip("[]"), int(port)))
+            return
+        for door in UNIX_DOORS:
+            path = door_path(Path(place), door)
+            self._supervisor.lock.lead_to(path, door)
+            self._open(door, api_listener(path, door))
+
+    def _open(self, door: DoorNumber, listening: socket.socket) -> None:
+        self._supervisor.hold(Hold(role=Role.API_LISTENER, index=door), listening.detach())
 
     def _learn(self, serial: int, memfd: int) -> None:
         try:

@@ -19,6 +19,8 @@ import structlog
 
 from natlb.control import log
 from natlb.control.compile.measures import Handshakes
+from natlb.control.doors import ROLES, Door, Doors, RoleName, parse_tokens
+from natlb.control.events import EventLog
 from natlb.control.measures import Measures
 from natlb.control.repetition import Repetition
 from natlb.control.tally import TallyCounts, Turns
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WAIT_SECONDS = 30.0
+TOKENS = {role: f"{role}-{'k' * 40}" for role in ROLES}
 
 
 def _backend(name: str) -> Backend:
@@ -108,6 +111,7 @@ class FakeInstance:
         self.table = [_flow(backend, number) for number, backend in enumerate(self.pool)]
         self.ready = True
         self.revision = 7
+        self.events = EventLog()
 
     async def _asked(self, *call: Any) -> None:
         self.calls.append(call)
@@ -321,14 +325,17 @@ class FakeInstance:
 class Served:
     """A fake instance behind the real API, and where it listens."""
 
-    def __init__(self, instance: FakeInstance, path: str) -> None:
+    def __init__(self, instance: FakeInstance, doors: Doors) -> None:
         """Keep both."""
         self.instance = instance
-        self.path = path
+        self.doors = doors
+        self.path, self.operate, self.read, self.tcp = (
+            door.listening.getsockname() for door in doors.doors
+        )
 
-    def ask(self, octets: bytes, *, close: bool = True) -> bytes:
+    def ask(self, octets: bytes, *, close: bool = True, to: Any = None) -> bytes:
         """Return all that comes back for `octets`, sent as they are."""
-        with self.connect() as connection:
+        with self.connect(to) as connection:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.sendall(octets)
             if close:
@@ -336,11 +343,13 @@ class Served:
                     connection.shutdown(socket.SHUT_WR)
             return read_all(connection)
 
-    def connect(self) -> socket.socket:
-        """Return an open connection."""
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    def connect(self, to: Any = None) -> socket.socket:
+        """Return an open connection, by default to the door for admin."""
+        place = to or self.path
+        family = socket.AF_UNIX if isinstance(place, str) else socket.AF_INET
+        connection = socket.socket(family, socket.SOCK_STREAM)
         connection.settimeout(WAIT_SECONDS)
-        connection.connect(self.path)
+        connection.connect(place)
         return connection
 
 
@@ -353,16 +362,31 @@ def read_all(connection: socket.socket) -> bytes:
     return octets
 
 
+def open_doors(path: str) -> Doors:
+    """Return a listening socket for each role beside `path`, and one for tokens."""
+    roles: list[RoleName | None] = ["admin", "operate", "read", None]
+    ends = ("", "-operate", "-read")
+    places: list[Any] = [*(path + end for end in ends), ("127.0.0.1", 0)]
+    doors = []
+    for place, role in zip(places, roles, strict=True):
+        family = socket.AF_INET if role is None else socket.AF_UNIX
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.bind(place)
+        listening.listen(64)
+        doors.append(Door(listening, role))
+    return Doors(
+        doors, parse_tokens("\n".join(f"{role} {TOKENS[role]}" for role in ROLES), "tokens")
+    )
+
+
 @contextlib.contextmanager
 def serving(instance: FakeInstance, path: str) -> Iterator[Served]:
     """Serve `instance` on `path` from a loop in a thread; it must end in peace."""
     from natlb.api import serve
 
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listening.bind(path)
-    listening.listen(64)
+    doors = open_doors(path)
     loop = asyncio.new_event_loop()
-    task = loop.create_task(serve(instance, listening))
+    task = loop.create_task(serve(instance, doors))
 
     def run() -> None:
         with contextlib.suppress(asyncio.CancelledError):
@@ -371,13 +395,14 @@ def serving(instance: FakeInstance, path: str) -> Iterator[Served]:
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        yield Served(instance, path)
+        yield Served(instance, doors)
         assert thread.is_alive(), "the server ended before its test did"
     finally:
         loop.call_soon_threadsafe(task.cancel)
         thread.join(WAIT_SECONDS)
         loop.close()
-        listening.close()
+        for door in doors.doors:
+            door.listening.close()
 
 
 @pytest.fixture(autouse=True)

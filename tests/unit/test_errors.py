@@ -16,6 +16,7 @@ from natlb import errors
         (errors.ConfigError, 65, "config"),
         (errors.UnavailableError, 69, "unavailable"),
         (errors.BusyError, 75, "busy"),
+        (errors.ChangedError, 75, "changed"),
         (errors.DeniedError, 77, "denied"),
         (errors.HostError, 78, "host"),
         (errors.WaitTimeoutError, 124, "timeout"),

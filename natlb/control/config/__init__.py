@@ -18,7 +18,7 @@ from natlb.control.config.load import (
     syntax_of,
 )
 from natlb.control.config.problems import InvalidConfigError, Problem
-from natlb.control.config.render import api_listen, render_config
+from natlb.control.config.render import api_listen, api_socket, render_config
 from natlb.control.config.values import (
     API_LISTEN,
     Address,
@@ -55,6 +55,7 @@ __all__ = [
     "Syntax",
     "Timeouts",
     "api_listen",
+    "api_socket",
     "config_from_mapping",
     "difference",
     "endpoint",

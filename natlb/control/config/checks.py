@@ -34,7 +34,7 @@ Finding = tuple[Path, str]
 
 def check(shape: FileShape, root: Node) -> list[Fault]:
     """Return a fault for all that contradicts itself; `root` is the tree that has this shape."""
-    findings = [*_limits(shape), *_listens(shape), *_sides(shape)]
+    findings = [*_limits(shape), *_listens(shape), *_sides(shape), *_tokens(shape)]
     vips = {listen.address: name for name, each in _reversed(shape) for listen in each.listen}
     findings += _sources(shape, vips)
     sources = None if _lost_sources(root) else _versions_of_sources(shape)
@@ -49,6 +49,18 @@ def check(shape: FileShape, root: Node) -> list[Fault]:
         findings += _endpoints(path, service)
         findings += _backends_that_are_vips(path, service, vips)
     return faults + [fault_at(root, where, message) for where, message in findings]
+
+
+def _tokens(shape: FileShape) -> Iterator[Finding]:
+    """Complain of a way in that everybody on this host has, and of tokens for none."""
+    is_tcp, has_tokens = shape.api.listen.startswith("tcp:"), shape.api.token_file is not None
+    if is_tcp and not has_tokens:
+        yield ("api", "listen"), "by TCP 'token_file' is needed: any process here can connect"
+    if has_tokens and not is_tcp:
+        yield (
+            ("api", "token_file"),
+            "tokens are for a 'listen' of tcp://; a socket has rights",
+        )
 
 
 def _reversed(shape: FileShape) -> Iterator[tuple[str, ServiceShape]]:

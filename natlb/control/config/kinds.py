@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from natlb.control.config import scalars
+from natlb.control.config.api_place import parse_api_listen, parse_token_file
 from natlb.control.config.problems import described
 from natlb.control.config.values import Address, HashBase, HashKey, Listen, Network, Side
 
@@ -201,7 +202,10 @@ HashBaseValue = Annotated[HashBase | None, BeforeValidator(_given, json_schema_i
 Program = Annotated[str | None, PlainValidator(scalars.parse_program, json_schema_input_type=str)]
 Function = Annotated[str | None, PlainValidator(scalars.parse_function, json_schema_input_type=str)]
 PathValue = Annotated[str, PlainValidator(scalars.parse_path, json_schema_input_type=str)]
-ApiListen = Annotated[str, PlainValidator(scalars.parse_api_listen, json_schema_input_type=str)]
+ApiListen = Annotated[str, PlainValidator(parse_api_listen, json_schema_input_type=str)]
+TokenFile = Annotated[
+    str | None, PlainValidator(parse_token_file, json_schema_input_type=str | None)
+]
 Count = Annotated[int, Within(1, LARGEST_TABLE)]
 Limit = Annotated[
     Count | None,

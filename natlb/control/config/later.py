@@ -49,8 +49,6 @@ LATER = (
     Later("services.*.passive", "operation"),
     Later("services.*.no_backend", "studies", values="hold"),
     Later("services.*.unknown", "operation", values="adopt"),
-    Later("api.listen", "operation", values="tcp://.*"),
-    Later("api.token_file", "operation"),
 )
 
 

@@ -173,7 +173,9 @@ def _meaning(shape: FileShape) -> Config:
         datapath=_datapath(shape.datapath),
         timeouts=timeouts,
         access=_access(shape.access),
-        api=ApiConfig(listen=None if api.listen == API_LISTEN else api.listen),
+        api=ApiConfig(
+            listen=None if api.listen == API_LISTEN else api.listen, token_file=api.token_file
+        ),
         state=shape.state,
         log=LogConfig(level=log.level, format=log.format),
     )

@@ -58,6 +58,8 @@ def _lines(config: Config, netns: int | None) -> Iterator[str]:
         yield from _service(service)
     yield "api:"
     yield f"  listen: {yaml_text(api_listen(config, netns))}"
+    token_file = config.api.token_file
+    yield f"  token_file: {'none' if token_file is None else yaml_text(token_file)}"
     yield f"state: {yaml_text(config.state)}"
     yield "log:"
     yield f"  level: {config.log.level}"
@@ -106,6 +108,13 @@ def _access(access: Access, indent: str) -> Iterator[str]:
     """Yield the two lists of prefixes."""
     for name, prefixes in (("allow", access.allow), ("deny", access.deny)):
         yield f"{indent}{name}: [{', '.join(yaml_text(str(prefix)) for prefix in prefixes)}]"
+
+
+def api_socket(config: Config, netns: int) -> str:
+    """Return the path of the API's socket, which is there beside TCP too."""
+    beside = API_LISTEN.replace("NETNS", str(netns))
+    listen = beside if config.api.is_tcp else api_listen(config, netns)
+    return listen.removeprefix("unix:")
 
 
 def api_listen(config: Config, netns: int | None) -> str:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 MAX_DURATION = 24 * 86_400.0
 """Timeouts are kept as milliseconds in 32 bits, and compared as differences: half of that range."""
 MIN_DURATION = 0.001
-MAX_SOCKET_PATH = 107
 """Linux: sockaddr_un.sun_path holds 108 octets, the last of them zero."""
 MAX_PATH = 4095
 """Linux: PATH_MAX without the zero."""
@@ -371,16 +370,6 @@ def parse_function(value: object) -> str:
     """Return the name of a function in Python."""
     if not isinstance(value, str) or not value.isidentifier() or iskeyword(value):
         raise ValueError(f"{described(value)} cannot be a function's name")
-    return value
-
-
-def parse_api_listen(value: object) -> str:
-    """Return `unix:/PATH`."""
-    if not isinstance(value, str) or not value.startswith("unix:/"):
-        raise ValueError(f"must be like unix:/run/natlb.sock, not {described(value)}")
-    path = parse_path(value.removeprefix("unix:"))
-    if len(path.encode()) > MAX_SOCKET_PATH:
-        raise ValueError(f"a socket's path has at most {MAX_SOCKET_PATH} octets")
     return value
 
 

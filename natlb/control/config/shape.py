@@ -39,6 +39,7 @@ from natlb.control.config.kinds import (
     Share,
     SideValue,
     Sources,
+    TokenFile,
     Weight,
     Within,
 )
@@ -276,7 +277,13 @@ class ApiShape(Shape):
     listen: ApiListen = Field(
         default=API_LISTEN,
         description="the socket that commands use, `unix:/PATH`; NETNS in the default is the inode"
-        " number of the network namespace",
+        " number of the network namespace. With `tcp://127.0.0.1:PORT` the API is there as well,"
+        " for whoever has a token",
+    )
+    token_file: TokenFile = Field(
+        default=None,
+        description="the absolute path of a file with lines `ROLE TOKEN`, for `tcp://`; read at the"
+        " start and at each reload",
     )
 
 

@@ -256,9 +256,18 @@ class DatapathConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiConfig:
-    """Where commands reach natlb: `unix:/PATH`, or None for `API_LISTEN`."""
+    """Where commands reach natlb: `unix:/PATH`, or None for `API_LISTEN`.
+
+    `tcp://ADDRESS:PORT`: there as well, for who has a token of the file.
+    """
 
     listen: str | None = None
+    token_file: str | None = None
+
+    @property
+    def is_tcp(self) -> bool:
+        """Whether there is a way in by TCP."""
+        return self.listen is not None and self.listen.startswith("tcp:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,7 +47,7 @@ def test_a_client_that_leaves_in_the_middle_is_forgotten(served) -> None:
     with served.connect() as connection:
         connection.sendall(HEAD + b"content-length: 100\r\n\r\n{")
 
-    assert served.ask(b"GET /v1/status HTTP/1.1\r\nhost: n\r\n\r\n").startswith(b"HTTP/1.1 200")
+    assert served.ask(b"GET /v1/status HTTP/1.1\r\nhost: natlb\r\n\r\n").startswith(b"HTTP/1.1 200")
     assert served.instance.calls == [("status",)]
 
 
@@ -55,8 +55,8 @@ def test_an_answer_that_fails_on_its_way_is_cut_not_ended(served) -> None:
     """Half a list must not read like a whole one; and the next request is served."""
     flow = served.instance.table[0]
     served.instance.table = [flow] * 300 + [replace(flow, source={1})]
-    answer = served.ask(b"GET /v1/flows HTTP/1.1\r\nhost: n\r\n\r\n", close=False)
+    answer = served.ask(b"GET /v1/flows HTTP/1.1\r\nhost: natlb\r\n\r\n", close=False)
 
     assert answer.startswith(b"HTTP/1.1 200")
     assert not answer.endswith(b"0\r\n\r\n")
-    assert served.ask(b"GET /v1/status HTTP/1.1\r\nhost: n\r\n\r\n").startswith(b"HTTP/1.1 200")
+    assert served.ask(b"GET /v1/status HTTP/1.1\r\nhost: natlb\r\n\r\n").startswith(b"HTTP/1.1 200")

@@ -28,7 +28,7 @@ WORDS = st.sampled_from(
         b" HTTP/2.0\r\n",
         b"\r\n",
         b"\n",
-        b"host: n\r\n",
+        b"host: natlb\r\n",
         b"upgrade: websocket\r\nconnection: upgrade\r\n",
         b"content-length: 5\r\n",
         b"content-length: -1\r\n",
@@ -54,11 +54,13 @@ def error_of(answer: bytes) -> dict:
 @given(octets=ANYTHING)
 @example(octets=b"\x00" * 100)
 @example(octets=b"GET / HTTP/1.1\r\n\r\n")
-@example(octets=b"GET http://[::1 HTTP/1.1\r\nhost: n\r\n\r\n")
-@example(octets=b"CONNECT a:80 HTTP/1.1\r\nhost: n\r\n\r\n")
+@example(octets=b"GET http://[::1 HTTP/1.1\r\nhost: natlb\r\n\r\n")
+@example(octets=b"CONNECT a:80 HTTP/1.1\r\nhost: natlb\r\n\r\n")
 @example(octets=b"GET /v1/status HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n")
-@example(octets=b"POST /v1/flush HTTP/1.1\r\nhost: n\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n")
-@example(octets=b"POST /v1/flush HTTP/1.1\r\nhost: n\r\ncontent-length: 9\r\n\r\n{")
+@example(
+    octets=b"POST /v1/flush HTTP/1.1\r\nhost: natlb\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"
+)
+@example(octets=b"POST /v1/flush HTTP/1.1\r\nhost: natlb\r\ncontent-length: 9\r\n\r\n{")
 @example(octets=STATUS + b"\x00garbage")
 @example(octets=STATUS * 3)
 def test_any_bytes_get_an_answer_and_natlb_goes_on(served, octets) -> None:
@@ -116,7 +118,7 @@ def hasty(monkeypatch):
 
 @pytest.mark.parametrize(
     "octets",
-    [b"", b"GET /v1/sta", b"POST /v1/flush HTTP/1.1\r\nhost: n\r\ncontent-length: 9\r\n\r\n{"],
+    [b"", b"GET /v1/sta", b"POST /v1/flush HTTP/1.1\r\nhost: natlb\r\ncontent-length: 9\r\n\r\n{"],
 )
 def test_a_client_that_does_not_finish_is_cut(hasty, served, octets) -> None:
     """64 idle connections would be all there are."""
@@ -157,7 +159,7 @@ def test_a_client_that_takes_no_answer_is_cut(hasty, served) -> None:
 def test_a_reader_that_is_slow_gets_all_of_a_long_answer(served) -> None:
     """Written on as it is read, and kept in nobody's memory meanwhile."""
     served.instance.table *= 2000
-    last = b"GET /v1/flows HTTP/1.1\r\nhost: n\r\nconnection: close\r\n\r\n"
+    last = b"GET /v1/flows HTTP/1.1\r\nhost: natlb\r\nconnection: close\r\n\r\n"
     with served.connect() as connection:
         connection.sendall(last)
         time.sleep(0.2)  # long enough for every buffer on the way to be full

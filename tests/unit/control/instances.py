@@ -48,11 +48,11 @@ from natlb.wire.fields import TCP
 from tests.paper_host import host_plan
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from natlb.control.config.values import CheckConfig
+    from natlb.control.doors import Doors
     from natlb.control.health.codes import Code
     from natlb.control.health.probe import Target
     from natlb.control.host.plan import Wanted
@@ -268,8 +268,10 @@ class World:
         status, code = self.answers[target.backend]
         return Result(status=status, code=code, reason="as told", latency_ms=0.4, phases=())
 
-    async def _serve(self, instance: Instance, listening: socket.socket) -> None:
-        with listening:
+    async def _serve(self, instance: Instance, doors: Doors) -> None:
+        with contextlib.ExitStack() as sockets:
+            for door in doors.doors:
+                sockets.enter_context(door.listening)
             self.served.append(instance)
             await asyncio.Event().wait()
 

@@ -97,7 +97,7 @@ def test_a_lock_file_that_says_nothing_is_as_good_as_new(tmp_path: Path, text: s
 def test_nothing_is_left_of_a_directory_that_is_removed(tmp_path: Path) -> None:
     """And a lock that was just removed by its holder is no lock."""
     lock = take_lock(tmp_path / "1")
-    lock.api.touch()
+    lock.api().touch()
     lock.handover.touch()
     lock.remove()
     again = take_lock(tmp_path / "1")
@@ -120,14 +120,14 @@ def test_a_directory_is_named_by_the_namespace() -> None:
 def test_commands_find_an_api_that_listens_elsewhere(tmp_path: Path) -> None:
     """By a link where they look; whatever a crash left there makes way."""
     lock = take_lock(tmp_path / "1")
-    lock.api.write_text("a dead socket")
+    lock.api().write_text("a dead socket")
 
     lock.lead_to(tmp_path / "own.sock")
-    assert lock.api.readlink() == tmp_path / "own.sock"
+    assert lock.api().readlink() == tmp_path / "own.sock"
     lock.lead_to(tmp_path / "other.sock")
-    assert lock.api.readlink() == tmp_path / "other.sock"
-    lock.lead_to(lock.api)
-    assert not lock.api.is_symlink()
+    assert lock.api().readlink() == tmp_path / "other.sock"
+    lock.lead_to(lock.api())
+    assert not lock.api().is_symlink()
     lock.remove()
     lock.release()
 

@@ -6,7 +6,8 @@ import asyncio
 from datetime import UTC, datetime
 
 from natlb.control import log
-from natlb.control.events import MOST_EVENTS, EventLog, rfc3339
+from natlb.control.event_memory import EventMemory
+from natlb.control.events import LONGEST_TEXT, MOST_EVENTS, MOST_NAMES, EventLog, rfc3339
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 5000, UTC)
 
@@ -44,7 +45,7 @@ def test_whoever_waits_hears_of_the_next() -> None:
     async def live() -> None:
         events = EventLog()
         events.note("before")
-        waiting = asyncio.ensure_future(events.wait())
+        waiting = asyncio.ensure_future(events.wait(1))
         await asyncio.sleep(0)
         assert not waiting.done()
         events.note("after")
@@ -56,3 +57,33 @@ def test_whoever_waits_hears_of_the_next() -> None:
 def test_times_are_of_utc() -> None:
     """With milliseconds, and Z."""
     assert rfc3339(NOON) == "2026-01-02T12:00:00.005Z"
+
+
+def test_events_and_their_numbers_survive() -> None:
+    """Who follows by number notices nothing of another control."""
+    memory = EventMemory.create()
+    shared = memory.duplicate()
+    before, after = EventLog(), EventLog()
+    before.keep_in(memory)
+    before.note("first")
+    before.note("second")
+    before.close()
+    after.note("early")
+    after.keep_in(EventMemory(shared))
+    after.note("third")
+    kinds = [(event.id, event.kind) for event in after.since(0).events]
+    after.close()
+
+    assert kinds == [(1, "first"), (2, "second"), (3, "early"), (4, "third")]
+
+
+def test_what_is_long_is_cut_short() -> None:
+    """A reload of ten thousand backends is one line that can be read."""
+    events = EventLog()
+    names = [f"web/{number}" for number in range(MOST_NAMES + 5)]
+    events.note("configuration_reloaded", added=names, path="x" * 10**5)
+    fields = events.since(0).events[0].fields
+
+    assert fields["added"] == [*names[:MOST_NAMES], "and 5 more"]
+    assert len(str(fields["path"])) == LONGEST_TEXT
+    assert str(fields["path"]).endswith("…")

@@ -17,6 +17,7 @@ from natlb.errors import ConfigError, HostError, NatlbError
 from tests.unit.control.instances import CONFIG, World, duplicate, eventually, in_world
 
 if TYPE_CHECKING:
+    from natlb.control.doors import Doors
     from natlb.control.instance import Instance
 
 
@@ -164,8 +165,8 @@ async def test_control_without_anything_to_keep_ends_with_its_supervisor(world: 
 async def test_what_ends_the_api_ends_control(world: World) -> None:
     """Another control takes its place; a silent one would not be missed."""
 
-    async def fail(instance: Instance, listening: socket.socket) -> None:
-        listening.close()
+    async def fail(instance: Instance, doors: Doors) -> None:
+        doors.doors[0].listening.close()
         raise NatlbError("the API broke")
 
     world.control._serve = fail

@@ -23,8 +23,6 @@ PROMISED: list[tuple[str, Any]] = [
     ("services.web.passive", True),
     ("services.web.no_backend", "hold"),
     ("services.web.unknown", "adopt"),
-    ("api.listen", "tcp://127.0.0.1:8080"),
-    ("api.token_file", "/etc/natlb/token"),
 ]
 
 

@@ -72,6 +72,7 @@ services:
       fragment: 30
 api:
   listen: unix:/run/natlb/NETNS/natlb.sock
+  token_file: none
 state: /var/lib/natlb
 log:
   level: info

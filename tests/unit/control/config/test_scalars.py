@@ -8,8 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from natlb.control.config.scalars import (
-    MAX_SOCKET_PATH,
-    parse_api_listen,
     parse_duration,
     parse_endpoint,
     parse_listen,
@@ -229,31 +227,6 @@ def test_what_is_no_side_is_refused(value: object, message: str) -> None:
     """Names as the kernel takes them; a path would leave /run/netns."""
     with pytest.raises(ValueError, match=message):
         parse_side(value)
-
-
-def test_the_api_listens_on_a_path() -> None:
-    """The longest that the kernel takes is taken."""
-    longest = "unix:/" + "x" * (MAX_SOCKET_PATH - 1)
-
-    assert parse_api_listen(longest) == longest
-
-
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        ("unix:natlb.sock", "must be like unix:/run/natlb.sock"),
-        ("/run/natlb.sock", "must be like unix:/run/natlb.sock"),
-        (5, "must be like"),
-        ("unix:/" + "x" * MAX_SOCKET_PATH, "at most 107 octets"),
-        ("unix:/" + "é" * 60, "at most 107 octets"),
-        ("unix:/a\x00b", "cannot be a path"),
-        ("unix:/a\ud800", "cannot be a path"),
-    ],
-)
-def test_what_the_api_cannot_listen_on_is_refused(value: object, message: str) -> None:
-    """sockaddr_un is short, and counts octets."""
-    with pytest.raises(ValueError, match=message):
-        parse_api_listen(value)
 
 
 @pytest.mark.parametrize("value", ["var/lib", "", 5, None, "/a\nb", "/" + "x" * 4096, "/\ud800"])
