@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
     OpenSocket = Callable[[int, int], Awaitable[socket.socket]]
 
-PIECE = 16384
 MOST_READ = 128 * 1024
 """Octets that one check reads: the body's 64 KiB, and what is around it."""
+TURNS = 8
+"""So many times at least the loop has its turn while that is read."""
 RESET = struct.pack("ii", 1, 0)
 IP_BIND_ADDRESS_NO_PORT = 24  # Linux: in.h; the port is chosen by connect, where more are free
 
@@ -136,6 +137,7 @@ class Stream:
         """Own a connected socket."""
         self._socket = made
         self._most = most
+        self._piece = most // TURNS
         self._read = 0
 
     async def send(self, octets: bytes) -> None:
@@ -144,7 +146,7 @@ class Stream:
 
     async def receive(self) -> bytes:
         """Return what comes next, nothing at the end."""
-        octets = await asyncio.get_running_loop().sock_recv(self._socket, PIECE)
+        octets = await asyncio.get_running_loop().sock_recv(self._socket, self._piece)
         self._read += len(octets)
         if self._read > self._most:
             raise Failure(Code.L7RSP, f"more than {self._most} octets, and no end")

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from natlb.control.health.codes import Code
-from natlb.control.health.sockets import PIECE
 from natlb.control.health.steps import HANDSHAKE, Failure, shown
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from natlb.control.health.steps import Steps
 
 T = TypeVar("T")
+LARGEST_RECORD = 16384  # RFC 8446 section 5.1
 
 
 class TlsStream:
@@ -48,7 +48,7 @@ class TlsStream:
     async def receive(self) -> bytes:
         """Return what comes next, nothing at the end, be it an orderly one or not."""
         try:
-            return await self._do(lambda: self._tls.read(PIECE))
+            return await self._do(lambda: self._tls.read(LARGEST_RECORD))
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
             return b""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,10 +16,15 @@ from natlb.control.host.operation import AddRoute
 from natlb.control.messages import Role
 from natlb.control.supervisor_network import NetworkHost
 from natlb.errors import HostError, UnavailableError
+from natlb.netlink import inside
+from tests.gateway import namespaces_of
 from tests.paper_host import host_plan, wanted
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+SO_NETNS_COOKIE = 71  # Linux: asm-generic/socket.h, 5.14
 
 
 class Hands:
@@ -116,6 +122,28 @@ def test_a_socket_is_made_where_the_backends_are(hands: Hands, tmp_path: Path) -
     network.adopt(encode_plan(host_plan()))
     with socket.socket(fileno=network.open_socket(socket.AF_INET, socket.SOCK_STREAM)) as made:
         assert not made.get_inheritable()
+
+
+@pytest.mark.netns
+def test_a_socket_is_of_the_private_sides_namespace(hands: Hands, tmp_path: Path) -> None:
+    """The kernel's number of a socket's namespace says so; and the caller stays where it was."""
+    network = NetworkHost(tmp_path / "journal")
+    with namespaces_of("private") as [name]:
+        plan = host_plan()
+        there = replace(plan, private=replace(plan.private, netns=name))
+        network.adopt(encode_plan(there))
+        with (
+            socket.socket(fileno=network.open_socket(socket.AF_INET, socket.SOCK_STREAM)) as made,
+            socket.socket() as here,
+            inside(name),
+            socket.socket() as inner,
+        ):
+            assert namespace_of(made) == namespace_of(inner) != namespace_of(here)
+
+
+def namespace_of(made: socket.socket) -> int:
+    """Return the cookie of the namespace that a socket belongs to."""
+    return int.from_bytes(made.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8), sys.byteorder)
 
 
 def test_undoing_is_by_the_journal(hands: Hands, tmp_path: Path) -> None:

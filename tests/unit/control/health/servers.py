@@ -115,7 +115,7 @@ def flooding(piece: bytes) -> Talk:
 
     async def talk(connection: socket.socket) -> None:
         while True:
-            await asyncio.get_running_loop().sock_sendall(connection, piece)
+            await asyncio.get_running_loop().sock_sendall(connection, piece * 1000)
 
     return talk
 
