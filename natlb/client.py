@@ -24,6 +24,7 @@ from natlb.model import (
     WHERE_CONFIGURED,
     Backend,
     BackendStateName,
+    CheckReport,
     Flow,
     FlowFilter,
     Flush,
@@ -124,6 +125,11 @@ class Client:
         """Write what was changed at run time into the file; with `dry_run`, say what would be."""
         path = _tried("/v1/config/save", dry_run=dry_run)
         return _value(Saved, self._send("POST", path, None))
+
+    def check(self, service: str, name: str) -> CheckReport:
+        """Return what a check of a backend, made now, finds; it counts for nothing."""
+        path = f"{_backends_path(service)}/{quote(name, safe='')}/check"
+        return _value(CheckReport, self._send("POST", path, None))
 
     def flush(self, wanted: FlowFilter | None = None, *, reset: bool = False) -> Flush:
         """Drop the flows that `wanted` describes, all by default."""

@@ -19,6 +19,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "Run": {"host": ("run", "validate", "doctor", "cleanup"), "change": ("reload",)},
     "See": {
         "see": ("status", "services", "backends", "flows", "stats"),
+        "check": ("check",),
         "monitoring": ("grafana", "alerts"),
     },
     "Change": {"change": ("drain", "maint", "ready", "weight", "add", "remove", "flush", "config")},
@@ -33,7 +34,6 @@ MODULES = {
 LATER = (
     "bench",
     "capture",
-    "check",
     "events",
     "explain",
     "observe",

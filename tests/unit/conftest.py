@@ -110,6 +110,7 @@ class FakeInstance:
         self.pool = [_backend(f"be{number}") for number in (1, 2, 3)]
         self.table = [_flow(backend, number) for number, backend in enumerate(self.pool)]
         self.ready = True
+        self.report: CheckReport | None = None
         self.revision = 7
         self.events = EventLog()
 
@@ -278,7 +279,7 @@ class FakeInstance:
         """Return a check in two steps."""
         await self._asked("check", service, name)
         self._known(service, name)
-        return CheckReport(
+        return self.report or CheckReport(
             service=service,
             name=name,
             type="http",
