@@ -17,9 +17,16 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from socket import AF_UNIX, SOCK_STREAM, socket
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
-from natlb.errors import ChangedError, DeniedError, NatlbError, UnavailableError, WaitTimeoutError
+from natlb.errors import (
+    ChangedError,
+    DeniedError,
+    NatlbError,
+    UnavailableError,
+    UsageError,
+    WaitTimeoutError,
+)
 from natlb.model import (
     WHERE_CONFIGURED,
     Backend,
@@ -42,6 +49,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 RUN = Path("/run/natlb")
 TIMEOUT_SECONDS = 30.0  # a reload compiles tables, and control may just be being replaced
+TCP = "tcp://"
+EXAMPLE = "tcp://127.0.0.1:9000"
 PIECE_BYTES = 1 << 16
 
 
@@ -54,9 +63,19 @@ def default_socket() -> str:
 class Client:
     """The instance that listens on a socket."""
 
-    def __init__(self, path: str | None = None, *, timeout: float = TIMEOUT_SECONDS) -> None:
-        """Name the socket, by default that of this network namespace; nothing is opened yet."""
+    def __init__(
+        self,
+        path: str | None = None,
+        *,
+        token: str | None = None,
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> None:
+        """Name the socket, by default that of this network namespace; nothing is opened yet.
+
+        `tcp://127.0.0.1:9000` in the place of a path needs a token, by default `NATLB_TOKEN`.
+        """
         self.path = path or default_socket()
+        self._token = token or os.environ.get("NATLB_TOKEN", "")
         self._timeout = timeout
 
     def status(self) -> Status:
@@ -160,9 +179,13 @@ class Client:
         return answer
 
     def _ask(self, method: str, path: str, body: object) -> HTTPResponse:
-        connection = _UnixConnection(self.path, self._timeout)
+        connection = self._connection()
         text = None if body is None else json.dumps(body)
         headers = {"Connection": "close", "Content-Type": "application/json"}
+        if self.path.startswith(TCP):
+            headers["Authorization"] = f"Bearer {self._token}"
+            if not self._token.isascii() or not self._token.isprintable():
+                raise UsageError("a token has letters, digits and signs of ASCII alone")
         try:
             # One connection too many is refused unread: the answer is there all the same.
             with suppress(BrokenPipeError):
@@ -171,6 +194,15 @@ class Client:
         except (OSError, HTTPException) as error:
             connection.close()
             raise self._failure(error) from None
+
+    def _connection(self) -> HTTPConnection:
+        if not self.path.startswith(TCP):
+            return _UnixConnection(self.path, self._timeout)
+        try:
+            place = urlsplit(self.path)
+            return HTTPConnection(place.hostname or "", place.port, timeout=self._timeout)
+        except (ValueError, HTTPException):
+            raise UsageError(f"{self.path!r} is no place to connect to, like {EXAMPLE}") from None
 
     def _read(self, answer: HTTPResponse, most: int | None = None) -> bytes:
         try:

@@ -39,6 +39,7 @@ from natlb.model import (
     Statistics,
     to_json,
 )
+from tests.unit.conftest import TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -345,3 +346,35 @@ def test_pools_are_changed_and_saved(served) -> None:
     assert (tried.weight, added.weight, gone) == (1, 2, added)
     assert saved.changes[0].backend == "web/be2"
     assert served.instance.calls[-1] == ("save_config", "dry run")
+
+
+def test_by_tcp_a_token_says_who_asks(served, monkeypatch) -> None:
+    """From the environment too; without one, or as somebody who may not, the error is DeniedError."""
+    place = "tcp://{}:{}".format(*served.tcp)
+    monkeypatch.delenv("NATLB_TOKEN", raising=False)
+
+    assert Client(place, token=TOKENS["read"]).status().ready
+    with pytest.raises(DeniedError, match="a token is needed"):
+        Client(place).status()
+    with pytest.raises(DeniedError, match="needs the role operate, you have read"):
+        Client(place, token=TOKENS["read"]).flush()
+    monkeypatch.setenv("NATLB_TOKEN", TOKENS["operate"])
+    assert Client(place).flush().flushed == 3
+    with pytest.raises(DeniedError, match="needs the role admin"):
+        Client(place).reload()
+
+
+@pytest.mark.parametrize("place", ["tcp://127.0.0.1:x", "tcp://[::1", "tcp://127.0.0.1:99999"])
+def test_a_place_that_is_none_is_told(place: str) -> None:
+    """It came from a command line."""
+    with pytest.raises(UsageError, match="no place to connect to"):
+        Client(place, token="k" * 40).status()
+
+
+@pytest.mark.parametrize("token", ["a\r\nhost: evil", "\ud800", "é" * 40, "k\0"])
+def test_a_token_that_is_none_is_told_and_not_shown(token: str) -> None:
+    """It would become another header."""
+    with pytest.raises(UsageError) as caught:
+        Client("tcp://127.0.0.1:9", token=token).status()
+
+    assert token not in caught.value.message
