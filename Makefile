@@ -145,7 +145,7 @@ conformance: $(TESTING) packages ## what RFCs ask of a NAT, each row tested; wri
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -m conformance -p tests.conformance.report \
 	  --conformance-report docs/conformance.md
 
-pictures: $(TESTING) ## the pictures of docs/policies.md, by the commands that stand there
+pictures: $(TESTING) ## the pictures of the documents, by the code as it is
 	@$(BIN)/python -m tests.pictures
 
 fuzz: $(FUZZING) ## guided by coverage (FUZZ_RUNS=100000), then ten million mutations compiled

@@ -35,6 +35,7 @@ from natlb.model import (
     Flow,
     FlowFilter,
     Flush,
+    HandshakeTimes,
     Reload,
     Saved,
     Service,
@@ -89,6 +90,10 @@ class Client:
     def backends(self, service: str | None = None) -> list[Backend]:
         """Return the backends of one service or of all."""
         return _values(Backend, self._get(_backends_path(service)))
+
+    def handshakes(self) -> list[HandshakeTimes]:
+        """Return how long backends' first answers took so far."""
+        return _values(HandshakeTimes, self._get("/v1/handshakes"))
 
     def flows(self, wanted: FlowFilter | None = None, limit: int | None = None) -> list[Flow]:
         """Return the flows that `wanted` describes."""

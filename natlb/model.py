@@ -166,6 +166,16 @@ class Backend(Document):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HandshakeTimes(Document):
+    """How many first answers of a backend were seen on the wire, and how long all of them took."""
+
+    service: str
+    name: str
+    count: int
+    sum_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolCount(Document):
     """How many backends a service has, and how many of them are fit for new flows.
 

@@ -1,19 +1,30 @@
-"""Draw the pictures of docs/policies.md by the commands that stand there: `make pictures`.
+"""Draw the pictures of the documents, `make pictures`: of docs/policies.md, and of `natlb top`.
 
-A command is a block of its own that begins with `natlb simulate` and names its picture, so what a
-reader sees is what a reader can run. The same natlb gives the same octets.
+The first are drawn by the commands that stand there. A command is a block of its own that begins
+with `natlb simulate` and names its picture, so what a reader sees is what a reader can run. The
+other is the screen over a source of values, after some looks. The same natlb gives the same octets.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shlex
 import sys
 from pathlib import Path
 
 from natlb.cli import main
+from natlb.tui.app import Top
+from natlb.tui.look import take_look
+from tests.unit.tui.fake_source import FakeSource
 
 ROOT = Path(__file__).parent.parent
+TOP = "docs/pictures/top.svg"
+SCREEN = (168, 11)
+FONT = re.compile(
+    r"@font-face \{.*?\}\s*", re.DOTALL
+)  # fetched from elsewhere: documents work alone
+LOOKS = 25
 DOCUMENT = ROOT / "docs" / "policies.md"
 COMMAND = re.compile(r"^```sh\n(natlb simulate [^`]*)^```$", re.MULTILINE)
 
@@ -42,5 +53,23 @@ def draw_all(place: Path) -> None:
                 sys.exit(code)
 
 
+def draw_top(target: Path) -> None:
+    """Draw the screen of `natlb top`."""
+    target.write_text(FONT.sub("", asyncio.run(_screen())), encoding="utf-8")
+
+
+async def _screen() -> str:
+    source = FakeSource()
+    app = Top(source, 3600.0)
+    async with app.run_test(size=SCREEN) as pilot:
+        for look in range(LOOKS):
+            app.history.note(take_look(source, lambda look=look: float(look)))  # type: ignore[misc] # bound at once
+        app.show_history()
+        await pilot.press("down", "down")
+        await pilot.pause()
+        return app.export_screenshot(title="natlb top")
+
+
 if __name__ == "__main__":
     draw_all(ROOT)
+    draw_top(ROOT / TOP)

@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "client": "errors model",
     "api": "errors model control",
     "lab": "errors model netlink client",
-    "tui": "client model",
+    "tui": "errors client model",
     "web": "client model",
     "cli": BELOW_CLI,
     "testing": "errors model policy jit wire core io bpf netlink control engine client lab",
@@ -73,6 +73,7 @@ PLACES = {
     "structlog": "io control api",
     "click": "cli",
     "rich": "cli lab tui",
+    "textual": "tui",
     "scapy": "",  # GPL, and the judge: it stays in tests/
 }
 

@@ -41,8 +41,8 @@ from natlb.core.verdict import ECHO, REASON_LABELS
 from natlb.errors import NatlbError
 from natlb.lab.topology import load_topology
 from natlb.wire.reasons import DropReason
+from tests.pictures import TOP, draw_all, draw_top, picture_of
 from tests.pictures import commands as picture_commands
-from tests.pictures import draw_all, picture_of
 from tests.source_tree import read_tree
 from tests.state_diagram import draw
 from tests.test_architecture import MAY_IMPORT
@@ -245,6 +245,8 @@ def test_pictures_are_drawn_as_they_are(tmp_path: Path) -> None:
         picture = picture_of(words) or ""
 
         assert (tmp_path / picture).read_bytes() == (ROOT / picture).read_bytes(), picture
+    draw_top(tmp_path / "top.svg")
+    assert (tmp_path / "top.svg").read_bytes() == (ROOT / TOP).read_bytes()
 
 
 def test_every_exit_code_is_in_the_docs_and_no_other() -> None:

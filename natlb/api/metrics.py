@@ -27,7 +27,9 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.utils import floatToGoString
 
+from natlb.api.answers import listing
 from natlb.api.exposition import open_metrics, plain_text
+from natlb.model import HandshakeTimes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -56,6 +58,21 @@ async def metrics(request: Request) -> Response:
     text = await asyncio.to_thread(exposed, await instance.measures(), as_open=as_open)
     kind = CONTENT_TYPE_LATEST if as_open else CONTENT_TYPE_PLAIN_0_0_4
     return Response(text, headers={"content-type": kind})
+
+
+@router.get("/v1/handshakes", response_model=list[HandshakeTimes])
+async def handshakes(request: Request) -> Response:
+    """List how long backends' first answers took so far: what between two looks is the present."""
+    instance: Instance = request.app.state.instance
+    found = (await instance.measures()).handshakes
+    return listing(
+        [
+            HandshakeTimes(
+                service=service, name=name, count=each.count, sum_seconds=each.sum_seconds
+            )
+            for (service, name), each in found.items()
+        ]
+    )
 
 
 def prefers_open_metrics(accept: str) -> bool:

@@ -20,6 +20,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "See": {
         "see": ("status", "services", "backends", "flows", "stats"),
         "check": ("check",),
+        "top": ("top",),
         "monitoring": ("grafana", "alerts"),
     },
     "Change": {"change": ("drain", "maint", "ready", "weight", "add", "remove", "flush", "config")},
@@ -39,7 +40,6 @@ LATER = (
     "observe",
     "replay",
     "systemd",
-    "top",
 )
 
 
