@@ -349,7 +349,7 @@ def test_pools_are_changed_and_saved(served) -> None:
 
 
 def test_by_tcp_a_token_says_who_asks(served, monkeypatch) -> None:
-    """From the environment too; without one, or as somebody who may not, the error is DeniedError."""
+    """From the environment too; who has none, or may too little, is denied."""
     place = "tcp://{}:{}".format(*served.tcp)
     monkeypatch.delenv("NATLB_TOKEN", raising=False)
 
