@@ -30,11 +30,19 @@ COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 @click.option(
     "-c", "--config", "file", type=FILE, required=True, metavar="FILE", help="The configuration."
 )
-def run(file: Path) -> int:
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Begin with what was changed at run time before the last stop: states, weights, pools.",
+)
+def run(file: Path, *, resume: bool) -> int:
     """Run natlb in this network namespace, in the foreground."""
     _require_compiler()
     from natlb.control import supervisor
+    from natlb.control.directory import RESUME_VARIABLE
 
+    if resume:
+        os.environ[RESUME_VARIABLE] = "1"
     return supervisor.run(file)
 
 

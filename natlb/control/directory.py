@@ -30,6 +30,7 @@ from natlb.errors import BusyError, DeniedError
 ROOT = Path("/run/natlb")
 SO_NETNS_COOKIE = 71  # Linux 5.14: asm-generic/socket.h
 INSTANCE_VARIABLE = "NATLB_INSTANCE"
+RESUME_VARIABLE = "NATLB_RESUME"  # control is to begin with the changes of an earlier instance
 OWN_NAMESPACE = Path("/proc/self/ns/net")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 

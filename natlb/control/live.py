@@ -17,6 +17,7 @@ from natlb.control.fallbacks import Fallbacks
 from natlb.control.health.probe import probe
 from natlb.control.health.watch import HealthWatch
 from natlb.control.intents import Intents
+from natlb.control.keeping import Keeper
 from natlb.control.measures import measure
 from natlb.control.membership import Membership
 from natlb.control.rates import Rates
@@ -91,6 +92,7 @@ class LiveInstance:
         self._saver = Saver(self._intents, self._reloader.turn)
         self.health = HealthWatch(self._intents, ask)
         self._read_access = read_access
+        self._keeper = Keeper(events)
         self._rates = Rates()
         self._fallbacks = Fallbacks()
 
@@ -204,6 +206,7 @@ class LiveInstance:
         if not dry_run:
             self._memory.tally.reloaded(well=True)
             admit()
+            await self._keeper.keep(self._desired)
         return done
 
     async def set_backend(
@@ -219,6 +222,8 @@ class LiveInstance:
         desired = await self._intents.set_backend(
             service, name, state=state, weight=weight, dry_run=dry_run
         )
+        if not dry_run:
+            await self._keeper.keep(self._desired)
         return self._snapshot(desired).backend(service, name)
 
     async def add_backend(
@@ -234,6 +239,8 @@ class LiveInstance:
         desired = await self._membership.add(
             service, address, name=name, weight=weight, dry_run=dry_run
         )
+        if not dry_run:
+            await self._keeper.keep(self._desired)
         added = self._snapshot(desired).backend(service, address if name is None else name)
         return uncounted(added) if dry_run else added
 
@@ -242,11 +249,16 @@ class LiveInstance:
         self._desired.backend(service, name)
         before = self._snapshot().backend(service, name)
         await self._membership.remove(service, name, dry_run=dry_run)
+        if not dry_run:
+            await self._keeper.keep(self._desired)
         return before
 
     async def save_config(self, *, dry_run: bool = False) -> Saved:
         """Write what was changed at run time into the configuration file, or raise."""
-        return await self._saver.save(dry_run=dry_run)
+        saved = await self._saver.save(dry_run=dry_run)
+        if not dry_run:
+            await self._keeper.keep(self._desired)
+        return saved
 
     async def check(self, service: str, name: str) -> CheckReport:
         """Return what a check of a backend finds now; it counts for nothing."""

@@ -26,13 +26,14 @@ from natlb.control.compile.programs import place_programs
 from natlb.control.config import api_socket, parse_config, syntax_of
 from natlb.control.config.load import file_name
 from natlb.control.desired import Desired, first_desired
-from natlb.control.directory import OWN_NAMESPACE
+from natlb.control.directory import OWN_NAMESPACE, RESUME_VARIABLE
 from natlb.control.doors import ROLE_OF_DOOR, Door, DoorNumber, Doors, Tokens
 from natlb.control.event_memory import EventMemory
 from natlb.control.events import EventLog
 from natlb.control.failure import error_text, explain
 from natlb.control.health.probe import probe
 from natlb.control.health.sockets import opener
+from natlb.control.keeping import read_changes, resumed, without_added
 from natlb.control.link import SupervisorLink
 from natlb.control.live import LiveInstance
 from natlb.control.mapped import WORKER, make_memory, map_memory
@@ -54,7 +55,7 @@ from natlb.control.reading import FileReader
 from natlb.control.registry import Registry
 from natlb.control.seed import first_seed
 from natlb.control.worker_link import WorkerLink
-from natlb.errors import NatlbError
+from natlb.errors import HostError, NatlbError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -214,8 +215,7 @@ class Control:
             config, text, path, seed=seed, started_ns=self._started_ns, programs=programs
         )
         self._publisher = Publisher(self._link, self._worker, desired)
-        async with self._publisher.learning(programs) as learned:
-            await self._publisher.publish(desired, learned=learned)
+        await self._begin_with(self._publisher, desired)
         await self._answer(self._publisher)
 
     async def _listen(self, config: Config) -> None:
@@ -235,6 +235,26 @@ class Control:
         except NatlbError as error:
             self._events.note("tokens_not_read", "error", reason=error.message, fix=error.fix)
             return Tokens()
+
+    async def _begin_with(self, publisher: Publisher, desired: Desired) -> None:
+        """Bring a first wish into force, with the changes of an earlier instance if asked."""
+        changes = await asyncio.to_thread(read_changes, desired, self._events)
+        if changes and not os.environ.get(RESUME_VARIABLE):
+            count, fix = len(changes), "natlb run --resume"
+            self._events.note("changes_not_resumed", changes=count, fix=fix)
+            changes = []
+        wish = await asyncio.to_thread(resumed, desired, changes, self._events)
+        async with publisher.learning(desired.programs) as learned:
+            try:
+                await publisher.publish(wish, learned=learned)
+            except HostError as error:
+                if not wish.overlay.added:
+                    raise
+                left = without_added(wish, changes, self._events, error.message)
+                wish = await asyncio.to_thread(resumed, desired, left, self._events)
+                await publisher.publish(wish, learned=learned)
+        if changes:
+            self._events.note("changes_resumed", changes=len(wish.changes()))
 
     async def _take_up(self) -> None:
         """Go on with what another control left."""
