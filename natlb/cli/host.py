@@ -35,7 +35,12 @@ COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
     is_flag=True,
     help="Begin with what was changed at run time before the last stop: states, weights, pools.",
 )
-def run(file: Path, *, resume: bool) -> int:
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Take the place of the natlb that runs here, code included; its connections go on.",
+)
+def run(file: Path, *, resume: bool, replace: bool) -> int:
     """Run natlb in this network namespace, in the foreground."""
     _require_compiler()
     from natlb.control import supervisor
@@ -43,7 +48,11 @@ def run(file: Path, *, resume: bool) -> int:
 
     if resume:
         os.environ[RESUME_VARIABLE] = "1"
-    return supervisor.run(file)
+    if replace:
+        from natlb.control.config import load_config
+
+        _try_programs(load_config(file), file)  # refused here, and the other goes on
+    return supervisor.run(file, replace=replace)
 
 
 def _require_compiler() -> None:

@@ -1,6 +1,7 @@
 """`/run/natlb/NETNS/`: what an instance keeps by its network namespace.
 
-    lock       held by the living supervisor; says its pid, the instance's token and the namespace
+    lock       held by the living supervisor; says its pid, the instance's token, the namespace,
+               and which code and which state it is
     journal    what to undo on the host
     handover   the socket on which control hands everything to the next supervisor
     keeper     the same of the keeper, for when control cannot
@@ -59,21 +60,27 @@ class Holder:
     pid: int
     token: str
     namespace: str
+    code: str = ""
+    state: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Holder | None:
         """Return the holder that the text names, None where it names none."""
         words = text.split()
-        if len(words) != 3 or not words[0].isdecimal():
+        if len(words) not in {3, 5} or not words[0].isdecimal():
             return None
-        return cls(pid=int(words[0]), token=words[1], namespace=words[2])
+        code, state = [*words[3:], "", ""][:2]
+        return cls(pid=int(words[0]), token=words[1], namespace=words[2], code=code, state=state)
 
 
 class Lock:
     """An instance's directory, held by this process."""
 
-    def __init__(self, directory: Path, fd: int, previous: Holder | None) -> None:
-        """Own a locked lock file; `previous` held it before."""
+    def __init__(
+        self, directory: Path, fd: int, previous: Holder | None, code: str, state: str
+    ) -> None:
+        """Own a locked lock file; `previous` held it before, `code` and `state` are our own."""
+        self.code, self._state = code, state
         self.directory = directory
         self._fd = fd
         same = previous is not None and previous.namespace == namespace_identity()
@@ -107,7 +114,7 @@ class Lock:
             stale.unlink(missing_ok=True)
 
     def _sign(self) -> None:
-        text = f"{os.getpid()} {self.token} {namespace_identity()}\n"
+        text = f"{os.getpid()} {self.token} {namespace_identity()} {self.code} {self._state}\n"
         os.pwrite(self._fd, text.encode(), 0)
         os.ftruncate(self._fd, len(text))
 
@@ -142,7 +149,16 @@ def _remove_target(link: Path) -> None:
             link.resolve().unlink()
 
 
-def take_lock(directory: Path) -> Lock:
+def last_holder(directory: Path) -> Holder | None:
+    """Return who holds the lock or held it last in this namespace; nothing is touched."""
+    try:
+        holder = Holder.parse((directory / "lock").read_text(errors="replace"))
+    except OSError:
+        return None
+    return holder if holder and holder.namespace == namespace_identity() else None
+
+
+def take_lock(directory: Path, code: str = "", state: str = "") -> Lock:
     """Return the directory's lock, making the directory where it is missing.
 
     Raises BusyError, naming the holder, where a supervisor lives; DeniedError without the right
@@ -155,7 +171,7 @@ def take_lock(directory: Path) -> Lock:
         raise DeniedError(
             f"cannot write {error.filename or directory}", fix="sudo natlb run …"
         ) from None
-    return Lock(directory, fd, Holder.parse(text))
+    return Lock(directory, fd, Holder.parse(text), code, state)
 
 
 def _lock_file(path: Path) -> tuple[int, str]:

@@ -25,6 +25,7 @@ import structlog
 
 from natlb.control import log, privileges
 from natlb.control.backoff import BackOff
+from natlb.control.code import code_identity, state_version
 from natlb.control.coding import encode
 from natlb.control.directory import Lock, own_directory, take_lock
 from natlb.control.doors import UNIX_DOORS
@@ -34,6 +35,7 @@ from natlb.control.loop import Loop
 from natlb.control.memory import read_sealed, sealed_memfd
 from natlb.control.messages import HandedOver, Hold, Logging, Release, Role
 from natlb.control.process import kill_all_with
+from natlb.control.succession import require_readable_state, take_lock_from
 from natlb.control.supervisor_adoption import Left, find
 from natlb.control.supervisor_control import ControlKeeper, open_file
 from natlb.control.supervisor_keeper import KeeperKeeper
@@ -88,6 +90,7 @@ class Supervisor:
         self.watchdog = Watchdog(self)
         self.logging = Logging(level=logging.INFO, json=0)
         self.stopping = False
+        self.is_aside = False  # a successor asked us to be gone
         self.is_adopted = False  # others live who are not ours to end for a failure of ours
         self._ready = False
         self._faults = BackOff(loop.now())
@@ -101,6 +104,7 @@ class Supervisor:
                 signal.SIGTERM: self.loop.stop,
                 signal.SIGINT: self.loop.stop,
                 signal.SIGHUP: self.control.reload,
+                signal.SIGUSR2: self._step_aside,
             }
         )
         left = find(self.lock, self.holdings)
@@ -110,6 +114,11 @@ class Supervisor:
             self._start_anew()
         self.loop.after(SECONDS_A_LOOK, self._look)
         self.watchdog.begin()
+
+    def _step_aside(self) -> None:
+        logger.info("stepped_aside", pid=os.getpid())
+        self.is_aside = True
+        self.loop.stop()
 
     def _start_anew(self) -> None:
         killed = kill_all_with(self.lock.token)
@@ -152,6 +161,18 @@ class Supervisor:
         self.workers.adopt()
         self.workers.announce()
         self.workers.start_nursery()
+        if self.lock.previous is not None and self.lock.previous.code != self.lock.code:
+            self._renew(self.lock.previous.code)
+
+    def _renew(self, before: str) -> None:
+        """Have our code take the place of another version's, one process after the other.
+
+        The keeper at once, the worker when a nursery has loaded the code, control with it: where
+        the code does not load, those who were adopted go on.
+        """
+        logger.info("upgrade_begun", before=before or "unknown", now=self.lock.code)
+        self.keeper.replace()
+        self.workers.renew()
 
     def hold(self, said: Hold, fd: int) -> None:
         """Hold this fd, and let control hold it too."""
@@ -271,6 +292,7 @@ class Supervisor:
 
     def leave_alone(self) -> None:
         """Be gone as if killed: the others go on, and the next supervisor adopts them."""
+        self.programs.end()
         self.holdings.close()
         self.lock.release()
 
@@ -283,17 +305,24 @@ class Supervisor:
                 Path(listening.getsockname()).unlink()
 
 
-def run(config_path: Path) -> int:
+def run(config_path: Path, *, replace: bool = False) -> int:
     """Be the supervisor of this namespace until told to stop; return the exit code.
 
-    Raises NatlbError for what ended it otherwise.
+    `replace`: where another supervisor lives, in its place. Raises NatlbError for what ended it
+    otherwise.
     """
     log.configure()
     effective = privileges.effective_capabilities()
     privileges.require_capabilities(f"natlb run -c {config_path}", effective)
     privileges.require_tun()
     os.close(open_file(config_path))  # before anything living is taken over for its sake
-    return supervise(take_lock(own_directory()), config_path, NetworkHost, Modules())
+    directory = own_directory()
+    require_readable_state(directory)
+    if replace:
+        lock = take_lock_from(directory, code_identity(), state_version())
+    else:
+        lock = take_lock(directory, code_identity(), state_version())
+    return supervise(lock, config_path, NetworkHost, Modules())
 
 
 def supervise(lock: Lock, config_path: Path, host: Callable[[Path], Host], modules: Modules) -> int:
@@ -305,5 +334,8 @@ def supervise(lock: Lock, config_path: Path, host: Callable[[Path], Host], modul
     except BaseException:
         supervisor.leave_alone() if supervisor.is_adopted else supervisor.end()
         raise
-    supervisor.end()
+    if supervisor.is_aside:
+        supervisor.leave_alone()
+    else:
+        supervisor.end()
     return 0

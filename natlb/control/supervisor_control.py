@@ -81,6 +81,7 @@ class ControlKeeper:
         self._supervisor = supervisor
         self._backoff = BackOff(supervisor.loop.now(), seconds_a_token=SECONDS_A_START)
         self._reload_at_first = False
+        self._is_leaving = False
 
     def start(self) -> None:
         """Start control, and give it everything that is held."""
@@ -112,6 +113,12 @@ class ControlKeeper:
         self._supervisor.workers.announce()
         self.tell(Reload(text=self._supervisor.config_path))
 
+    def replace(self) -> None:
+        """Have another take this one's place: its code is another. Requests wait meanwhile."""
+        if self.child is not None and self.child.process.child is None:  # not started by us
+            self._is_leaving, self._reload_at_first = True, True
+            self.child.leave()
+
     def take_up(self) -> None:
         """Start a control over what another left; it reads the configuration once it serves."""
         self._reload_at_first = True
@@ -129,6 +136,10 @@ class ControlKeeper:
     def _mourn(self, child: Child, status: int | None) -> None:
         self.child = None
         self._supervisor.programs.forget()
+        was_leaving, self._is_leaving = self._is_leaving, False
+        if was_leaving and not self._supervisor.stopping:
+            self.start()
+            return
         delay = self._supervisor.count_death("control", child, status, self._backoff)
         if not self._supervisor.stopping:
             self._supervisor.loop.after(delay, self.start)

@@ -36,6 +36,7 @@ class KeeperKeeper:
             receiver=self._receive,
             mourner=self._mourn,
         )
+        supervisor.lock.keeper.unlink(missing_ok=True)  # another may listen still, about to leave
         with handover_listener(supervisor.lock.keeper) as listening:
             self.child.send(Hold(role=Role.HANDOVER_LISTENER), listening.fileno())
         self._tell_all()

@@ -74,6 +74,7 @@ class WorkerKeeper:
         self._known = 0  # the same of the worker
         self._vacant_since: float | None = None
         self._leaving: Child | None = None  # the worker that was asked to
+        self._is_outdated = False  # worker and control run other code
         self._fork_at = 0.0
         self._rebuild_at = 0.0
         now = supervisor.loop.now()
@@ -111,6 +112,22 @@ class WorkerKeeper:
         self.nursery, self._prepared, self.taught = learner, True, digest
         self.compiled = bool(prepared.compiled)
         self.consider()
+
+    def renew(self) -> None:
+        """Have a worker of this code take over, once there is a nursery that can make one."""
+        self._is_outdated = True
+
+    def _replace_other_code(self) -> None:
+        programs, leaving = self._supervisor.holdings.get(Role.PROGRAMS), self.current
+        is_taught = programs is None or self.taught == programs.value
+        if not self._is_outdated or not self._prepared or not is_taught:
+            return
+        self._is_outdated = False
+        self._supervisor.control.replace()
+        if leaving is not None and leaving is not self._leaving:
+            self._leaving = leaving
+            leaving.leave()
+            self._supervisor.loop.after(SECONDS_TO_LEAVE, lambda: self._expect_end(leaving))
 
     def _replace_outdated(self) -> None:
         """Ask a worker to leave that does not know the programs, once the nursery does.
@@ -156,6 +173,7 @@ class WorkerKeeper:
     def consider(self) -> None:
         """Have a worker forked where there is none, and all that it needs."""
         self._replace_outdated()
+        self._replace_other_code()
         if self.current or self._unborn or not self.nursery or not self._prepared:
             return
         holdings = self._supervisor.holdings

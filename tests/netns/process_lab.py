@@ -171,15 +171,17 @@ class ProcessLab:
         """Write the configuration."""
         self.config.write_text(f"state: {self.folder / 'state'}\n{text}")
 
-    def start(self, *, prefix: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
-        """Start `natlb run` in the gateway; its words are added to `output`."""
-        command = [*prefix, sys.executable, "-m", "natlb", "run", "-c", str(self.config)]
+    def start(
+        self, *words: str, prefix: tuple[str, ...] = (), root: Path = ROOT
+    ) -> subprocess.Popen[bytes]:
+        """Start `natlb run`, of the code in `root`, in the gateway; it writes to `output`."""
+        command = [*prefix, sys.executable, "-m", "natlb", "run", "-c", str(self.config), *words]
         with self.output.open("ab") as output:
             run = call_inside(
                 self.gateway,
                 lambda: subprocess.Popen(
                     command,
-                    cwd=ROOT,
+                    cwd=root,
                     env=os.environ | {MARK: self.gateway},
                     stdin=subprocess.DEVNULL,
                     stdout=output,
@@ -190,10 +192,12 @@ class ProcessLab:
         self.runs.append(run)
         return run
 
-    def run(self, *, prefix: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+    def run(
+        self, *words: str, prefix: tuple[str, ...] = (), root: Path = ROOT
+    ) -> subprocess.Popen[bytes]:
         """Start `natlb run` and wait until it is ready."""
         before = self.said("ready ")
-        run = self.start(prefix=prefix)
+        run = self.start(*words, prefix=prefix, root=root)
         eventually(lambda: run.poll() is not None or self.said("ready ") > before, READY_SECONDS)
         assert run.poll() is None, self.output.read_text()
         return run
@@ -359,6 +363,7 @@ def status_field(pid: int, name: str) -> str:
 __all__ = [
     "BACKENDS",
     "CONFIG",
+    "ROOT",
     "VIP",
     "Call",
     "Load",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import pytest
 
 from natlb.errors import NatlbError
 from natlb.netlink import Netlink
-from tests.netns.process_lab import Load, ProcessLab, eventually, kill, status_field
+from tests.netns.process_lab import ROOT, Load, ProcessLab, eventually, kill, status_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,6 +129,25 @@ def test_a_dead_supervisor_is_succeeded_by_the_next_run(lab: ProcessLab) -> None
     assert [change.backend for change in adopted.changes] == ["web/b2"]
     assert lab.said("instance_adopted") == 1
     assert adopted.generation == orphaned.generation
+
+
+def test_an_upgrade_in_place_breaks_no_connection(lab: ProcessLab) -> None:
+    """Another version's code takes over from every process, one after the other."""
+    load = Load(lab, 4)
+    first, before = lab.runs[0], {*lab.pids(), lab.keeper()}
+    root = lab.folder / "next"
+    shutil.copytree(ROOT / "natlb", root / "natlb", ignore=shutil.ignore_patterns("__pycache__"))
+    changed = root / "natlb" / "control" / "code.py"
+    changed.write_text(changed.read_text() + "# the next version\n")
+    run = lab.run("--replace", root=root)
+    assert first.wait(20) == 0
+    eventually(lambda: lab.said("worker_replaced") and lab.said("control_replaced"), 60.0)
+    load.go_on()
+    load.stop()
+
+    assert load.failures == []
+    assert not before & {*lab.pids(), lab.keeper()}
+    assert lab.stop(run) == 0
 
 
 def test_an_adopted_worker_is_replaced_when_it_dies(lab: ProcessLab) -> None:

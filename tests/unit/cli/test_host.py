@@ -131,8 +131,9 @@ def ran(numba, monkeypatch) -> list:
     """Put a function in the place of the supervisor, and return what it was asked."""
     asked: list = []
 
-    def run(path) -> int:
+    def run(path, *, replace) -> int:
         asked.append(path)
+        asked.extend(["replace"] * replace)
         return 0
 
     monkeypatch.setattr(supervisor, "run", run)
@@ -145,11 +146,24 @@ def test_run_is_the_supervisors(command, ran) -> None:
     assert [str(path) for path in ran] == ["natlb.yaml"]
 
 
+def test_run_takes_a_place_with_a_configuration_that_was_tried(command, ran, folder) -> None:
+    """One that is refused is refused here, before the other is asked for its place."""
+    file = folder / "natlb.yaml"
+    file.write_text("services: {web: {listn: 1}}")
+    assert command("run", "--replace", "-c", str(file)).code == 65
+    assert ran == []
+    file.write_text("services: {web: {listen: tcp://203.0.113.10:80, backends: [10.77.0.11:8080]}}")
+
+    assert command("run", "--replace", "-c", str(file)).code == 0
+    assert ran == [file, "replace"]
+
+
 @pytest.mark.parametrize(("error", "code"), [(BusyError("b"), 75), (DeniedError("d"), 77)])
 def test_run_ends_with_the_code_of_what_ended_it(command, numba, monkeypatch, error, code) -> None:
     """A unit's restart policy goes by it."""
 
-    def run(_path) -> int:
+    def run(_path, *, replace) -> int:
+        assert not replace
         raise error
 
     monkeypatch.setattr(supervisor, "run", run)

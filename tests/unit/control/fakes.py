@@ -34,6 +34,7 @@ from natlb.control.messages import (
     Start,
     Want,
 )
+from natlb.control.succession import take_lock_from
 from natlb.control.supervisor import Modules, supervise
 from natlb.control.supervisor_network import Found
 from natlb.errors import ConfigError, HostError
@@ -251,7 +252,14 @@ def main() -> None:
     log.configure()
     directory = Path(sys.argv[1])
     with contextlib.suppress(KeyboardInterrupt):
-        supervise(take_lock(directory), Path("/etc/natlb.yaml"), FakeHost, MODULES)
+        code = os.environ.get("FAKE_CODE", "")
+        take = take_lock_from if "FAKE_REPLACE" in os.environ else take_lock
+        supervise(
+            take(directory, code, "test" if code else ""),
+            Path("/etc/natlb.yaml"),
+            FakeHost,
+            MODULES,
+        )
 
 
 if __name__ == "__main__":

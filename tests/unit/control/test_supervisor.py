@@ -40,7 +40,7 @@ class Instance:
         self.folder = folder
         self.directory = folder / "run"
         self.output = folder / "output"
-        self._environment = {"FAKE_API": str(self.directory / "natlb.sock"), **environment}
+        self.environment = {"FAKE_API": str(self.directory / "natlb.sock"), **environment}
         self.supervisor = self.start()
 
     def start(self) -> subprocess.Popen[bytes]:
@@ -49,7 +49,7 @@ class Instance:
             return subprocess.Popen(
                 [sys.executable, "-m", "tests.unit.control.fakes", str(self.directory)],
                 cwd=ROOT,
-                env=os.environ | self._environment | {"PYTHONPATH": str(ROOT)},
+                env=os.environ | self.environment | {"PYTHONPATH": str(ROOT)},
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -296,6 +296,24 @@ def test_those_that_hang_are_replaced(instance: Instance) -> None:
 
     assert instance.children("control.keeper") == [keeper]
     assert instance.said("_hung ") == 2
+
+
+def test_another_version_takes_the_place_of_one_that_lives(instance: Instance) -> None:
+    """It steps aside; keeper, worker and control follow, and the host is not touched."""
+    before, first = instance.trio(), instance.supervisor
+    instance.environment |= {"FAKE_REPLACE": "1", "FAKE_CODE": "next"}
+    instance.supervisor = instance.start()
+    assert first.wait(20) == 0
+    instance.wait_for("upgrade_begun before=unknown now=next")
+    instance.wait_for("worker_replaced")
+    instance.wait_for("ready ", 2)
+    eventually(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in before))
+    after = instance.trio()
+
+    assert not set(before) & set(after)
+    assert instance.said("stepped_aside") == 1
+    assert instance.host() == ["recover", "apply", "adopt plan"]
+    assert instance.stop() == 0
 
 
 def test_who_supervises_next_gets_the_log_of_those_adopted(instance: Instance) -> None:
