@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from natlb.core.adoption import adopt_flow, may_adopt
 from natlb.core.batch import emit
 from natlb.core.direct import pass_back, pass_on
 from natlb.core.icmp_errors import translate_error
-from natlb.core.layout import BACKEND_ADDRESS, PUBLIC, REJECT, SHARED, SOURCE, VIP
+from natlb.core.layout import BACKEND_ADDRESS, PUBLIC, REJECT, SHARED, SILENCE, SOURCE, VIP
 from natlb.core.opening import open_flow
 from natlb.core.refusal import answer_ttl_expired, prohibit, refuse
 from natlb.core.tables import NO_SERVICE_INDEX, find_service, has_sources, kind_of_address
@@ -114,10 +115,10 @@ def _call_port(core: Core, i: int, packet: Octets, now: int, hops: int, pick: Pi
     service = find_service(core.tables, destination_lanes(parsed), port, protocol)
     if service == NO_SERVICE_INDEX:
         return refuse(core, i, packet, NO_SERVICE)
-    if protocol == TCP and not is_opener(parsed["tcp_flags"]):
-        if i64(core.tables.services[service]["unknown"]) == REJECT:
-            return refuse(core, i, packet, OUT_OF_STATE)
-        return drop(OUT_OF_STATE)
+    if not _begins(parsed) and not may_adopt(core, i, service):
+        if i64(core.tables.services[service]["unknown"]) == SILENCE:
+            return drop(OUT_OF_STATE)
+        return refuse(core, i, packet, OUT_OF_STATE)
     if core.batch.frames[i]["way"] != PUBLIC and not has_sources(core.tables):
         return drop(UNSUPPORTED)  # hairpin: without full NAT the answer would not come back here
     if is_ttl_spent(parsed["ttl"], hops):
@@ -126,14 +127,25 @@ def _call_port(core: Core, i: int, packet: Octets, now: int, hops: int, pick: Pi
 
 
 @kernel
+def _begins(parsed: Parsed) -> bool:
+    """Return whether a packet is one that a conversation begins with."""
+    return i64(parsed["protocol"]) != TCP or is_opener(parsed["tcp_flags"])
+
+
+@kernel
 def _begin(
     core: Core, i: int, packet: Octets, service: int, now: int, hops: int, pick: Pick
 ) -> int:
-    """Open a flow and send its first packet on, or say why not."""
-    opened = open_flow(core, i, service, now, pick)
+    """Open a flow and send its first packet on, or say why not; a begun one is adopted."""
+    if _begins(core.batch.parsed[i]):
+        opened = open_flow(core, i, service, now, pick)
+    else:
+        opened = adopt_flow(core, i, service, now, pick)
     if opened > 0:
         return translate(core, i, packet, opened, now, hops)
     reason = -opened
+    if reason == OUT_OF_STATE:
+        return refuse(core, i, packet, reason)
     if reason == NO_BACKEND and i64(core.tables.services[service]["no_backend"]) == REJECT:
         return refuse(core, i, packet, reason)
     if _is_prohibition(reason):

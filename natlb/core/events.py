@@ -15,9 +15,8 @@ comes. Packets of established flows never get here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from natlb.core.flow_table import copy_key
 from natlb.core.layout import (
     MARK_TOLD,
     MOST_EVENTS,
@@ -68,14 +67,33 @@ def tell(core: Core, number: int, kind: int, value: int, now: int) -> None:
     record["identity"] = core.tables.backends[backend]["identity"]
     record["row"] = number
     record["generation"] = row["generation"]
-    copy_key(record["original"], row["original"])
-    copy_key(record["reply"], row["reply"])
+    _copy_key(record["original"], row["original"])
+    _copy_key(record["reply"], row["reply"])
     release_fence()
     record["sequence"] = at + 1
     release_fence()
     counts[WRITTEN] = at + 1
     if kind != UNREACHABLE:
         core.counters.notes[backend]["failed"] += 1
+
+
+@kernel
+def _copy_key(target: Any, half: Any) -> None:
+    """Write the key of a row's half into an event, which has the key alone.
+
+    Not `copy_key()`: compiled for both, it would be a kernel of two records of which the one is
+    taken for the other's beginning.
+    """
+    target["source0"] = half["source0"]
+    target["source1"] = half["source1"]
+    target["source2"] = half["source2"]
+    target["source3"] = half["source3"]
+    target["destination0"] = half["destination0"]
+    target["destination1"] = half["destination1"]
+    target["destination2"] = half["destination2"]
+    target["destination3"] = half["destination3"]
+    target["source_port"] = half["source_port"]
+    target["destination_port"] = half["destination_port"]
 
 
 @kernel

@@ -54,7 +54,7 @@ def open_flow(core: Core, i: int, service: int, now: int, pick: Pick) -> int:
     backend = choose(core, i, service, draw, pick)
     if backend < 0:
         return backend
-    number = _insert(core, i, now)
+    number = insert_row(core, i, now)
     if number == NOTHING:
         return -TABLE_FULL
     begin_life(core.flows.rows[number], now)
@@ -76,7 +76,7 @@ def open_flow(core: Core, i: int, service: int, now: int, pick: Pick) -> int:
 
 
 @kernel
-def _insert(core: Core, i: int, now: int) -> int:
+def insert_row(core: Core, i: int, now: int) -> int:
     """Return a row for a packet's key, if need be another's that makes room, or NOTHING."""
     parsed = core.batch.parsed[i]
     number = insert(core.flows, parsed, parsed["protocol"], parsed["hash"])
@@ -127,7 +127,7 @@ def _bind(core: Core, i: int, number: int, service: int, backend: int, draw: int
             bound = _bind_backend(core, i, number, service, other)
     if bound != CONFLICT:
         return bound
-    _write_backend(core, i, number, service, backend)
+    write_backend(core, i, number, service, backend)
     if has_sources(core.tables):
         return bind_with_source(core, i, number, backend)
     if give_way(core.flows, number):
@@ -138,7 +138,7 @@ def _bind(core: Core, i: int, number: int, service: int, backend: int, draw: int
 @rare_kernel
 def _bind_backend(core: Core, i: int, number: int, service: int, backend: int) -> int:
     """Bind a row to this backend, and return what `bind()` says of it, or a row that waits."""
-    _write_backend(core, i, number, service, backend)
+    write_backend(core, i, number, service, backend)
     if needs_source(core, i, service, backend):
         return bind_with_source(core, i, number, backend)
     bound = bind(core.flows, number, first_state(core.batch.parsed[i]["protocol"]))
@@ -146,7 +146,7 @@ def _bind_backend(core: Core, i: int, number: int, service: int, backend: int) -
 
 
 @kernel
-def _write_backend(core: Core, i: int, number: int, service: int, backend: int) -> None:
+def write_backend(core: Core, i: int, number: int, service: int, backend: int) -> None:
     """Write what a backend makes of a row: whose it is, its ways, its reply key."""
     row = core.flows.rows[number]
     record = core.tables.backends[backend]

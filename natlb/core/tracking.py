@@ -15,12 +15,14 @@ from natlb.core.layout import (
     ANSWERED,
     ESTABLISHED,
     HALF_REPLY,
+    MARK_ADOPTED,
     MARK_DOUBTED,
     MARK_STRAYED,
     OPENING,
     REPLIED,
     UNREPLIED,
 )
+from natlb.core.midstream import follow_adopted
 from natlb.core.tcp_transitions import (
     IS_ACK,
     IS_DATAGRAM,
@@ -111,6 +113,8 @@ def _follow_sound(row: Row, parsed: Parsed, direction: int) -> int:
 def _follow_rarity(row: Row, packet: Octets, parsed: Parsed, direction: int) -> int:
     """Do `follow_segment()` for SYNs, resets and whatever comes before a flow is established."""
     flags = i64(parsed["tcp_flags"])
+    if i64(row["marks"]) & MARK_ADOPTED:
+        return follow_adopted(row, packet, parsed, direction)
     if flags & RST:
         return _follow_reset(row, packet, parsed, direction)
     event = IS_FIN if flags & FIN else IS_ACK

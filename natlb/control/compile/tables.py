@@ -15,6 +15,7 @@ from natlb.control.compile.endpoints import Retired, endpoints_of, slots_for, st
 from natlb.control.compile.pools import service_pool, slow_start_ms
 from natlb.control.compile.run_time import AS_CONFIGURED
 from natlb.core.layout import (
+    ADOPT,
     ANSWERED,
     BACKEND,
     CHOICES,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 MAPPED_BITS = 96  # before an IPv4 address among the 128
 TCP_OVER_IP6 = 60
 TCP_OVER_IP4 = 40  # octets of headers without options: an MTU has so much more than its MSS
+UNKNOWNS = {"reject": REJECT, "drop": SILENCE, "adopt": ADOPT}
 DETACHED_SECONDS = 5.0  # that late answers are waited for where UDP was given another backend
 
 
@@ -131,7 +133,7 @@ def _fill_limits(tables: Tables, config: Config, indices: Indices, sides: Sides)
     for service in config.services.values():
         record = tables.services[indices.services[service.name]]
         record["no_backend"] = REJECT if service.no_backend == "reject" else SILENCE
-        record["unknown"] = REJECT if service.unknown == "reject" else SILENCE
+        record["unknown"] = UNKNOWNS[service.unknown]
         record["nat"] = FULL if service.nat == "full" else DNAT
         record["max_flows"] = service.max_flows or 0
         record["datagrams"] = service.datagrams

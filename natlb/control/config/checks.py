@@ -10,7 +10,7 @@ from bisect import bisect
 from typing import TYPE_CHECKING
 
 from natlb.control.config.check_types import check_checks
-from natlb.control.config.policies import check_policies
+from natlb.control.config.policies import check_policies, goes_by_hash
 from natlb.control.config.problems import quoted
 from natlb.control.config.scalars import MAX_SOURCES
 from natlb.control.config.tree import Fault, Node, Path, fault_at, follow
@@ -45,6 +45,7 @@ def check(shape: FileShape, root: Node) -> list[Fault]:
         faults += check_checks(root, path, service)
         findings += [] if sources is None else _missing_sources(path, service, sources)
         findings += _datagrams(path, service)
+        findings += _adoption(path, service)
         findings += _names(path, service)
         findings += _endpoints(path, service)
         findings += _backends_that_are_vips(path, service, vips)
@@ -187,6 +188,17 @@ def _datagrams(path: Path, service: ServiceShape) -> Iterator[Finding]:
     """Complain of a choice for each datagram where there are none."""
     if service.datagrams and service.listen and all(v.protocol == "tcp" for v in service.listen):
         yield (*path, "datagrams"), "is for UDP, and this service listens on TCP alone"
+
+
+def _adoption(path: Path, service: ServiceShape) -> Iterator[Finding]:
+    """Complain of flows that are to be adopted where nothing says whose they were."""
+    if service.unknown != "adopt":
+        return
+    if not goes_by_hash(service.policy):
+        message = f"adopt needs a policy by hash, which {service.policy.name} is not"
+        yield (*path, "unknown"), message
+    if service.nat == "full":
+        yield (*path, "unknown"), "adopt needs nat: dnat; with full NAT nobody knows the ports"
 
 
 def name_of(backend: BackendShape) -> str:

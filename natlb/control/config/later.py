@@ -17,9 +17,9 @@ from natlb.control.config.tree import Fault, Node, Path
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Brings = Literal["operation", "speed", "studies"]
-"""The step of natlb's growth that brings a key: running it for years, faster drivers, and what is
-beyond a load balancer of packets."""
+Brings = Literal["speed", "studies"]
+"""The step of natlb's growth that brings a key: faster drivers, and what is beyond a load balancer
+of packets."""
 
 NOT_YET = "not in this version"
 
@@ -46,9 +46,7 @@ LATER = (
     Later("services.*.scale", "studies"),
     Later("services.*.backends.from", "studies", takes_holder=True),
     Later("services.*.backends.*.from", "studies", takes_holder=True),
-    Later("services.*.passive", "operation"),
     Later("services.*.no_backend", "studies", values="hold"),
-    Later("services.*.unknown", "operation", values="adopt"),
 )
 
 

@@ -241,6 +241,7 @@ def _service(name: str, shape: ServiceShape, timeouts: Timeouts) -> ServiceConfi
         no_backend=shape.no_backend,
         unknown=shape.unknown,
         check=service_check(shape),
+        passive=shape.passive,
         on_down=shape.on_down,
         on_remove=shape.on_remove,
         mss_clamp=shape.mss_clamp,

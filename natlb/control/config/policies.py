@@ -54,6 +54,11 @@ def check_policies(root: Node, path: Path, service: ServiceShape) -> Iterator[Fa
             yield from _table(root, (*path, key), policy, len(service.backends))
 
 
+def goes_by_hash(policy: PolicyShape) -> bool:
+    """Return whether a policy gives a client the same backend again, as long as the pool stays."""
+    return "key" in _defaults(policy)
+
+
 def _foreign(root: Node, path: Path, policy: PolicyShape) -> Iterator[Fault]:
     """Complain of parameters of other policies, and of one that is needed and not given."""
     defaults = _defaults(policy)

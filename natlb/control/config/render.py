@@ -155,6 +155,7 @@ def _service(service: ServiceConfig) -> Iterator[str]:
     yield f"    check: {_check(service.check)}"
     yield f"    no_backend: {service.no_backend}"
     yield f"    unknown: {service.unknown}"
+    yield f"    passive: {str(service.passive).lower()}"
     yield f"    on_down: {service.on_down}"
     yield f"    on_remove: {service.on_remove}"
     yield f"    mss_clamp: {str(service.mss_clamp).lower()}"

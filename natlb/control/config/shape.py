@@ -243,7 +243,13 @@ class ServiceShape(Shape):
     unknown: Unknown = Field(
         default="reject",
         description="what the sender of a TCP packet hears that begins no flow and is of none:"
-        " `reject` (a reset) or `drop` (silence)",
+        " `reject` (a reset), `drop` (silence) or `adopt` (it goes to the backend that a policy by"
+        " hash gives its client, as if its flow had never been lost)",
+    )
+    passive: bool = Field(
+        default=True,
+        description="whether a backend that does not answer clients' first packets, or resets"
+        " them, gets no new flows for a while, 5 seconds at first",
     )
     on_down: OnDown = Field(
         default="keep",

@@ -18,7 +18,7 @@ DriverName = Literal["auto", "tun"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 NoBackend = Literal["reject", "drop"]
-Unknown = Literal["reject", "drop"]
+Unknown = Literal["reject", "drop", "adopt"]
 OnDown = Literal["keep", "reset"]
 CheckType = Literal["tcp", "http", "https", "grpc", "udp", "dns", "exec"]
 HttpMethod = Literal["GET", "HEAD", "OPTIONS"]
@@ -201,7 +201,8 @@ class ServiceConfig:
     `timeouts` are the service's own, and the global ones where it has none. `mss_clamp` is True
     for what the ways out take, or a number; `max_flows` None is no limit. `shadow` is a policy
     whose choices are counted and not used. With a smaller share of the pool up than
-    `panic_threshold`, health is ignored. `check` is what its backends' own are laid over.
+    `panic_threshold`, health is ignored. `check` is what its backends' own are laid over; with
+    `passive`, traffic shows who is down as well.
     """
 
     name: str
@@ -216,6 +217,7 @@ class ServiceConfig:
     no_backend: NoBackend = "reject"
     unknown: Unknown = "reject"
     check: CheckConfig | None = None
+    passive: bool = True
     on_down: OnDown = "keep"
     on_remove: OnRemove = "drain"
     max_flows: int | None = None

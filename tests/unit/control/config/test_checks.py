@@ -298,3 +298,30 @@ def test_a_service_that_lacks_a_list_is_looked_at_as_well() -> None:
     found = said({"backends": ["10.0.0.1", "10.0.0.1"]}, {"listen": [VIP, VIP]})
 
     assert len(found) == 4
+
+
+@pytest.mark.parametrize(
+    ("more", "said_of_it"),
+    [
+        ({"policy": "maglev"}, []),
+        ({"policy": {"name": "bounded-load", "base": "rendezvous"}}, []),
+        ({}, ["adopt needs a policy by hash, which round-robin is not"]),
+        (
+            {"policy": "least-connections"},
+            ["adopt needs a policy by hash, which least-connections is not"],
+        ),
+        (
+            {"policy": "maglev", "nat": "full"},
+            ["adopt needs nat: dnat; with full NAT nobody knows the ports"],
+        ),
+    ],
+)
+def test_flows_are_adopted_where_a_hash_says_whose_they_were(
+    more: dict[str, object], said_of_it: list[str]
+) -> None:
+    """Another policy would cut each connection that it takes for a backend's."""
+    adopting = {**service("tcp://203.0.113.1:80", "10.0.0.1"), "unknown": "adopt", **more}
+
+    assert said(adopting, datapath={"source": ["10.0.0.200"]}) == [
+        f"services.a.unknown: {each}" for each in said_of_it
+    ]

@@ -30,8 +30,8 @@ def judged(text: str) -> list[str]:
             "5:16: unknown key 'upd' in 'timeouts' of service 'web'; did you mean 'udp'?",
         ),
         (
-            "    pasive: 1\n",
-            "unknown key 'pasive' in service 'web'; did you mean 'passive'? (that is not in this",
+            "    scal: 1\n",
+            "unknown key 'scal' in service 'web'; did you mean 'scale'? (that is not in this",
         ),
         ("    policy: roundrobin\n", "5:13: services.web.policy: 'roundrobin' is not one of"),
         (

@@ -59,6 +59,7 @@ services:
     check: {type: tcp, interval: 2, timeout: 1, rise: 2, fall: 3, jitter: 0.1}
     no_backend: reject
     unknown: reject
+    passive: true
     on_down: keep
     on_remove: drain
     mss_clamp: false
@@ -239,6 +240,7 @@ def services(version: int) -> st.SearchStrategy[dict[str, Any]]:
             "nat": st.sampled_from(["dnat", "full"]),
             "unknown": st.sampled_from(["reject", "drop"]),
             "on_remove": st.sampled_from(["drain", "reset"]),
+            "passive": st.booleans(),
             "max_flows": LIMITS,
             "mss_clamp": st.one_of(st.booleans(), st.integers(88, 65495)),
             "datagrams": st.integers(0, 65535),
