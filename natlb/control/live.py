@@ -14,6 +14,7 @@ from natlb.control.compile.requests import check_filter
 from natlb.control.compile.shadows import fallbacks_of
 from natlb.control.compile.views import uncounted
 from natlb.control.fallbacks import Fallbacks
+from natlb.control.health.evidence import PassiveWatch
 from natlb.control.health.probe import probe
 from natlb.control.health.watch import HealthWatch
 from natlb.control.intents import Intents
@@ -91,6 +92,7 @@ class LiveInstance:
         self._membership = Membership(self._intents, self._reloader.turn)
         self._saver = Saver(self._intents, self._reloader.turn)
         self.health = HealthWatch(self._intents, ask)
+        self.evidence = PassiveWatch(self._intents, self.health.arbiter)
         self._read_access = read_access
         self._keeper = Keeper(events)
         self._rates = Rates()

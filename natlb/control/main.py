@@ -287,6 +287,7 @@ class Control:
         self._instance.processes = self._processes
         self._begin(self._serve(self._instance, self._doors))
         self._begin(self._instance.health.run())
+        self._begin(self._instance.evidence.run())
         self._say_serving()
         self._begin(self._instance.follow_host(), fatal=False)  # what a dead control did not
         await self._look_after(self._instance)

@@ -30,6 +30,7 @@ class Cause:
 
 
 NO_CAUSE = Cause()
+PASSIVE = "PASSIVE"  # the code where traffic alone speaks against a backend
 
 
 @dataclass(slots=True)
@@ -71,7 +72,7 @@ class Arbiter:
         """Return why a backend's health is what it is."""
         case = self._cases.get(key, _Case())
         if case.passive is not None and case.active != "down":
-            return Cause("PASSIVE", case.passive.why)
+            return Cause(PASSIVE, case.passive.why)
         return case.cause
 
     def passive(self, key: BackendKey) -> str | None:
@@ -80,11 +81,12 @@ class Arbiter:
         return None if case is None or case.passive is None else case.passive.why
 
     def actively(self, key: BackendKey, health: HealthName, cause: Cause = NO_CAUSE) -> None:
-        """Take what checks have found."""
+        """Take what checks have found; `down` is told where traffic has said so before, too."""
         case = self._case(key)
-        before = case.health
+        before, was = case.health, case.active
         case.active, case.cause = health, cause
-        self._tell(key, before, case)
+        if case.health != before or (health == "down" and was != "down"):
+            self._changed(key)
 
     def answered(self, key: BackendKey, *, ok: bool, rise: int) -> None:
         """Take a single result: `rise` good ones in a row end what traffic said before them."""

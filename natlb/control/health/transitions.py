@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from natlb.control.compile import AS_CONFIGURED
 from natlb.control.events import rfc3339
+from natlb.control.health.arbiter import PASSIVE
 from natlb.errors import NatlbError
 from natlb.model import FlowFilter
 
@@ -34,6 +35,7 @@ class Transitions:
         self._intents = intents
         self._histories = histories
         self._waiting: set[BackendKey] = set()
+        self._lost: set[BackendKey] = set()  # down, with connections that nobody has reset
         self._news = asyncio.Event()
 
     def changed(self, key: BackendKey) -> None:
@@ -69,14 +71,16 @@ class Transitions:
         before = {key: desired.run_time.get(key, AS_CONFIGURED).health for key in keys & names}
         found = {key: arbiter.health(key) for key in before}
         news = {key: health for key, health in found.items() if health != before[key]}
-        if not news or not await self._intents.set_health(news):
-            return
-        at = rfc3339(datetime.now(UTC))
-        for key in sorted(news):
-            self._histories.note_health(key, at)
-            self._tell(arbiter, key, news[key])
-        for key in sorted(news):
-            if news[key] == "down":
+        if news and await self._intents.set_health(news):
+            at = rfc3339(datetime.now(UTC))
+            for key in sorted(news):
+                self._histories.note_health(key, at)
+                self._tell(arbiter, key, news[key])
+            self._lost |= {key for key, health in news.items() if health == "down"}
+        self._lost -= {key for key, health in found.items() if health != "down"}
+        for key in sorted(self._lost & found.keys()):
+            if arbiter.cause(key).code != PASSIVE:  # who may be well keeps what it has
+                self._lost.discard(key)
                 await self._reset(key)
 
     def _tell(self, arbiter: Arbiter, key: BackendKey, health: HealthName) -> None:

@@ -37,7 +37,7 @@ def test_either_side_can_take_a_backend_out() -> None:
     judge.passively(B1, down=False)
     assert judge.health(B1) == "down"
     assert judge.cause(B1) == Cause("L4CON", "connection refused")
-    assert changed == [B1, B1]
+    assert changed == [B1, B1, B1]  # also that it is down for another reason now
 
 
 def test_what_traffic_says_ends_at_its_time() -> None:
@@ -111,7 +111,9 @@ class Sides(RuleBasedStateMachine):
 
     @rule(health=st.sampled_from(["up", "down", "unknown"]))
     def check(self, health: Any) -> None:
-        """Have checks find this."""
+        """Have checks find this; that it is down is told also where traffic has said so."""
+        if self.until is not None and health == "down" != self.active:
+            self.changes += 1
         self.active = health
         self.judge.actively(B1, health)
 

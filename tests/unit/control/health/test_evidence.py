@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from natlb.control.compile.tables import identity_of
 from natlb.control.events import EventLog
 from natlb.control.health.evidence import PassiveWatch, is_judged
 from natlb.core.events import READ, WRITTEN
-from natlb.core.layout import MOST_EVENTS, UNANSWERED
+from natlb.core.layout import MOST_EVENTS, REFUSED, UNANSWERED
 from natlb.core.policy import POLICY_NAMES
 from natlb.engine import PacketMeta
 from natlb.testing import packets
 from tests.datapath import B1, B2, B3, VIP, VIP6, engine, one_service
+from tests.unit.control.instances import World, eventually, in_world
 
 if TYPE_CHECKING:
     from natlb.model import HealthName
@@ -407,3 +409,22 @@ def test_it_looks_again_and_again_until_it_is_cancelled() -> None:
             await task
 
     asyncio.run(live())
+
+
+@in_world
+async def test_a_control_hears_its_workers(world: World) -> None:
+    """From the memory that both map to tables that workers read, and to an event."""
+    instance = await world.begin()
+    ring, counts = instance._memory.events
+    for at in range(3):
+        ring[at]["kind"], ring[at]["identity"] = REFUSED, identity_of("web", "b1")
+        ring[at]["time_ms"] = instance._memory.now_ms()
+        ring[at]["backend"] = instance._desired.indices.backends["web", "b1"]
+        ring[at]["original"]["source2"], ring[at]["original"]["source3"] = 0xFFFF, at
+        ring[at]["sequence"] = at + 1
+    counts[WRITTEN] = 3
+    await eventually(lambda: instance._desired.run_time)
+
+    assert instance._desired.run_time["web", "b1"].health == "down"
+    (told,) = [each for each in world.control._events.since(0).events if "suspect" in each.kind]
+    assert told.fields["reason"] == "openings: 3 reset; none answered"

@@ -107,6 +107,25 @@ async def test_a_lost_backends_connections_are_reset_where_that_is_wanted(world:
 
 
 @in_world
+async def test_what_traffic_says_resets_nothing_until_a_check_agrees(world: World) -> None:
+    """Whoever can make openings fail must not cut what others have open."""
+    world.configure(CONFIG.replace("  web:", "  web:\n    on_down: reset"))
+    instance = await world.begin()
+    now = instance._memory.now_ms()
+    instance.health.arbiter.passively(B1, down=True, why="no answer", until_ms=now + 60_000)
+    await eventually(lambda: told(world, "backend_down"))
+    instance.health.arbiter.passively(B2, down=True, why="no answer", until_ms=now + 60_000)
+    await eventually(lambda: len(told(world, "backend_down")) == 2)
+    before = list(world.workers[0].commands)
+    instance.health.arbiter.actively(B1, "down")
+    await eventually(lambda: world.workers[0].commands)
+
+    assert before == []
+    assert [each["backend"] for each in world.workers[0].commands] == [0]
+    assert len(told(world, "backend_down")) == 2
+
+
+@in_world
 async def test_what_cannot_be_brought_into_force_is_tried_again(world: World) -> None:
     """The supervisor may be gone for a while: its successor brings it in."""
     instance = await world.begin()
