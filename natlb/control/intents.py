@@ -83,7 +83,7 @@ class Intents:
                 await self._publish(desired)
                 given: dict[str, Any] = {"state": state, "weight": weight}
                 words = {key: value for key, value in given.items() if value is not None}
-                self.events.note("backend_changed", backend=f"{service}/{name}", **words)
+                self.events.note("backend_changed", service=service, backend=name, **words)
             if state == "maint":
                 await self._flush(FlowFilter(service=service, backend=name), reset=True)
             return self.desired
@@ -100,8 +100,8 @@ class Intents:
             try:
                 await self._flush(FlowFilter(service=service, backend=name), reset=True)
             except (BusyError, WaitTimeoutError) as error:
-                backend, reason = f"{service}/{name}", error.message
-                self.events.note("flows_not_reset", "warning", backend=backend, reason=reason)
+                words = {"service": service, "backend": name, "reason": error.message}
+                self.events.note("flows_not_reset", "warning", **words)
 
     def _start_counts(self, old: Desired, new: Desired) -> None:
         """Have nothing counted under numbers that others had."""

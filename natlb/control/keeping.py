@@ -174,7 +174,8 @@ def _with(desired: Desired, change: Any) -> Desired:
 
 
 def _tell(events: EventLog, change: Any, reason: str) -> None:
-    is_named = isinstance(change, dict)
-    backend = f"{change.get('service')}/{change.get('name')}" if is_named else "?"
+    named = change if isinstance(change, dict) else {}
+    service, backend = str(named.get("service", "?")), str(named.get("name", "?"))
     first = reason.splitlines()[0] if reason else "not understood"
-    events.note("change_not_resumed", "warning", backend=backend, reason=first)
+    words = {"service": service, "backend": backend, "reason": first}
+    events.note("change_not_resumed", "warning", **words)

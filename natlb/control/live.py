@@ -201,9 +201,10 @@ class LiveInstance:
         try:
             admit = await self._read_access(self.config)  # a reload cannot change where that stands
             done = await self._reloader.reload(config, dry_run=dry_run)
-        except NatlbError:
+        except NatlbError as error:
             if not dry_run:
                 self._memory.tally.reloaded(well=False)
+                self._events.note("reload_refused", "error", reason=error.message, fix=error.fix)
             raise
         if not dry_run:
             self._memory.tally.reloaded(well=True)

@@ -326,11 +326,9 @@ class Control:
             logger.warning("host_not_confirmed", reason=error.message)
 
     async def _reload(self, instance: LiveInstance, path: str | None) -> None:
-        """Reload as a signal asks: what goes wrong is logged, and changes nothing."""
-        try:
+        """Reload as a signal asks; a refusal changes nothing, and is told where it is made."""
+        with contextlib.suppress(NatlbError):
             await instance.reload(path)
-        except NatlbError as error:
-            logger.error("reload_refused", reason=error.message, fix=error.fix)  # noqa: TRY400
 
     def _follow_logging(self, config: Config) -> None:
         """Log as the configuration says, here and in the supervisor."""

@@ -59,7 +59,7 @@ class Membership:
             desired = await self._bring_in(overlay, change, dry_run=dry_run)
         if not dry_run:
             self._intents.events.note(
-                "backend_added", backend=f"{service}/{called}", address=address, weight=weight
+                "backend_added", service=service, backend=called, address=address, weight=weight
             )
         return desired
 
@@ -76,7 +76,7 @@ class Membership:
         if not dry_run:
             words = desired.config.services[service].on_remove
             self._intents.events.note(
-                "backend_removed", backend=f"{service}/{name}", on_remove=words
+                "backend_removed", service=service, backend=name, on_remove=words
             )
         return desired
 

@@ -97,9 +97,9 @@ def test_what_does_not_fit_any_more_is_told_one_by_one(folder: Path, monkeypatch
 
     assert pool == [("b8", "ready", 1), ("b2", "draining", 7)]
     told = {each["backend"]: each["reason"] for each in events_of(world, "change_not_resumed")}
-    assert list(told) == ["web/b1", "web/b3"]
-    assert "no backend" in told["web/b1"]
-    assert "10.77.0.14:8080 is the address of backend 'b8'" in told["web/b3"]
+    assert list(told) == ["b1", "b3"]
+    assert "no backend" in told["b1"]
+    assert "10.77.0.14:8080 is the address of backend 'b8'" in told["b3"]
 
 
 @in_world
@@ -222,5 +222,5 @@ async def test_whom_this_host_cannot_reach_is_left_out(world: World) -> None:
     assert changes_of(with_all) == [changes[1], changes[0]]
     assert left == [changes[1]]
     (told,) = events.since(0).events
-    assert told.fields == {"backend": "web/b3", "reason": "no route to 10.77.0.14"}
+    assert told.fields == {"service": "web", "backend": "b3", "reason": "no route to 10.77.0.14"}
     assert world.path.exists()

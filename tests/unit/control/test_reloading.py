@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from natlb.control.messages import Logging, Role
+from natlb.control.messages import Logging, Reload, Role
 from natlb.core.memory import Kind
 from natlb.errors import ConfigError, HostError
 from natlb.io.shared import attach
 from tests.unit.control.instances import CONFIG, World, eventually, in_world
+
+if TYPE_CHECKING:
+    from natlb.control.live import LiveInstance
 
 
 def count_flows(world: World, backend: int, flows: int) -> None:
@@ -76,3 +81,23 @@ async def test_a_refused_reload_changes_nothing(world: World) -> None:
 
     assert await instance.status() == before
     assert world.supervisor.holdings.get(Role.TABLES) == tables
+
+
+@in_world
+async def test_each_refusal_is_an_event_whoever_asked(world: World) -> None:
+    """And a dry run is none."""
+    instance = await world.begin()
+    world.configure("services: {web: {listn: 1}}")
+    for dry_run in (False, True):
+        with pytest.raises(ConfigError):
+            await instance.reload(None, dry_run=dry_run)
+    world.supervisor.channel.send(Reload(text=""))
+    await eventually(lambda: len(refusals(instance)) == 2)
+
+    assert all("unknown key 'listn'" in each for each in refusals(instance))
+
+
+def refusals(instance: LiveInstance) -> list[str]:
+    """Return why reloads were refused."""
+    kept = instance.events.since(0).events
+    return [str(each.fields["reason"]) for each in kept if each.kind == "reload_refused"]
