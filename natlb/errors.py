@@ -41,6 +41,12 @@ class ConfigError(NatlbError):
     code = "config"
 
 
+class TakenError(ConfigError):
+    """A name that somebody has already."""
+
+    code = "taken"
+
+
 class UnavailableError(NatlbError):
     """natlb is not running, or a part is not installed or not in this version."""
 

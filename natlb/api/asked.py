@@ -57,20 +57,34 @@ def tagged(request: Request, revision: int, value: object) -> Response:
     return document(value, headers=headers)
 
 
-def refuse_other_revision(request: Request, instance: Running) -> None:
-    """Refuse a change that was meant for another state than this one."""
+def meant_for(request: Request, instance: Running) -> frozenset[int] | None:
+    """Return the revisions that a change is meant for, None for any.
+
+    Refuses at once what is meant for another than this one; who makes the change asks again.
+    """
+    if "if-match" not in request.headers or _tags(request, "if-match") == [ANY]:
+        return None
     revision = instance.revision
-    if "if-match" in request.headers and not _names(request, "if-match", revision):
+    if not _names(request, "if-match", revision):
         message = "somebody changed something meanwhile"
         raise ChangedError(message, fix=f"look again, then If-Match: {etag(revision)}")
+    return frozenset({revision})
+
+
+Meant = Annotated[frozenset[int] | None, Depends(meant_for)]
 
 
 def _names(request: Request, header: str, revision: int, *, weakly: bool = False) -> bool:
     """Return whether a header of entity tags names this revision, or any."""
-    tags = [each.strip() for each in ",".join(request.headers.getlist(header)).split(",")]
+    tags = _tags(request, header)
     if weakly:
         tags = [each.removeprefix("W/") for each in tags]
     return etag(revision) in tags or tags == [ANY]
+
+
+def _tags(request: Request, header: str) -> list[str]:
+    """Return the entity tags of a header."""
+    return [each.strip() for each in ",".join(request.headers.getlist(header)).split(",")]
 
 
 def given(words: Mapping[str, Any]) -> dict[str, Any]:

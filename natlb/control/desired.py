@@ -28,7 +28,7 @@ from natlb.control.config.problems import quoted
 from natlb.control.overlay import NO_OVERLAY, Overlay, backend_of, laid_over, parse_file
 from natlb.control.policy.program_source import ProgramSource
 from natlb.control.registry import BackendPlace, PolicyMemory, ProgramKept, Record, RuntimeChange
-from natlb.errors import UnknownNameError, UsageError
+from natlb.errors import ChangedError, UnknownNameError, UsageError
 from natlb.model import BackendStateName, Change, HealthName
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from natlb.control.config.values import BackendConfig, Config, ServiceConfig
 
 BackendKey = tuple[str, str]
+Revisions = frozenset[int] | None  # those that a change is meant for; None: any
 MOST_WEIGHT = 65535
 USUAL_WEIGHT = 1
 
@@ -123,6 +124,12 @@ class Desired:
         return self.with_config(
             config, self.config_text, self.config_path, now_ms=now_ms, file=file, overlay=overlay
         )
+
+    def require(self, revisions: Revisions) -> None:
+        """Raise ChangedError unless this is one of the revisions a change is meant for."""
+        if revisions is not None and self.revision not in revisions:
+            now = f'the revision is "r{self.revision}" now'
+            raise ChangedError("somebody changed something meanwhile", fix=f"look again: {now}")
 
     def with_change(
         self,

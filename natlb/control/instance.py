@@ -8,6 +8,8 @@ Laws
     `status services backends flows stats` change nothing, so a GET never does.
     Every method may raise what `natlb.errors` lists; anything else that escapes is a bug.
     `dry_run` returns or raises what would be, and changes nothing; the host is not asked.
+    `revisions` has a change made at one of these revisions alone, judged when it is its turn, so
+    that of two at one time one is made; else it is `ChangedError`. None: whatever the revision.
     A service or backend that does not exist is `UnknownNameError`, in a filter too.
     The loop is shared with health checks and hand-over: a method that walks a large table walks
     it in a thread or in pieces.
@@ -24,6 +26,7 @@ from natlb.model import FlowFilter, FlowStateName, ProtocolName
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from natlb.control.desired import Revisions
     from natlb.control.events import EventLog
     from natlb.control.measures import Measures
     from natlb.model import (
@@ -73,7 +76,9 @@ class Instance(Protocol):
     def revision(self) -> int:
         """How often an operator changed what is wanted; health does not count."""
 
-    async def reload(self, config: str | None, /, *, dry_run: bool = False) -> Reload:
+    async def reload(
+        self, config: str | None, /, *, dry_run: bool = False, revisions: Revisions = None
+    ) -> Reload:
         """Put a configuration in force whole, or raise and change nothing.
 
         `config` is the absolute path of the file to read and to stay with; None reads the
@@ -89,6 +94,7 @@ class Instance(Protocol):
         state: BackendStateName | None = None,
         weight: int | None = None,
         dry_run: bool = False,
+        revisions: Revisions = None,
     ) -> Backend:
         """Return the backend once it has this state and weight; None leaves one as it is.
 
@@ -104,16 +110,20 @@ class Instance(Protocol):
         name: str | None = None,
         weight: int | None = None,
         dry_run: bool = False,
+        revisions: Revisions = None,
     ) -> Backend:
         """Return a backend once it is in the pool; its address is its name unless it has one.
 
-        It is checked as a configuration is: what a file may not say raises ConfigError.
+        It is checked as a configuration is: what a file may not say raises ConfigError, a name
+        that is there already TakenError.
         """
 
-    async def remove_backend(self, service: str, name: str, /, *, dry_run: bool = False) -> Backend:
+    async def remove_backend(
+        self, service: str, name: str, /, *, dry_run: bool = False, revisions: Revisions = None
+    ) -> Backend:
         """Return a backend as it was before it left the pool; its flows end by `on_remove`."""
 
-    async def save_config(self, /, *, dry_run: bool = False) -> Saved:
+    async def save_config(self, /, *, dry_run: bool = False, revisions: Revisions = None) -> Saved:
         """Write what was changed at run time into the configuration file, or raise."""
 
     async def check(self, service: str, name: str, /) -> CheckReport:
@@ -125,7 +135,15 @@ class Instance(Protocol):
     async def checks(self, service: str, name: str, /) -> CheckHistory:
         """Return a backend's health and how it came about."""
 
-    async def flush(self, wanted: FlowFilter, /, *, reset: bool, dry_run: bool = False) -> Flush:
+    async def flush(
+        self,
+        wanted: FlowFilter,
+        /,
+        *,
+        reset: bool,
+        dry_run: bool = False,
+        revisions: Revisions = None,
+    ) -> Flush:
         """Drop the flows that `wanted` describes; with `reset`, TCP is told at both ends."""
 
 

@@ -8,6 +8,8 @@
     follow_host    the host's ways out, which changed
 
 An intent goes the whole way, to workers that read its tables, before the next one begins (`turn`).
+One that is meant for certain revisions is judged in its turn: of two at one time the second is
+refused.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from natlb.control.config import Config
-    from natlb.control.desired import BackendKey, Desired
+    from natlb.control.desired import BackendKey, Desired, Revisions
     from natlb.control.events import EventLog
     from natlb.control.mapped import Mapped
     from natlb.control.publish import Publisher
@@ -67,12 +69,14 @@ class Intents:
         state: BackendStateName | None,
         weight: int | None,
         dry_run: bool = False,
+        revisions: Revisions = None,
     ) -> Desired:
         """Give a backend this state and weight; `maint` also resets its flows.
 
         Return what is wanted then; with `dry_run`, what would be.
         """
         async with self.turn:
+            self.desired.require(revisions)
             now_ms = self.memory.now_ms()
             desired = self.desired.with_change(
                 service, name, state=state, weight=weight, now_ms=now_ms
@@ -133,9 +137,10 @@ class Intents:
         counted = before.run_time, desired.run_time
         self.memory.tally.turned(desired.indices, *counted, AS_CONFIGURED)
 
-    async def flush(self, wanted: FlowFilter, *, reset: bool) -> Flush:
+    async def flush(self, wanted: FlowFilter, *, reset: bool, revisions: Revisions = None) -> Flush:
         """Drop the flows that the filter names; with `reset`, TCP is told at both ends."""
         async with self.turn:
+            self.desired.require(revisions)
             done = await self._flush(wanted, reset=reset)
         self.events.note("flows_flushed", flushed=done.flushed, resets=done.resets)
         return done

@@ -24,7 +24,7 @@ from natlb.control.membership import Membership
 from natlb.control.rates import Rates
 from natlb.control.reloading import Reloader
 from natlb.control.saving import Saver
-from natlb.errors import NatlbError
+from natlb.errors import ChangedError, NatlbError
 from natlb.model import (
     FlowFilter,
     Flush,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from natlb.control.config import Config
-    from natlb.control.desired import Desired
+    from natlb.control.desired import Desired, Revisions
     from natlb.control.events import EventLog
     from natlb.control.health.watch import Ask
     from natlb.control.mapped import Mapped
@@ -196,13 +196,15 @@ class LiveInstance:
             workers=[now.worker] if now and now.worker else [],
         )
 
-    async def reload(self, config: str | None, *, dry_run: bool = False) -> Reload:
+    async def reload(
+        self, config: str | None, *, dry_run: bool = False, revisions: Revisions = None
+    ) -> Reload:
         """Put a configuration in force whole, or raise and change nothing."""
         try:
             admit = await self._read_access(self.config)  # a reload cannot change where that stands
-            done = await self._reloader.reload(config, dry_run=dry_run)
+            done = await self._reloader.reload(config, dry_run=dry_run, revisions=revisions)
         except NatlbError as error:
-            if not dry_run:
+            if not dry_run and not isinstance(error, ChangedError):
                 self._memory.tally.reloaded(well=False)
                 self._events.note("reload_refused", "error", reason=error.message, fix=error.fix)
             raise
@@ -220,10 +222,11 @@ class LiveInstance:
         state: BackendStateName | None = None,
         weight: int | None = None,
         dry_run: bool = False,
+        revisions: Revisions = None,
     ) -> Backend:
         """Return the backend once it has this state and weight; maint also resets its flows."""
         desired = await self._intents.set_backend(
-            service, name, state=state, weight=weight, dry_run=dry_run
+            service, name, state=state, weight=weight, dry_run=dry_run, revisions=revisions
         )
         if not dry_run:
             await self._keeper.keep(self._desired)
@@ -237,28 +240,32 @@ class LiveInstance:
         name: str | None = None,
         weight: int | None = None,
         dry_run: bool = False,
+        revisions: Revisions = None,
     ) -> Backend:
         """Return a backend once it is in the pool; by default its address is its name."""
         desired = await self._membership.add(
-            service, address, name=name, weight=weight, dry_run=dry_run
+            service, address, name=name, weight=weight, dry_run=dry_run, revisions=revisions
         )
         if not dry_run:
             await self._keeper.keep(self._desired)
         added = self._snapshot(desired).backend(service, address if name is None else name)
         return uncounted(added) if dry_run else added
 
-    async def remove_backend(self, service: str, name: str, *, dry_run: bool = False) -> Backend:
+    async def remove_backend(
+        self, service: str, name: str, *, dry_run: bool = False, revisions: Revisions = None
+    ) -> Backend:
         """Return a backend as it was before it left the pool."""
+        self._desired.require(revisions)
         self._desired.backend(service, name)
         before = self._snapshot().backend(service, name)
-        await self._membership.remove(service, name, dry_run=dry_run)
+        await self._membership.remove(service, name, dry_run=dry_run, revisions=revisions)
         if not dry_run:
             await self._keeper.keep(self._desired)
         return before
 
-    async def save_config(self, *, dry_run: bool = False) -> Saved:
+    async def save_config(self, *, dry_run: bool = False, revisions: Revisions = None) -> Saved:
         """Write what was changed at run time into the configuration file, or raise."""
-        saved = await self._saver.save(dry_run=dry_run)
+        saved = await self._saver.save(dry_run=dry_run, revisions=revisions)
         if not dry_run:
             await self._keeper.keep(self._desired)
         return saved
@@ -271,10 +278,18 @@ class LiveInstance:
         """Return a backend's health and how it came about."""
         return self.health.history(service, name)
 
-    async def flush(self, wanted: FlowFilter, *, reset: bool, dry_run: bool = False) -> Flush:
+    async def flush(
+        self,
+        wanted: FlowFilter,
+        *,
+        reset: bool,
+        dry_run: bool = False,
+        revisions: Revisions = None,
+    ) -> Flush:
         """Drop the flows that the filter names; with `reset`, TCP is told at both ends."""
         if not dry_run:
-            return await self._intents.flush(wanted, reset=reset)
+            return await self._intents.flush(wanted, reset=reset, revisions=revisions)
+        self._desired.require(revisions)
         check_filter(self._desired.indices, wanted)
         found = await asyncio.to_thread(self._snapshot().count_flows, wanted)
         return found if reset else replace(found, resets=0)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from natlb.control.compile.programs import Programs
     from natlb.control.config import Config, Difference
-    from natlb.control.desired import Desired
+    from natlb.control.desired import Desired, Revisions
     from natlb.control.intents import Intents
     from natlb.control.overlay import Overlay
     from natlb.control.reading import FileText
@@ -70,16 +70,20 @@ class Reloader:
         self._reloaded = reloaded
         self.turn = asyncio.Lock()  # who changes the configuration; taken before the intents'
 
-    async def reload(self, config: str | None, *, dry_run: bool = False) -> Reload:
+    async def reload(
+        self, config: str | None, *, dry_run: bool = False, revisions: Revisions = None
+    ) -> Reload:
         """Put a configuration in force whole, or raise and change nothing.
 
         With `dry_run` nothing is changed in any case; the host alone is not asked.
         """
         intents = self._intents
         async with self.turn:
+            intents.desired.require(revisions)
             read, found, quoting = await self._read_all(config)
             with quoting.kept(), suppress(_OnlyTriedError):
                 async with intents.publisher.learning(read.programs) as learned, intents.turn:
+                    intents.desired.require(revisions)
                     if dry_run:
                         raise _OnlyTriedError
                     answer = await self._bring_in(read, found, learned)

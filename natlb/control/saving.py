@@ -26,7 +26,7 @@ from natlb.model import Saved
 
 if TYPE_CHECKING:
     from natlb.control.config.values import Config
-    from natlb.control.desired import Desired
+    from natlb.control.desired import Desired, Revisions
     from natlb.control.intents import Intents
 
 MARK = b"\xef\xbb\xbf"  # of UTF-8, which `read_config` leaves out
@@ -48,7 +48,7 @@ class Saver:
         self._intents = intents
         self._turn = turn
 
-    async def save(self, *, dry_run: bool) -> Saved:
+    async def save(self, *, dry_run: bool, revisions: Revisions = None) -> Saved:
         """Return what the file has now and had not before; with `dry_run`, what it would have.
 
         Raises BusyError where the file is another than was read, DeniedError where natlb may not
@@ -57,6 +57,7 @@ class Saver:
         intents = self._intents
         async with self._turn, intents.turn:
             before = intents.desired
+            before.require(revisions)
             path = Path(before.config_path)
             saved = Saved(
                 config=before.config_path,

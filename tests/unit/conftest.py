@@ -55,6 +55,8 @@ from natlb.model import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from natlb.control.desired import Revisions
+
 WAIT_SECONDS = 30.0
 TOKENS = {role: f"{role}-{'k' * 40}" for role in ROLES}
 
@@ -112,6 +114,7 @@ class FakeInstance:
         self.ready = True
         self.report: CheckReport | None = None
         self.revision = 7
+        self.meant: list[Revisions] = []  # what each change was meant for
         self.events = EventLog()
 
     async def _asked(self, *call: Any) -> None:
@@ -204,13 +207,16 @@ class FakeInstance:
             handshakes=dict.fromkeys(names, Handshakes(counts=(12, 13, 14), sum_seconds=1.5)),
         )
 
-    async def _changed(self, *call: Any, dry_run: bool) -> None:
+    async def _changed(self, *call: Any, dry_run: bool, revisions: Revisions) -> None:
         """Note a change; what is only tried says so at its end."""
+        self.meant.append(revisions)
         await self._asked(*call, *(("dry run",) if dry_run else ()))
 
-    async def reload(self, config: str | None, /, *, dry_run: bool = False) -> Reload:
+    async def reload(
+        self, config: str | None, /, *, dry_run: bool = False, revisions: Revisions = None
+    ) -> Reload:
         """Return a difference."""
-        await self._changed("reload", config, dry_run=dry_run)
+        await self._changed("reload", config, dry_run=dry_run, revisions=revisions)
         return Reload(generation=3, added=["dns"], removed=[], drained=[], changed=["web/be2"])
 
     async def set_backend(
@@ -222,9 +228,12 @@ class FakeInstance:
         state: Any = None,
         weight: int | None = None,
         dry_run: bool = False,
+        revisions: Revisions = None,
     ) -> Backend:
         """Return the backend changed."""
-        await self._changed("set_backend", service, name, state, weight, dry_run=dry_run)
+        await self._changed(
+            "set_backend", service, name, state, weight, dry_run=dry_run, revisions=revisions
+        )
         found = self._find(service, name)
         changed = replace(
             found,
@@ -244,9 +253,12 @@ class FakeInstance:
         name: str | None = None,
         weight: int | None = None,
         dry_run: bool = False,
+        revisions: Revisions = None,
     ) -> Backend:
         """Return one more backend."""
-        await self._changed("add_backend", service, address, name, weight, dry_run=dry_run)
+        await self._changed(
+            "add_backend", service, address, name, weight, dry_run=dry_run, revisions=revisions
+        )
         if service != "web":
             raise UnknownNameError(f"no service '{service}'; there is web")
         new = replace(_backend("be4"), name=name or address, address=address, weight=weight or 1)
@@ -254,17 +266,19 @@ class FakeInstance:
             self.pool.append(new)
         return new
 
-    async def remove_backend(self, service: str, name: str, /, *, dry_run: bool = False) -> Backend:
+    async def remove_backend(
+        self, service: str, name: str, /, *, dry_run: bool = False, revisions: Revisions = None
+    ) -> Backend:
         """Return one backend less."""
-        await self._changed("remove_backend", service, name, dry_run=dry_run)
+        await self._changed("remove_backend", service, name, dry_run=dry_run, revisions=revisions)
         found = self._find(service, name)
         if not dry_run:
             self.pool.remove(found)
         return found
 
-    async def save_config(self, /, *, dry_run: bool = False) -> Saved:
+    async def save_config(self, /, *, dry_run: bool = False, revisions: Revisions = None) -> Saved:
         """Return the one change."""
-        await self._changed("save_config", dry_run=dry_run)
+        await self._changed("save_config", dry_run=dry_run, revisions=revisions)
         change = Change(backend="web/be2", field="weight", file=1, now=5)
         return Saved(config="/etc/natlb/natlb.yaml", changes=[change])
 
@@ -317,9 +331,17 @@ class FakeInstance:
         if service != "web" or name not in names:
             raise UnknownNameError(f"no backend '{service}/{name}'; there are {', '.join(names)}")
 
-    async def flush(self, wanted: FlowFilter, /, *, reset: bool, dry_run: bool = False) -> Flush:
+    async def flush(
+        self,
+        wanted: FlowFilter,
+        /,
+        *,
+        reset: bool,
+        dry_run: bool = False,
+        revisions: Revisions = None,
+    ) -> Flush:
         """Return counts."""
-        await self._changed("flush", wanted, reset, dry_run=dry_run)
+        await self._changed("flush", wanted, reset, dry_run=dry_run, revisions=revisions)
         return Flush(flushed=3, resets=6 if reset else 0)
 
 

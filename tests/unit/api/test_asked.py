@@ -63,6 +63,8 @@ def test_a_change_from_another_state_is_not_made(served: Any, known: str, status
     assert answered == status
     assert [each[0] for each in served.instance.calls] == ["set_backend"] * (status == 200)
     assert ('"code": "changed"' in answer) == (status == 412)
+    meant = None if known == "*" else frozenset({7})
+    assert served.instance.meant == [meant] * (status == 200)
 
 
 def test_words_left_out_are_no_words() -> None:

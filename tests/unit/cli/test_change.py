@@ -73,15 +73,17 @@ def test_a_reload_that_changed_nothing_says_so(command, served, monkeypatch) -> 
     """Silence would leave one wondering."""
     from natlb.model import Reload
 
-    async def reload(_config, *, dry_run) -> Reload:
+    async def reload(_config, *, dry_run, revisions) -> Reload:
         assert not dry_run
+        assert revisions is None
         return Reload(generation=2, added=[], removed=[], drained=["web/be1"], changed=[])
 
     monkeypatch.setattr(served.instance, "reload", reload)
     assert command("reload").out == "generation 2\ndraining web/be1\n"
 
-    async def reload_nothing(_config, *, dry_run) -> Reload:
+    async def reload_nothing(_config, *, dry_run, revisions) -> Reload:
         assert not dry_run
+        assert revisions is None
         return Reload(generation=2, added=[], removed=[], drained=[], changed=[])
 
     monkeypatch.setattr(served.instance, "reload", reload_nothing)
@@ -158,8 +160,9 @@ def test_what_is_saved_is_told_and_so_is_what_is_not(command, served, monkeypatc
     assert served.instance.calls[-2] == ("save_config", "dry run")
     assert json.loads(command("config", "save", "--json").out)["changes"][0]["now"] == 5
 
-    async def nothing(*, dry_run: bool) -> Saved:
+    async def nothing(*, dry_run: bool, revisions: object) -> Saved:
         assert not dry_run
+        assert revisions is None
         return Saved(config="/etc/x.yaml", changes=[])
 
     monkeypatch.setattr(served.instance, "save_config", nothing)
