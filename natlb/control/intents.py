@@ -138,12 +138,16 @@ class Intents:
         self.memory.tally.turned(desired.indices, *counted, AS_CONFIGURED)
 
     async def flush(self, wanted: FlowFilter, *, reset: bool, revisions: Revisions = None) -> Flush:
-        """Drop the flows that the filter names; with `reset`, TCP is told at both ends."""
-        async with self.turn:
-            self.desired.require(revisions)
-            done = await self._flush(wanted, reset=reset)
+        """Drop the flows that an operator names; with `reset`, TCP is told at both ends."""
+        done = await self.drop(wanted, reset=reset, revisions=revisions)
         self.events.note("flows_flushed", flushed=done.flushed, resets=done.resets)
         return done
+
+    async def drop(self, wanted: FlowFilter, *, reset: bool, revisions: Revisions = None) -> Flush:
+        """Drop the flows that the filter names; whoever wants it tells why."""
+        async with self.turn:
+            self.desired.require(revisions)
+            return await self._flush(wanted, reset=reset)
 
     async def _flush(self, wanted: FlowFilter, *, reset: bool) -> Flush:
         flushed = resets = 0

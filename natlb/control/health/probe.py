@@ -116,8 +116,7 @@ async def probe(check: CheckConfig, target: Target, open_socket: OpenSocket = op
 def _too_late(steps: Steps, seconds: float, *, is_limit: bool) -> Failure:
     """Return what it means that the step in hand did not end; the kernel gives up too."""
     if is_limit and steps.elapsed > seconds + LATE_SECONDS:
-        reason = f"natlb was held up: it looked after {steps.elapsed:.1f} s"
-        return Failure(Code.SOCKERR, reason, is_ours=True)
+        return Failure(Code.SOCKERR, "natlb was held up, and looked too late", is_ours=True)
     within = f" within {seconds:g} s" if is_limit else ", said the kernel"
     return Failure(
         steps.current.late,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from natlb.control.compile import AS_CONFIGURED
@@ -114,6 +115,15 @@ class Transitions:
     async def _reset(self, key: BackendKey) -> None:
         """Tell both ends of a lost backend's connections, where that is wanted."""
         service = self._intents.desired.config.services.get(key[0])
-        if service is not None and service.on_down == "reset":
-            lost = FlowFilter(service=key[0], backend=key[1], protocol="tcp", state="established")
-            await self._intents.flush(lost, reset=True)
+        if service is None or service.on_down != "reset":
+            return
+        name, backend = key
+        lost = FlowFilter(service=name, backend=backend, protocol="tcp", state="established")
+        note = partial(self._intents.events.note, service=name, backend=backend)
+        try:
+            done = await self._intents.drop(lost, reset=True)
+        except NatlbError as error:
+            note("flows_not_reset", "warning", reason=error.message)
+            return
+        if done.flushed:
+            note("flows_reset", flushed=done.flushed, resets=done.resets)

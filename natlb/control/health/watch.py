@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 SECONDS_A_LOOK = 0.25
 QUIET_SECONDS = 60.0
+MOST_SAID = 64
+"""So many reasons why checks say nothing are told apart at a time."""
 INHERITED_MS = 5_000
 """So long a word of traffic holds that was heard by a control that has died."""
 
@@ -55,7 +57,7 @@ class HealthWatch:
         self._schedule = Schedule(ask, self)
         self._jobs: dict[BackendKey, Job] = {}
         self._hysteresis: dict[BackendKey, Hysteresis] = {}
-        self._told_at: dict[str, float] = {}
+        self._said_at: dict[str, float] = {}
         self._inherit()
         self.follow(intents.desired.config)
 
@@ -142,13 +144,20 @@ class HealthWatch:
         """Tell the operator, and once, that checks say nothing at the moment."""
         kind = "checks_delayed" if result is None else "checks_impossible"
         reason = "natlb got too little time to listen" if result is None else result.reason
-        now = asyncio.get_running_loop().time()
-        last = self._told_at.get(kind)
-        self._told_at[kind] = now
-        if last is None or now - last > QUIET_SECONDS:
+        if self._is_news(f"{kind}: {reason}"):
             service, backend = job.key
             note = self._intents.events.note
             note(kind, "warning", service=service, backend=backend, reason=reason)
+
+    def _is_news(self, words: str) -> bool:
+        """Return whether this was not said for a while; of what lasts, each reason is told once."""
+        now = asyncio.get_running_loop().time()
+        self._said_at = {w: at for w, at in self._said_at.items() if now - at <= QUIET_SECONDS}
+        is_news = words not in self._said_at
+        if not is_news or len(self._said_at) < MOST_SAID:
+            self._said_at[words] = now
+            return is_news
+        return False
 
     # What is asked from outside
 

@@ -126,6 +126,25 @@ async def test_what_traffic_says_resets_nothing_until_a_check_agrees(world: Worl
 
 
 @in_world
+async def test_connections_that_cannot_be_reset_are_told_of(world: World) -> None:
+    """The backend is out of its pool all the same, and nothing says that it is not."""
+    world.configure(CONFIG.replace("  web:", "  web:\n    on_down: reset"))
+    instance = await world.begin()
+
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise NatlbError("no worker flushed")
+
+    instance._intents.drop = refuse
+    instance.health.arbiter.actively(B1, "down", Cause("L4CON", "connection refused"))
+    await eventually(lambda: told(world, "flows_not_reset"))
+
+    assert told(world, "flows_not_reset", "health_not_in_force") == [
+        ("flows_not_reset", {"service": "web", "backend": "b1", "reason": "no worker flushed"})
+    ]
+    assert (await health(instance))["b1"] == "down"
+
+
+@in_world
 async def test_what_cannot_be_brought_into_force_is_tried_again(world: World) -> None:
     """The supervisor may be gone for a while: its successor brings it in."""
     instance = await world.begin()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from natlb.control.health.codes import Code
+from natlb.control.health.probe import Result
 from natlb.control.health.watch import INHERITED_MS, jobs_of
 from natlb.errors import UnknownNameError, UsageError
 from tests.unit.control.instances import CONFIG, World, eventually, in_world
@@ -207,6 +208,20 @@ async def test_what_cannot_be_asked_changes_nothing_and_is_told_once(world: Worl
     assert kinds.count("checks_impossible") == 1
     assert (await backend(instance, "b1")).health == "up"
     assert "backend_down" not in kinds
+
+
+@in_world
+async def test_each_reason_why_nothing_can_be_asked_is_told(world: World) -> None:
+    """A script that cannot be run must not hide a certificate that cannot be read."""
+    instance = await world.begin()
+    job = instance.health._jobs["web", "b1"]
+    for reason in ("cannot run x", "no certificate", "cannot run x", "no certificate"):
+        vain = Result(status=None, code=Code.SOCKERR, reason=reason, latency_ms=0, phases=())
+        instance.health.in_vain(job, vain)
+    events = world.control._events.since(0).events
+    reasons = [dict(e.fields)["reason"] for e in events if e.kind == "checks_impossible"]
+
+    assert reasons == ["cannot run x", "no certificate"]
 
 
 @in_world
