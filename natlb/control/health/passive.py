@@ -32,8 +32,8 @@ Kind = Literal["unanswered", "reset", "unreplied"]
 
 ENOUGH = 3  # openings that failed, of two clients or more
 CLIENTS = 2
-ENOUGH_OF_ONE = 8  # where they are all of one client; and so many are remembered
-WINDOW_MS = 10_000  # that they lie in
+ENOUGH_OF_ONE = 4  # where they are all of one client; and so many are remembered
+WINDOW_MS = 30_000  # that they lie in: a lone client tries one after the other
 FIRST_INHIBIT_MS = 5_000
 MOST_INHIBIT_MS = 3_600_000
 

@@ -76,7 +76,7 @@ def down(why: str, until_ms: int) -> list[Verdict]:
     ],
 )
 def test_how_many_openings_have_to_fail(count: int, clients: int, is_enough: bool) -> None:
-    """Three of two clients, or eight of one."""
+    """Three of two clients, or four of one."""
     court = Court()
     court.fail(count, clients=clients)
 
