@@ -155,10 +155,13 @@ class Client:
         path = f"{_backends_path(service)}/{quote(name, safe='')}/check"
         return _value(CheckReport, self._send("POST", path, None))
 
-    def flush(self, wanted: FlowFilter | None = None, *, reset: bool = False) -> Flush:
-        """Drop the flows that `wanted` describes, all by default."""
+    def flush(
+        self, wanted: FlowFilter | None = None, *, reset: bool = False, dry_run: bool = False
+    ) -> Flush:
+        """Drop the flows that `wanted` describes, all by default; `dry_run`: only count them."""
         body = {**_words(wanted), "reset": reset}
-        return _value(Flush, self._send("POST", "/v1/flush", body))
+        path = "/v1/flush?dry_run=true" if dry_run else "/v1/flush"
+        return _value(Flush, self._send("POST", path, body))
 
     def _get(self, path: str) -> Any:
         return self._send("GET", path, None)

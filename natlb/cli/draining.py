@@ -1,6 +1,6 @@
-"""`drain --wait`: until a backend has no flow, or until a deadline, told all the while.
+"""`drain --wait`: until a backend has no flow in use, or until a deadline, told all the while.
 
-    0     it has none left
+    0     it has none left; what both ends have closed stays in the table for minutes and is over
     1     the deadline came, and what was left was reset at both ends; or somebody else ended it
     130   interrupted: it stays draining
 
@@ -33,7 +33,7 @@ FOUND_WANTING = 1
 
 
 class Draining:
-    """One backend's way to no flow."""
+    """One backend's way to no flow in use."""
 
     def __init__(
         self,
@@ -53,6 +53,7 @@ class Draining:
         self._sleep = sleep
         self._began = clock()
         self._heard = self._began
+        self._left = 0
         self._is_live = not terms.json and sys.stdout.isatty()
 
     def run(self) -> int:
@@ -76,7 +77,7 @@ class Draining:
 
     def _judge(self, now: Backend) -> int | None:
         """Tell what is left, and return the exit code if that was all."""
-        left = now.flows.current
+        left = self._left = self._in_use(now)
         if now.state == "ready":
             self._tell(now, "ready")
             note(f"{self._name} was made ready meanwhile, and drains no more")
@@ -92,6 +93,20 @@ class Draining:
             return FOUND_WANTING
         self._tell(now, None)
         return None
+
+    def _in_use(self, now: Backend) -> int:
+        """Return how many flows somebody waits for: those that both ends have closed do not count.
+
+        Where that cannot be asked at the moment, all count.
+        """
+        if now.flows.current == 0:
+            return 0
+        closed = FlowFilter(service=now.service, backend=now.name, state="closing")
+        try:
+            over = self._terms.client.flush(closed, dry_run=True).flushed
+        except UnavailableError:
+            over = 0
+        return max(0, now.flows.current - over)
 
     def _look(self) -> Backend | None:
         """Return the backend, None while the instance does not answer."""
@@ -121,7 +136,7 @@ class Draining:
         if self._terms.json:
             say(json.dumps(self._document(now, result)), self._terms)
         else:
-            text = f"{self._name}: {now.state}, {flows(now.flows.current)} left"
+            text = f"{self._name}: {now.state}, {flows(self._left)} left"
             text += f", {self._elapsed():.0f} s"
             if self._is_live:
                 click.echo(f"\r\x1b[K{text}", nl=result is not None)
@@ -134,7 +149,7 @@ class Draining:
             "service": now.service,
             "name": now.name,
             "state": now.state,
-            "flows": now.flows.current,
+            "flows": self._left,
             "elapsed_seconds": round(self._elapsed(), 3),
             "result": result,
         }

@@ -41,6 +41,7 @@ class Scene:
         self.now = 100.0
         self.slept: list[float] = []
         self.asked: list[object] = []
+        self.closing: int | UnavailableError = 0
         self._answers = list(answers)
 
     def set_backend(self, service: str, name: str, *, state: str) -> Backend:
@@ -58,8 +59,13 @@ class Scene:
             answer = replace(BACKEND, flows=BackendFlows(current=answer, opening=0, total=7))
         return [] if answer is None else [answer]
 
-    def flush(self, wanted: FlowFilter, *, reset: bool) -> Flush:
-        """Reset what is left."""
+    def flush(self, wanted: FlowFilter, *, reset: bool = False, dry_run: bool = False) -> Flush:
+        """Reset what is left, or count what is over."""
+        if dry_run:
+            assert wanted == FlowFilter(service="web", backend="b1", state="closing")
+            if isinstance(self.closing, UnavailableError):
+                raise self.closing
+            return Flush(flushed=self.closing, resets=0)
         self.asked.append((wanted, reset))
         return Flush(flushed=2, resets=4)
 
@@ -93,6 +99,24 @@ def test_who_has_no_flow_left_is_done(capsys: pytest.CaptureFixture[str]) -> Non
         "web/b1: draining, 1 flow left, 1 s\n"
         "web/b1: draining, 0 flows left, 2 s\n"
     )
+
+
+def test_what_both_ends_have_closed_is_not_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """It stays in the table for minutes, for late segments: nobody uses it."""
+    scene = Scene(3, 2)
+    scene.closing = 2
+
+    assert scene.run(deadline=9.0) == 0
+    assert scene.now == 101.0
+    assert "1 flow left, 0 s\n" in capsys.readouterr().out
+
+
+def test_where_what_is_over_cannot_be_counted_all_is_waited_for() -> None:
+    """Control is being replaced."""
+    scene = Scene(3, 2)
+    scene.closing = UnavailableError("nobody listens")
+
+    assert scene.run(deadline=2.0) == 1
 
 
 def test_what_is_left_at_the_deadline_is_reset(capsys: pytest.CaptureFixture[str]) -> None:
