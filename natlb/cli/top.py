@@ -22,8 +22,8 @@ ANSWER_SECONDS = 10.0
 
 
 def is_terminal() -> bool:
-    """Return whether somebody sees the screen."""
-    return sys.stdout.isatty()
+    """Return whether somebody types and sees the screen, which goes to standard error."""
+    return all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
 
 
 @click.command()

@@ -63,6 +63,7 @@ class Top(App[None]):
         self._headline = Static("asking natlb …", classes="headline")
         self._table: DataTable[Text] = DataTable(cursor_type="row")
         self._rows: list[Row] = []
+        self._widest = {name: len(name) for name in COLUMNS}
         self._at_once = asyncio.Event()
 
     def compose(self) -> ComposeResult:
@@ -107,17 +108,34 @@ class Top(App[None]):
         table = self._table
         if [row.key for row in rows] == [row.key for row in self._rows]:
             for old, new in zip(self._rows, rows, strict=True):
-                _update(table, old, new)
+                self._update(old, new)
         else:
             chosen = self._chosen_row()
             table.clear()
             for row in rows:
-                table.add_row(*map(Text, _blank(row)), key=row.key)
-                _update(table, None, row)
+                texts = (_text(name, row, at) for at, name in enumerate(COLUMNS))
+                table.add_row(*texts, key=row.key)
+                self._widen(row)
             keys = [row.key for row in rows]
             if chosen is not None and chosen.key in keys:
                 table.move_cursor(row=keys.index(chosen.key))
         self._rows = rows
+
+    def _update(self, old: Row, new: Row) -> None:
+        """Write the cells of a row that are others than before.
+
+        Columns get wider and never narrower: Textual would measure all of a column for each cell.
+        """
+        for at, name in enumerate(COLUMNS):
+            if (old.cells[at], old.colour) != (new.cells[at], new.colour):
+                is_wider = len(new.cells[at]) > self._widest[name]
+                text = _text(name, new, at)
+                self._table.update_cell(new.key, name, text, update_width=is_wider)
+        self._widen(new)
+
+    def _widen(self, row: Row) -> None:
+        for name, cell in zip(COLUMNS, row.cells, strict=True):
+            self._widest[name] = max(self._widest[name], len(cell))
 
     def _chosen_row(self) -> Row | None:
         at = self._table.cursor_row
@@ -186,16 +204,8 @@ class Top(App[None]):
         self._at_once.set()
 
 
-def _update(table: DataTable[Text], old: Row | None, new: Row) -> None:
-    """Write the cells of a row that are others than before."""
-    for at, (name, cell) in enumerate(zip(COLUMNS, new.cells, strict=True)):
-        if old is None or (old.cells[at], old.colour) != (cell, new.colour):
-            text = Text(cell, style=new.colour, justify=_side(name))
-            table.update_cell(new.key, name, text, update_width=True)
-
-
-def _blank(row: Row) -> tuple[str, ...]:
-    return ("",) * len(row.cells)
+def _text(name: str, row: Row, at: int) -> Text:
+    return Text(row.cells[at], style=row.colour, justify=_side(name))
 
 
 def _side(name: str) -> JustifyMethod:

@@ -5,6 +5,7 @@ Pure: values in, words out. A row's colour is its state, as in `natlb services`.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,9 +55,12 @@ def rows_of(history: History) -> list[Row]:
     look = history.last
     if look is None:
         return []
+    pools: defaultdict[str, list[Backend]] = defaultdict(list)
+    for each in look.backends:
+        pools[each.service].append(each)
     found = []
     for service in look.services:
-        own = [each for each in look.backends if each.service == service.name]
+        own = pools[service.name]
         found.append(_service_row(service, own, history))
         found += [_backend_row(each, history) for each in own]
     return found

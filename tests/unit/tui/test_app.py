@@ -245,6 +245,29 @@ async def test_the_cursor_stays_on_its_backend(screen: Screen) -> None:
     assert screen.words()[screen.table().cursor_row][0] == "  b3"
 
 
+@on_screen()
+async def test_a_column_is_never_measured_whole(screen: Screen) -> None:
+    """With a thousand backends it would be, for each cell of it: minutes for a look."""
+    table, measured = screen.table(), 0
+
+    def get_column(_key: Any) -> list[Any]:
+        nonlocal measured
+        measured += 1
+        return []
+
+    table.get_column = get_column  # type: ignore[method-assign,assignment]
+    screen.source.pool[0] = backend("web", 1, address="10.77.0.1:8")
+    await screen.look()
+    await screen.until(lambda: screen.words()[1][1] == "10.77.0.1:8")
+    screen.source.pool.insert(0, backend("web", 9, name="b9-with-a-long-name"))
+    await screen.look()
+    await screen.until(lambda: len(screen.words()) == 7)
+    await screen.pilot.pause()
+
+    assert measured == 0
+    assert table.columns[next(iter(table.columns))].content_width == len("  b9-with-a-long-name")
+
+
 @on_screen((30, 8))
 async def test_a_small_terminal_and_a_larger_one(screen: Screen) -> None:
     """What does not fit is scrolled to."""
