@@ -21,6 +21,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "see": ("status", "services", "backends", "flows", "stats"),
         "check": ("check",),
         "top": ("top",),
+        "events": ("events",),
         "monitoring": ("grafana", "alerts"),
     },
     "Change": {"change": ("drain", "maint", "ready", "weight", "add", "remove", "flush", "config")},
@@ -35,7 +36,6 @@ MODULES = {
 LATER = (
     "bench",
     "capture",
-    "events",
     "explain",
     "observe",
     "replay",

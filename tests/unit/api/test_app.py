@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from natlb.client import Client, _UnixConnection
+from natlb.client import Client
+from natlb.client.transport import UnixConnection
 from natlb.control.config import InvalidConfigError
 from natlb.control.config.problems import placeless
 from natlb.control.config.tree import Fault
@@ -61,7 +62,7 @@ def _inside(member: Any) -> str:
 
 def ask(served: Any, method: str, path: str, body: Any = None) -> tuple[int, Any]:
     """Return status and document of a request."""
-    connection = _UnixConnection(served.path, 10)
+    connection = UnixConnection(served.path, 10)
     text = body if isinstance(body, str | bytes | None) else json.dumps(body)
     connection.request(method, path, text, {"Connection": "close"} | _json(body))
     with connection.getresponse() as answer:

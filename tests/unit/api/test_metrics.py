@@ -15,7 +15,7 @@ from prometheus_client import parser as plain_text
 from prometheus_client.openmetrics import parser as strict
 
 from natlb.api.metrics import POOL_STATES, STATES, exposed, prefers_open_metrics
-from natlb.client import _UnixConnection
+from natlb.client.transport import UnixConnection
 from natlb.control.compile.measures import Handshakes
 from natlb.model import CheckResult
 from tests.unit.conftest import FakeInstance
@@ -192,7 +192,7 @@ def test_the_form_is_what_the_client_accepts(accept, is_open) -> None:
 )
 def test_a_scrape_is_a_get_on_the_socket(served, accept, kind) -> None:
     """With the type by which a monitor knows how to read it."""
-    connection = _UnixConnection(served.path, 10)
+    connection = UnixConnection(served.path, 10)
     connection.request("GET", "/metrics", headers={"Connection": "close", "Accept": accept})
     with connection.getresponse() as answer:
         text = answer.read().decode()

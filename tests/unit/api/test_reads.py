@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from natlb.client import _UnixConnection
+from natlb.client.transport import UnixConnection
 from natlb.model import to_json
 
 
 def get(served: Any, path: str, *headers: str) -> tuple[int, Any]:
     """Return status and document."""
-    connection = _UnixConnection(served.path, 30)
+    connection = UnixConnection(served.path, 30)
     told = dict(each.split(": ", 1) for each in headers)
     connection.request("GET", path, headers={"connection": "close", **told})
     with connection.getresponse() as answer:

@@ -12,15 +12,15 @@ import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from natlb import client as client_module
-from natlb.client import Client, default_socket
+from natlb.client import Client, places
+from natlb.client.transport import UnixConnection
 from natlb.errors import (
     BusyError,
+    ChangedError,
     ConfigError,
     DeniedError,
     HostError,
@@ -43,6 +43,7 @@ from tests.unit.conftest import TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 def test_what_the_instance_says_arrives_as_it_was(served) -> None:
@@ -153,7 +154,7 @@ def test_a_bug_on_the_other_side_stays_a_bug_here(served) -> None:
 
 def test_nothing_there_names_the_socket_and_those_that_exist(folder, monkeypatch) -> None:
     """The usual mistake is to stand in another namespace than natlb does."""
-    monkeypatch.setattr(client_module, "RUN", folder)
+    monkeypatch.setattr(places, "RUN", folder)
     for namespace in ("4026531840", "4026532222"):
         (folder / namespace).mkdir()
         (folder / namespace / "natlb.sock").touch()
@@ -167,7 +168,7 @@ def test_nothing_there_names_the_socket_and_those_that_exist(folder, monkeypatch
 
 def test_a_socket_that_nobody_serves_is_natlb_not_running(folder, monkeypatch) -> None:
     """A dead instance leaves its socket's name behind."""
-    monkeypatch.setattr(client_module, "RUN", folder)
+    monkeypatch.setattr(places, "RUN", folder)
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(folder / "left.sock"))
     left.close()
@@ -203,19 +204,8 @@ def refusing(monkeypatch, error: OSError) -> Iterator[None]:
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(client_module._UnixConnection, "connect", connect)
+        patch.setattr(UnixConnection, "connect", connect)
         yield
-
-
-def test_nobody_is_told_to_join_the_group_of_root() -> None:
-    """A group made for natlb's users, yes."""
-    assert client_module._way_in(0) == "sudo natlb ..."
-    assert "usermod -aG daemon" in client_module._way_in(1)
-
-
-def test_a_group_without_a_name_is_told_by_number() -> None:
-    """In a container the group's name may not be known."""
-    assert client_module._group_name(2**31 - 7) == str(2**31 - 7)
 
 
 def test_silence_ends(folder) -> None:
@@ -310,14 +300,6 @@ def test_a_copy_cut_short_is_told(folder) -> None:
         Client(path).copy_flows(io.BytesIO())
 
 
-def test_the_default_socket_is_that_of_this_network_namespace() -> None:
-    """Commands find the instance of the namespace they run in."""
-    inode = Path("/proc/self/ns/net").stat().st_ino
-
-    assert default_socket() == f"/run/natlb/{inode}/natlb.sock"
-    assert Client().path == default_socket()
-
-
 def test_the_client_is_light() -> None:
     """It is in every command's way."""
     code = "import natlb.client, sys; print(*sys.modules)"
@@ -328,6 +310,11 @@ def test_the_client_is_light() -> None:
     assert {name for name in loaded if name.startswith("natlb")} == {
         "natlb",
         "natlb.client",
+        "natlb.client.asking",
+        "natlb.client.following",
+        "natlb.client.places",
+        "natlb.client.transport",
+        "natlb.client.values",
         "natlb.errors",
         "natlb.model",
     }
@@ -346,6 +333,34 @@ def test_pools_are_changed_and_saved(served) -> None:
     assert (tried.weight, added.weight, gone) == (1, 2, added)
     assert saved.changes[0].backend == "web/be2"
     assert served.instance.calls[-1] == ("save_config", "dry run")
+
+
+def test_every_change_can_be_tried_and_be_meant_for_one_state(served) -> None:
+    """A revision that is read first, and a change that is refused where it is another by then."""
+    client, now = Client(served.path), Client(served.path).revision()
+    changes: list[Any] = [
+        lambda **how: client.set_backend("web", "be1", weight=3, **how),
+        lambda **how: client.add_backend("web", "10.77.0.14", **how),
+        lambda **how: client.remove_backend("web", "be1", **how),
+        client.flush,
+        client.reload,
+        client.save_config,
+    ]
+    for change in changes:
+        change(dry_run=True, if_match=now)
+        with pytest.raises(ChangedError):
+            change(if_match=now + 1)
+
+    assert now == 7
+    assert served.instance.meant == [frozenset({7})] * len(changes)
+    assert all(call[-1] == "dry run" for call in served.instance.calls[1:])
+    assert client.checks("web", "be1").results[0].code == "L7OK"
+
+
+def test_an_answer_without_a_revision_is_not_natlbs(folder) -> None:
+    """Nothing is made up."""
+    with listening(folder, HEAD) as (path, _), pytest.raises(UnavailableError, match="no revision"):
+        Client(path).revision()
 
 
 def test_by_tcp_a_token_says_who_asks(served, monkeypatch) -> None:
