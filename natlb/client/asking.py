@@ -188,11 +188,16 @@ class Client:
 
 
 def _backends_path(service: str | None) -> str:
-    return "/v1/backends" if service is None else f"/v1/services/{quote(service, safe='')}/backends"
+    return "/v1/backends" if service is None else f"/v1/services/{_escaped(service)}/backends"
+
+
+def _escaped(name: str) -> str:
+    """Return a name as a part of a path; what no text can be is nobody's name as it is."""
+    return quote(name, safe="", errors="backslashreplace")
 
 
 def _backend_path(service: str, name: str) -> str:
-    return f"{_backends_path(service)}/{quote(name, safe='')}"
+    return f"{_backends_path(service)}/{_escaped(name)}"
 
 
 def _tried(path: str, *, dry_run: bool) -> str:
@@ -201,7 +206,7 @@ def _tried(path: str, *, dry_run: bool) -> str:
 
 def _flows_path(wanted: FlowFilter | None, limit: int | None) -> str:
     words = _given({**_words(wanted), "limit": limit})
-    return f"/v1/flows?{urlencode(words)}" if words else "/v1/flows"
+    return f"/v1/flows?{urlencode(words, errors='backslashreplace')}" if words else "/v1/flows"
 
 
 def _words(wanted: FlowFilter | None) -> dict[str, Any]:
