@@ -70,6 +70,7 @@ PLACES = {
     "h11": "api control.health",
     "h2": "control.health",
     "dns": "control.health",
+    "pyseccomp": "control",
     "structlog": "io control api",
     "click": "cli",
     "rich": "cli lab tui",

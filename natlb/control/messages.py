@@ -226,12 +226,13 @@ class Attach(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared(Message):
-    """From the nursery: code is loaded, rights are dropped. `dropped`: the uid as well."""
+    """From the nursery: it can fork. `dropped`: the uid, too; `text`: why nobody is filtered."""
 
     kind: ClassVar[int] = 18
     layout: ClassVar[struct.Struct] = struct.Struct("<HH")
     compiled: int
     dropped: int
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)

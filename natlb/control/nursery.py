@@ -16,7 +16,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from natlb.control import privileges
+from natlb.control import privileges, seccomp
 from natlb.control.channel import Channel, close_all
 from natlb.control.coding import MessageError
 from natlb.control.failure import error_text, explain
@@ -38,7 +38,7 @@ from natlb.control.messages import (
 )
 from natlb.control.programs import decode_programs
 from natlb.control.worker import LeftAlone, PacketPath, Worker
-from natlb.errors import ConfigError
+from natlb.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,12 +60,19 @@ class Nursery:
         self._supervisor = supervisor
         self._path = path
         self._learn = learn
+        self._filter: seccomp.Filter | None = None
 
     def prepare(self) -> None:
         """Load the code, then give up all rights; tell the supervisor."""
         self._path.prepare(lambda text: self._supervisor.send(Note(text=text)))
+        unfiltered = ""
+        try:
+            self._filter = seccomp.worker_filter()
+        except UnavailableError as error:
+            unfiltered = error_text(error)
         dropped = privileges.drop_to_nobody()
-        prepared = Prepared(compiled=int(self._path.compiled), dropped=int(dropped))
+        compiled = self._path.compiled
+        prepared = Prepared(compiled=int(compiled), dropped=int(dropped), text=unfiltered)
         self._supervisor.send(prepared)
 
     def run(self) -> None:
@@ -133,6 +140,7 @@ class Nursery:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._supervisor.close()
+        seccomp.confine(self._filter)
         code = told(supervisor, Worker(supervisor, self._path).run)
         sys.stderr.flush()
         os._exit(code)

@@ -272,6 +272,7 @@ class Supervisor:
         """Have everybody leave, put the host back, and leave no file."""
         self.stopping = True
         self.programs.end()
+        self.workers.forget_unborn()
         workers = self.workers
         children = (workers.current, workers.nursery, self.control.child, self.keeper.child)
         living = [child for child in children if child is not None]

@@ -75,6 +75,7 @@ class WorkerKeeper:
         self._vacant_since: float | None = None
         self._leaving: Child | None = None  # the worker that was asked to
         self._is_outdated = False  # worker and control run other code
+        self._is_unfiltered = False  # workers are held to no list of system calls, and it was said
         self._fork_at = 0.0
         self._rebuild_at = 0.0
         now = supervisor.loop.now()
@@ -105,13 +106,17 @@ class WorkerKeeper:
         if self.nursery is not None:
             self.nursery.hand_to(ignore_message, lambda *_: None)
             self.nursery.leave()
-        if self._unborn is not None:
-            self._unborn.close()  # of the old one
-            self._unborn = None
+        self.forget_unborn()  # of the old one
         learner.hand_to(self._hear_nursery, self._mourn_nursery)
         self.nursery, self._prepared, self.taught = learner, True, digest
         self.compiled = bool(prepared.compiled)
         self.consider()
+
+    def forget_unborn(self) -> None:
+        """Close our end towards a worker that is being forked: it is left alone, and ends."""
+        if self._unborn is not None:
+            self._unborn.close()
+            self._unborn = None
 
     def renew(self) -> None:
         """Have a worker of this code take over, once there is a nursery that can make one."""
@@ -258,13 +263,7 @@ class WorkerKeeper:
         try:
             match message:
                 case Prepared():
-                    self._prepared = True
-                    self._supervisor.programs.loaded(child)
-                    self.compiled = bool(message.compiled)
-                    if not message.dropped:
-                        logger.info("workers_keep_uid", uid=os.getuid())
-                    self._supervisor.keep_standing()
-                    self.consider()
+                    self._prepare(child, message)
                 case Alive():
                     self._supervisor.watchdog.answered(child, message)
                 case Forked() if self._unborn is not None:
@@ -283,6 +282,19 @@ class WorkerKeeper:
                     child.refuse(f"{type(message).__name__} is not its to say")
         finally:
             close_all(fds)
+
+    def _prepare(self, child: Child, said: Prepared) -> None:
+        self._prepared = True
+        self._supervisor.programs.loaded(child)
+        self.compiled = bool(said.compiled)
+        if not said.dropped:
+            logger.info("workers_keep_uid", uid=os.getuid())
+        if said.text and not self._is_unfiltered:
+            self._is_unfiltered = True
+            reason, _, fix = said.text.partition("\0")
+            logger.warning("workers_unfiltered", reason=reason, fix=fix)
+        self._supervisor.keep_standing()
+        self.consider()
 
     def _hear(self, child: Child, message: Message, fds: list[int]) -> None:
         """Hear the worker, which parses what strangers send, and holds no right."""
@@ -331,9 +343,7 @@ class WorkerKeeper:
     def _mourn_nursery(self, child: Child, status: int | None) -> None:
         self.nursery = None
         self._supervisor.programs.nursery_died(child)
-        if self._unborn is not None:
-            self._unborn.close()  # a worker behind it is left alone, and ends
-            self._unborn = None
+        self.forget_unborn()
         delay = self._supervisor.count_death("nursery", child, status, self._nursery_backoff)
         self._supervisor.loop.after(delay, self.start_nursery)
 

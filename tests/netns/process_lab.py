@@ -202,6 +202,17 @@ class ProcessLab:
         assert run.poll() is None, self.output.read_text()
         return run
 
+    def next_version(self) -> tuple[str, ...]:
+        """Return words before a command that have it see this code with one file changed.
+
+        A mount of its own and no copy: compiled code is kept by the path of its source.
+        """
+        here = ROOT / "natlb" / "control" / "code.py"
+        changed = self.folder / "code.py"
+        changed.write_text(here.read_text() + "# the next version\n")
+        script = 'mount --bind "$0" "$1" && shift && exec "$@"'
+        return ("unshare", "--mount", "sh", "-c", script, str(changed), str(here))
+
     def said(self, words: str) -> int:
         """Return how many lines of natlb's have these words."""
         if not self.output.exists():
@@ -232,11 +243,13 @@ class ProcessLab:
         return seen.supervisor, seen.control, seen.workers[0]
 
     def keeper(self) -> int:
-        """Return the keeper."""
-        for child in Path(f"/proc/{self.pids()[0]}/task").glob("*/children"):
-            for pid in child.read_text().split():
-                if "natlb.control.keeper" in Path(f"/proc/{pid}/cmdline").read_text():
-                    return int(pid)
+        """Return the keeper, whoever its parent is by now."""
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdecimal():
+                with contextlib.suppress(OSError):
+                    mark = f"{MARK}={self.gateway}".encode() in (entry / "environ").read_bytes()
+                    if mark and b"natlb.control.keeper" in (entry / "cmdline").read_bytes():
+                        return int(entry.name)
         raise LookupError("no keeper")
 
     def wait_for_new_worker(self, old: int) -> int:

@@ -182,6 +182,7 @@ def test_workers_and_control_have_no_capability(lab: ProcessLab) -> None:
         for name in ("CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb"):
             assert int(status_field(pid, name), 16) == 0
         assert status_field(pid, "NoNewPrivs") == "1"
+    assert status_field(worker, "Seccomp") == "2"
     for pid in (worker, nursery):
         assert status_field(pid, "Uid").split() == ["65534"] * 4
         assert status_field(pid, "Groups") == ""

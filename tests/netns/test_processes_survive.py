@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ import pytest
 
 from natlb.errors import NatlbError
 from natlb.netlink import Netlink
-from tests.netns.process_lab import ROOT, Load, ProcessLab, eventually, kill, status_field
+from tests.netns.process_lab import Load, ProcessLab, eventually, kill, status_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,11 +134,7 @@ def test_an_upgrade_in_place_breaks_no_connection(lab: ProcessLab) -> None:
     """Another version's code takes over from every process, one after the other."""
     load = Load(lab, 4)
     first, before = lab.runs[0], {*lab.pids(), lab.keeper()}
-    root = lab.folder / "next"
-    shutil.copytree(ROOT / "natlb", root / "natlb", ignore=shutil.ignore_patterns("__pycache__"))
-    changed = root / "natlb" / "control" / "code.py"
-    changed.write_text(changed.read_text() + "# the next version\n")
-    run = lab.run("--replace", root=root)
+    run = lab.run("--replace", prefix=lab.next_version())
     assert first.wait(20) == 0
     eventually(lambda: lab.said("worker_replaced") and lab.said("control_replaced"), 60.0)
     load.go_on()

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from natlb.control import log
 from natlb.control.channel import Channel
 from natlb.control.child import Child
 from natlb.control.directory import take_lock
 from natlb.control.loop import Loop
-from natlb.control.messages import Attach, Hold, Leave, QueueLost, Role
+from natlb.control.messages import Attach, Hold, Leave, Prepared, QueueLost, Role
 from natlb.control.process import hold
 from natlb.control.supervisor import Supervisor
 from natlb.errors import HostError
@@ -116,3 +117,18 @@ def test_a_device_that_cannot_be_made_is_tried_with_patience(
 
     assert 8 <= len(tried) <= 10
     assert (said.out + said.err).count("device_not_rebuilt") == 4  # 1 2 4 8
+
+
+def test_workers_without_a_filter_are_told_of_once(
+    kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However many nurseries come to the same end."""
+    log.configure()
+    child = kept.keeper.current
+    assert child is not None
+    for _ in range(2):
+        kept.keeper._hear_nursery(child, Prepared(compiled=1, dropped=1, text="none\0get it"), [])
+
+    lines = [line for line in capsys.readouterr().err.splitlines() if "unfiltered" in line]
+    assert len(lines) == 1
+    assert 'warning workers_unfiltered reason=none fix="get it"' in lines[0]
