@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from natlb.client import Client
 from natlb.errors import NatlbError
 from natlb.netlink import Netlink
 from tests.netns.process_lab import Load, ProcessLab, eventually, kill, status_field
@@ -96,6 +97,14 @@ def test_a_killed_control_finds_drained_backends_still_drained(lab: ProcessLab) 
     assert status.pid.workers == [worker]
     assert {lab.call().backend for _ in range(4)} == {"b2"}
     assert kept.echo() == b"hello\n"
+
+
+def test_a_request_without_control_is_answered_by_the_next(lab: ProcessLab) -> None:
+    """The socket is the supervisor's too: the request waits in it, as long as a client does."""
+    _, control, _ = lab.pids()
+    kill(control)
+
+    assert Client(str(lab.directory / "natlb.sock")).status().pid.control not in (0, control)
 
 
 def test_control_killed_again_and_again_forwards_on(lab: ProcessLab) -> None:
