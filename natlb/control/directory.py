@@ -80,7 +80,7 @@ class Lock:
         self, directory: Path, fd: int, previous: Holder | None, code: str, state: str
     ) -> None:
         """Own a locked lock file; `previous` held it before, `code` and `state` are our own."""
-        self.code, self._state = code, state
+        self.code, self.state = code, state
         self.directory = directory
         self._fd = fd
         same = previous is not None and previous.namespace == namespace_identity()
@@ -114,7 +114,7 @@ class Lock:
             stale.unlink(missing_ok=True)
 
     def _sign(self) -> None:
-        text = f"{os.getpid()} {self.token} {namespace_identity()} {self.code} {self._state}\n"
+        text = f"{os.getpid()} {self.token} {namespace_identity()} {self.code} {self.state}\n"
         os.pwrite(self._fd, text.encode(), 0)
         os.ftruncate(self._fd, len(text))
 

@@ -55,6 +55,9 @@ class Holdings:
     def __contains__(self, place: tuple[Role, int]) -> bool:
         return place in self._held
 
+    def __len__(self) -> int:
+        return len(self._held)
+
     def __iter__(self) -> Iterator[tuple[Hold, int]]:
         for (role, index), held in sorted(self._held.items()):
             yield Hold(role=role, index=index, value=held.value, stamp=held.stamp), held.fd

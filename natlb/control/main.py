@@ -47,6 +47,7 @@ from natlb.control.messages import (
     Role,
     Serving,
     Start,
+    Summary,
     Told,
 )
 from natlb.control.programs import read_programs
@@ -58,7 +59,7 @@ from natlb.control.worker_link import WorkerLink
 from natlb.errors import HostError, NatlbError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
     from natlb.control.channel import Channel
     from natlb.control.config import Config
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from natlb.control.health.probe import Result, Target
     from natlb.control.health.watch import Ask
     from natlb.control.instance import Instance
+    from natlb.model import Service
 
     Serve = Callable[[Instance, Doors], Coroutine[None, None, None]]
 
@@ -316,6 +318,7 @@ class Control:
             if look % LOOKS_A_CLEARING == 0:
                 with contextlib.suppress(NatlbError):  # without a supervisor: later
                     await instance.forget_unneeded()
+                self._link.tell(Summary(text=state_words(await instance.services())))
             await asyncio.sleep(SECONDS_A_LOOK)
 
     async def _confirm_host(self, instance: LiveInstance) -> None:
@@ -329,6 +332,7 @@ class Control:
         """Reload as a signal asks; a refusal changes nothing, and is told where it is made."""
         with contextlib.suppress(NatlbError):
             await instance.reload(path)
+        self._say_serving()  # a service manager waits for the end of it
 
     def _follow_logging(self, config: Config) -> None:
         """Log as the configuration says, here and in the supervisor."""
@@ -357,6 +361,16 @@ def summary(config: Config) -> str:
     backends = sum(len(service.backends) for service in config.services.values())
     shown = ", ".join(services[:SERVICES_SHOWN]) + (", …" if len(services) > SERVICES_SHOWN else "")
     return f"{shown} to {backends} backend{'' if backends == 1 else 's'}"
+
+
+def state_words(services: Sequence[Service]) -> str:
+    """Return how the instance is, in a few words."""
+    up, total = (sum(getattr(each.backends, part) for each in services) for part in ("up", "total"))
+    flows = sum(each.flows.current for each in services)
+    return (
+        f"{len(services)} service{'' if len(services) == 1 else 's'}, {up} of {total} backends up,"
+        f" {flows:,} flow{'' if flows == 1 else 's'}"
+    )
 
 
 def main(channel: Channel, serve: Serve) -> int:

@@ -300,10 +300,7 @@ class Ended(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Learn(Message):
-    """To the supervisor: have a nursery compile these programs, which serve once held.
-
-    Answered by `Done` or `Refused`.
-    """
+    """To the supervisor: have a nursery compile these programs; `Done` or `Refused`."""
 
     kind: ClassVar[int] = 26
     layout: ClassVar[struct.Struct] = struct.Struct("<Q")
@@ -331,17 +328,13 @@ class Unlearn(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class OpenSocket(Message):
-    """To the supervisor: make a socket in the private side's namespace, for a check.
-
-    `family` is AF_INET or AF_INET6, `type` SOCK_STREAM or SOCK_DGRAM: nothing else is made.
-    Answered by `File` or `Refused`.
-    """
+    """To the supervisor: make a socket in the private side's namespace; `File` or `Refused`."""
 
     kind: ClassVar[int] = 29
     layout: ClassVar[struct.Struct] = struct.Struct("<QHH")
     serial: int
-    family: int
-    type: int
+    family: int  # AF_INET, AF_INET6
+    type: int  # SOCK_STREAM, SOCK_DGRAM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -393,6 +386,14 @@ class Output(Message):
 
     kind: ClassVar[int] = 32
     fds: ClassVar[int] = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary(Message):
+    """To the supervisor: how the instance is, in a few words for a service manager."""
+
+    kind: ClassVar[int] = 33
+    text: str
 
 
 KINDS: dict[int, type[Message]] = {kind.kind: kind for kind in Message.__subclasses__()}

@@ -87,7 +87,8 @@ def start(module: str, environment: dict[str, str]) -> tuple[Process, Channel]:
     standard ones and its end, whose number is its one argument. `environment` is added to ours.
     """
     ours, theirs = Channel.pair()
-    command = [sys.executable, "-m", module, str(theirs.fileno())]
+    token = environment.get(INSTANCE_VARIABLE, "")
+    command = [sys.executable, "-m", module, str(theirs.fileno()), token]
     try:
         child = subprocess.Popen(
             command,
@@ -120,12 +121,16 @@ def processes_with(token: str) -> Iterator[Process]:
 
 
 def belongs_to(pid: int, token: str) -> bool:
-    """Return whether the process was started for the instance with this token."""
-    try:
-        environment = (PROC / str(pid) / "environ").read_bytes()
-    except OSError:
-        return False
-    return f"{INSTANCE_VARIABLE}={token}".encode() in environment.split(b"\0")
+    """Return whether the process was started for the instance with this token.
+
+    The command line says so to everybody, the environment of another user's process to root alone;
+    that is where what an earlier version started has it, and what control started.
+    """
+    for place, mark in (("cmdline", token), ("environ", f"{INSTANCE_VARIABLE}={token}")):
+        with contextlib.suppress(OSError):
+            if mark.encode() in (PROC / str(pid) / place).read_bytes().split(b"\0"):
+                return True
+    return False
 
 
 def kill_all_with(

@@ -29,11 +29,13 @@ from natlb.control.code import code_identity, state_version
 from natlb.control.coding import encode
 from natlb.control.directory import Lock, own_directory, take_lock
 from natlb.control.doors import UNIX_DOORS
+from natlb.control.fd_store import FdStore, take_passed_fds
 from natlb.control.holdings import Holdings
 from natlb.control.listener import handover_listener
 from natlb.control.loop import Loop
 from natlb.control.memory import read_sealed, sealed_memfd
 from natlb.control.messages import HandedOver, Hold, Logging, Release, Role
+from natlb.control.notify import Notifier
 from natlb.control.process import kill_all_with
 from natlb.control.succession import require_readable_state, take_lock_from
 from natlb.control.supervisor_adoption import Left, find
@@ -88,6 +90,8 @@ class Supervisor:
         self.watch = HostWatch(self)
         self.keeper = KeeperKeeper(self)
         self.watchdog = Watchdog(self)
+        self.notifier = Notifier.take_from(os.environ)
+        self.store = FdStore(self.notifier, lock.state, take_passed_fds(os.environ))
         self.logging = Logging(level=logging.INFO, json=0)
         self.stopping = False
         self.is_aside = False  # a successor asked us to be gone
@@ -103,17 +107,29 @@ class Supervisor:
             {
                 signal.SIGTERM: self.loop.stop,
                 signal.SIGINT: self.loop.stop,
-                signal.SIGHUP: self.control.reload,
+                signal.SIGHUP: self._reload,
                 signal.SIGUSR2: self._step_aside,
             }
         )
-        left = find(self.lock, self.holdings)
+        left = find(self.lock, self.holdings, self.store)
         if left is not None:
             self._adopt(left)
         else:
             self._start_anew()
         self.loop.after(SECONDS_A_LOOK, self._look)
         self.watchdog.begin()
+        if self.notifier.watchdog_seconds:
+            self._say_alive()
+
+    def _say_alive(self) -> None:
+        """Say so twice as often as the service manager asks for."""
+        self.notifier.alive()
+        self.loop.after(self.notifier.watchdog_seconds / 2, self._say_alive)
+
+    def _reload(self) -> None:
+        if self._ready:
+            self.notifier.reloading()
+        self.control.reload()
 
     def _step_aside(self) -> None:
         logger.info("stepped_aside", pid=os.getpid())
@@ -183,12 +199,14 @@ class Supervisor:
         """Hold this fd, and let whoever could hand it over after our death hold it too."""
         self.holdings.take(said, fd)
         self.keeper.tell(said, fd)
+        self.store.follow(self.holdings)
 
     def release(self, said: Release) -> None:
         """Hold it no longer, and let nobody else."""
         self.holdings.release(said.role, said.index)
         self.keeper.tell(said)
         self.control.tell(said)
+        self.store.follow(self.holdings)
 
     def log_as(self, said: Logging) -> None:
         """Log as control says, and have a successor know it."""
@@ -214,6 +232,7 @@ class Supervisor:
         if self._ready or not self.workers.forwarding or serving is None:
             return
         self._ready = True
+        self.notifier.ready()
         seconds = (time.monotonic_ns() - self.begun_ns) / 1e9
         engine = "compiled" if self.workers.compiled else "interpreted"
         log.say(f"ready {serving.text}, {engine}, generation {serving.generation}, {seconds:.1f} s")
@@ -249,6 +268,8 @@ class Supervisor:
     def _look(self) -> None:
         log.tell_suppressed()
         self.workers.check_queues()
+        self.notifier.repeat()
+        self.store.follow(self.holdings)
         self.loop.after(SECONDS_A_LOOK, self._look)
 
     def serve(self) -> None:
@@ -271,6 +292,7 @@ class Supervisor:
     def end(self) -> None:
         """Have everybody leave, put the host back, and leave no file."""
         self.stopping = True
+        self.notifier.stopping()
         self.programs.end()
         self.workers.forget_unborn()
         workers = self.workers
@@ -287,6 +309,8 @@ class Supervisor:
             self.host.undo()
         finally:
             self._remove_sockets()
+            self.store.clear()
+            self.notifier.close()
             self.holdings.close()
             self.lock.remove()
             self.lock.release()
@@ -294,6 +318,7 @@ class Supervisor:
     def leave_alone(self) -> None:
         """Be gone as if killed: the others go on, and the next supervisor adopts them."""
         self.programs.end()
+        self.notifier.close()
         self.holdings.close()
         self.lock.release()
 

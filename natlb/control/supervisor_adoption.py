@@ -1,8 +1,8 @@
-"""What a supervisor that is gone left: found with control, or with the keeper, or with neither.
+"""What a supervisor that is gone left: found with control, the keeper or a service manager, or not.
 
 Control is asked first, since it goes on as it is. Where it is dead or hangs, the keeper has the
-same fds: then everybody but the worker and the keeper is ended, and another control begins over
-what the old one wrote down.
+same fds, and where that is dead too a service manager may have them: then everybody but the worker
+and the keeper is ended, and another control begins over what the old one wrote down.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from natlb.control.process import kill_all_with
 
 if TYPE_CHECKING:
     from natlb.control.directory import Lock
+    from natlb.control.fd_store import FdStore
     from natlb.control.handover import Adopted
     from natlb.control.messages import HandedOver
 
@@ -35,11 +36,13 @@ class Left:
     control: Adopted | None = None
     keeper: Adopted | None = None
     kept: set[tuple[Role, int]] = field(default_factory=set)
+    stored: int = 0  # so many fds came from the service manager's store
 
     def words(self) -> dict[str, int]:
         """Return who was found, for the log."""
         found = {"control": self.control, "keeper": self.keeper}
-        return {name: each.control.pid for name, each in found.items() if each is not None}
+        words = {name: each.control.pid for name, each in found.items() if each is not None}
+        return words | ({"stored": self.stored} if self.stored else {})
 
     def end_others(self, token: str, holdings: Holdings) -> None:
         """End every process of the instance but the keeper and the worker that is held."""
@@ -52,9 +55,10 @@ class Left:
             logger.warning("orphans_killed", pids=killed)
 
 
-def find(lock: Lock, holdings: Holdings) -> Left | None:
+def find(lock: Lock, holdings: Holdings, store: FdStore) -> Left | None:
     """Fill `holdings` with what the last holder left; None, and nothing, where all is lost."""
     if lock.previous is None:
+        store.forget_passed(is_dead=True)  # of another namespace, or another directory
         return None
     control = handover.ask(lock.handover, lock.token, holdings)
     kept = Holdings()
@@ -65,5 +69,7 @@ def find(lock: Lock, holdings: Holdings) -> Left | None:
     kept.close()
     speaker = control or keeper
     if speaker is None:
-        return None
+        stored = store.recover(holdings)
+        return None if stored is None else Left(said=stored, stored=len(holdings))
+    store.forget_passed()
     return Left(said=speaker.said, control=control, keeper=keeper, kept=places)

@@ -40,6 +40,7 @@ from natlb.control.messages import (
     Role,
     Serving,
     Start,
+    Summary,
     Unlearn,
     Want,
 )
@@ -168,6 +169,8 @@ class ControlKeeper:
                     self._serves(message)
                 case Alive():
                     self._supervisor.watchdog.answered(child, message)
+                case Summary():
+                    self._supervisor.notifier.status(message.text)
                 case Logging():
                     self._supervisor.log_as(message)
                 case Failed():
@@ -180,6 +183,7 @@ class ControlKeeper:
     def _serves(self, said: Serving) -> None:
         self.serving = said
         self._supervisor.consider_ready()
+        self._supervisor.notifier.reloaded()
         if self._reload_at_first:
             self._reload_at_first = False
             self.tell(Reload(text=self._supervisor.config_path))

@@ -276,6 +276,7 @@ class WorkerKeeper:
                     self._note_exit(message)
                 case Note():
                     log.say("".join(c for c in message.text if c.isprintable()))
+                    self._supervisor.notifier.status(message.text)
                 case Failed():
                     self._supervisor.child_failed("nursery", read_failure(message, fds))
                 case _:

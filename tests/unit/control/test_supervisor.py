@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from natlb.control.directory import Holder
+from natlb.control.fd_store import Stored
+from natlb.control.messages import Role
 from natlb.control.process import hold, kill_all_with
+from tests.service_manager import ServiceManager
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,13 +38,15 @@ def eventually(what: Callable[[], Any], seconds: float = 20.0) -> Any:
 class Instance:
     """A supervisor in a process of its own, with all that it says."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
-        """Start it."""
+    def __init__(
+        self, folder: Path, manager: ServiceManager | None = None, **environment: str
+    ) -> None:
+        """Start it, or have a service manager do so."""
         self.folder = folder
         self.directory = folder / "run"
         self.output = folder / "output"
         self.environment = {"FAKE_API": str(self.directory / "natlb.sock"), **environment}
-        self.supervisor = self.start()
+        self.supervisor = self.start_by(manager) if manager else self.start()
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start a supervisor in this directory."""
@@ -50,6 +55,19 @@ class Instance:
                 [sys.executable, "-m", "tests.unit.control.fakes", str(self.directory)],
                 cwd=ROOT,
                 env=os.environ | self.environment | {"PYTHONPATH": str(ROOT)},
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def start_by(self, manager: ServiceManager) -> subprocess.Popen[bytes]:
+        """Have a service manager start a supervisor, with what it stored."""
+        manager.hear()
+        with self.output.open("ab") as output:
+            return manager.start(
+                [sys.executable, "-m", "tests.unit.control.fakes", str(self.directory)],
+                os.environ | self.environment | {"PYTHONPATH": str(ROOT)},
+                cwd=ROOT,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -335,6 +353,101 @@ def test_after_the_death_of_all_the_next_starts_normally(instance: Instance) -> 
     instance.succeed()
     instance.wait_for("ready fresh", 2)
 
+    assert instance.stop() == 0
+
+
+@pytest.fixture
+def managed(folder: Path) -> Iterator[tuple[Instance, ServiceManager]]:
+    """Return an instance that a service manager started, and that manager."""
+    with ServiceManager(folder / "notify") as manager:
+        made = Instance(folder, manager)
+        try:
+            manager.wait_for(lambda it: "READY=1" in it.said)
+            yield made, manager
+        finally:
+            made.close()
+
+
+def all_stored(instance: Instance, manager: ServiceManager) -> bool:
+    """Return whether a worker is among what is stored, and what the supervisor knows."""
+    roles = [each.said.role for name in manager.store if (each := Stored.parse(name))]
+    return {Role.STANDING, Role.LIFE_CHANNEL, Role.TABLES_CHANNEL} <= set(roles)
+
+
+@pytest.mark.parametrize("spared", ["", "worker"])
+def test_after_the_death_of_all_a_service_manager_has_everything(
+    managed: tuple[Instance, ServiceManager], spared: str
+) -> None:
+    """Another worker, control and keeper over the same memory and queues; a living worker stays."""
+    instance, manager = managed
+    control, worker, keeper = instance.trio()
+    manager.wait_for(partial(all_stored, instance))
+    for pid in (instance.supervisor.pid, control, keeper, _parent(worker)):
+        kill(pid)
+    if not spared:
+        kill(worker)
+    instance.supervisor.wait(10)
+    manager.said.clear()
+    instance.supervisor = instance.start_by(manager)
+    manager.wait_for(lambda it: "READY=1" in it.said)
+    instance.wait_for("ready ", 2)
+
+    assert instance.said("instance_adopted stored=") == 1
+    assert instance.host() == ["recover", "apply", "adopt plan"]
+    assert (worker in instance.children("fake_nursery")) == bool(spared)
+    instance.supervisor.send_signal(signal.SIGTERM)
+    manager.wait_for(lambda _: instance.supervisor.poll() is not None)
+    assert instance.supervisor.returncode == 0
+    assert manager.hear().store == {}
+    assert "STOPPING=1" in manager.said
+
+
+def test_a_store_of_another_layout_is_no_hindrance(
+    managed: tuple[Instance, ServiceManager],
+) -> None:
+    """Nobody lives: all begins anew, and says why."""
+    instance, manager = managed
+    manager.wait_for(partial(all_stored, instance))
+    for pid in [instance.supervisor.pid, *instance.trio()]:
+        kill(pid)
+    instance.supervisor.wait(10)
+    manager.hear()
+    manager.store = {name.replace("-0-", "-9-", 1): fd for name, fd in manager.store.items()}
+    instance.supervisor = instance.start_by(manager)
+    manager.wait_for(lambda _: instance.said("ready fresh") == 2)
+    manager.wait_for(partial(all_stored, instance))
+
+    assert instance.said("stored_state_refused layout=9 reads=0") == 1
+    assert instance.stop() == 0
+
+
+def test_who_lives_is_asked_before_the_store(managed: tuple[Instance, ServiceManager]) -> None:
+    """A dead supervisor alone: control goes on, and everything is stored again."""
+    instance, manager = managed
+    control, worker, _ = instance.trio()
+    manager.wait_for(partial(all_stored, instance))
+    count = len(manager.store)
+    kill(instance.supervisor.pid)
+    instance.supervisor.wait(10)
+    instance.supervisor = instance.start_by(manager)
+    instance.wait_for("ready reloaded")
+    manager.wait_for(lambda it: len(it.store) == count)
+
+    assert instance.children("fake_control") == [control]
+    assert worker in instance.children("fake_nursery")
+    assert instance.stop() == 0
+
+
+def test_a_service_manager_is_told_of_reloads_and_of_life(
+    managed: tuple[Instance, ServiceManager],
+) -> None:
+    """Half as long as the watchdog waits is the longest silence."""
+    instance, manager = managed
+    manager.said.clear()
+    instance.supervisor.send_signal(signal.SIGHUP)
+    manager.wait_for(lambda it: "READY=1" in it.said and it.said.count("WATCHDOG=1") >= 2)
+
+    assert "RELOADING=1" in manager.said
     assert instance.stop() == 0
 
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from natlb.control import handover
+from natlb.control.fd_store import FdStore
 from natlb.control.holdings import Holdings
 from natlb.control.messages import HandedOver, Hold, Role
+from natlb.control.notify import Notifier
 from natlb.control.supervisor_adoption import find
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ def test_control_is_believed_first(
 
     monkeypatch.setattr(handover, "ask", ask)
     holdings = Holdings()
-    left = find(LOCK, holdings)
+    left = find(LOCK, holdings, FdStore(Notifier()))
     held = [said.value for said, _ in holdings]
     holdings.close()
 
@@ -65,6 +67,6 @@ def test_control_is_believed_first(
 def test_where_nobody_answers_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor where no instance was before."""
     monkeypatch.setattr(handover, "ask", lambda *_: None)
-    assert find(LOCK, Holdings()) is None
+    assert find(LOCK, Holdings(), FdStore(Notifier())) is None
     new: Any = SimpleNamespace(previous=None)
-    assert find(new, Holdings()) is None
+    assert find(new, Holdings(), FdStore(Notifier())) is None
