@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from natlb.control.doors import UNIX_DOORS, DoorNumber, door_path
+from natlb.control.listener import is_answered
 from natlb.errors import BusyError, DeniedError
 
 ROOT = Path("/run/natlb")
@@ -143,9 +144,12 @@ class Lock:
 
 
 def _remove_target(link: Path) -> None:
-    """Remove the socket that a link leads to, where a crash has left it."""
+    """Remove the socket that a link leads to, where a crash has left it.
+
+    Somebody else may listen there: an instance of another namespace that has the same place.
+    """
     with contextlib.suppress(OSError):
-        if link.is_symlink() and link.is_socket():
+        if link.is_symlink() and link.is_socket() and not is_answered(link):
             link.resolve().unlink()
 
 

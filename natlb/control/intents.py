@@ -179,7 +179,7 @@ class Intents:
             if desired is self.desired and less != desired:
                 await self.publisher.keep(less)
                 forgotten = len(desired.indices.backends) - len(less.indices.backends)
-                self.events.note("drained", backends=forgotten)
+                self.events.note("backend_numbers_freed", backends=forgotten)
 
     async def follow_host(self) -> None:
         """Have workers read tables by the host's ways out, where these are others by now."""

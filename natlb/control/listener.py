@@ -51,8 +51,9 @@ def tcp_listener(host: str, port: int) -> socket.socket:
         listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
+        place = f"[{host}]" if family == socket.AF_INET6 else host
         why = error.strerror or error
-        raise HostError(f"cannot listen at tcp://{host}:{port}: {why}") from error
+        raise HostError(f"cannot listen at tcp://{place}:{port}: {why}") from error
     return listening
 
 
@@ -91,6 +92,19 @@ def _make_way(path: Path, kind: socket.SocketKind) -> None:
             path.unlink(missing_ok=True)
             return
         raise BusyError(f"the socket {path} is in use: process {peer_pid(probe)} listens there")
+
+
+def is_answered(path: Path) -> bool:
+    """Return whether somebody listens for streams behind a socket's file."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(0)  # a full backlog is somebody's too
+        try:
+            probe.connect(os.fspath(path))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return True
 
 
 def peer_pid(connected: socket.socket) -> int:

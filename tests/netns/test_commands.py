@@ -189,8 +189,7 @@ def test_a_reload_is_all_or_nothing(lab, tmp_path) -> None:
         (("flows", "service=wbe"), 64, "no service 'wbe'"),
         (("flush", "backend=web/b9"), 64, "b1, b2, b3"),
         (("flows", "colour=red"), 2, "unknown filter 'colour'"),
-        (("top",), 69, "not in this version"),
-        (("drain", "web/b1", "--wait"), 69, "not in this version"),
+        (("replay",), 69, "not in this version"),
     ],
 )
 def test_what_cannot_be_done_has_its_words_and_its_code(lab, words, code, told) -> None:

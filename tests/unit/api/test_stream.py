@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from typing import TYPE_CHECKING, Any
 
+from natlb.api import server
 from natlb.api import stream as stream_module
 from natlb.api.stream import _pieces, as_list
 from natlb.control.events import MOST_EVENTS, EventLog
@@ -12,6 +14,7 @@ from natlb.control.events import MOST_EVENTS, EventLog
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+SHORT = 0.4  # seconds; enough to send a request on a busy machine
 FOLLOW = b"GET /v1/events HTTP/1.1\r\nhost: natlb\r\n%s\r\n"
 
 
@@ -88,14 +91,29 @@ def read_until(connection: Any, words: bytes) -> bytes:
     return seen
 
 
-def test_a_follower_that_says_nothing_is_not_cut_and_a_full_one_is(
-    served: Any, monkeypatch: Any
-) -> None:
+def test_a_follower_that_says_nothing_is_not_cut(served: Any, monkeypatch: Any) -> None:
     """Clients are cut when natlb waits for them, not when they wait for natlb."""
-    from natlb.api import server
-
-    monkeypatch.setattr(server, "CLIENT_SECONDS", 0.1)
-    monkeypatch.setattr(stream_module, "HEARTBEAT_SECONDS", 0.3)
+    monkeypatch.setattr(server, "CLIENT_SECONDS", SHORT)
+    monkeypatch.setattr(stream_module, "HEARTBEAT_SECONDS", 1.5 * SHORT)
     with served.connect() as connection:
         connection.sendall(FOLLOW % b"")
         assert b": alive" in read_until(connection, b": alive")
+
+
+def test_a_follower_that_takes_nothing_is_cut_and_may_come_back(
+    served: Any, monkeypatch: Any
+) -> None:
+    """What waits for it is kept in the log alone, and is there when it asks again."""
+    events = served.instance.events
+    for number in range(MOST_EVENTS):
+        events.note("turned", reason=f"{number} " + "x" * 4000)
+    with monkeypatch.context() as patch, served.connect() as connection:
+        patch.setattr(server, "CLIENT_SECONDS", SHORT)
+        connection.sendall(FOLLOW % b"")
+        hung_up = select.poll()
+        hung_up.register(connection, 0)
+        assert hung_up.poll(20_000)
+        assert connection.recv(12) == b"HTTP/1.1 200"
+    with served.connect() as connection:
+        connection.sendall(FOLLOW % b"last-event-id: %d\r\n" % (events.last - 1))
+        assert b"id: %d\n" % events.last in read_until(connection, b"event: turned")

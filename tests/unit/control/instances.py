@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from natlb.control.channel import Channel, close_all
 from natlb.control.compile.addresses import lanes_of
+from natlb.control.doors import TCP as TCP_SCHEME
+from natlb.control.doors import DoorNumber
 from natlb.control.failure import error_text
 from natlb.control.health.probe import Result
 from natlb.control.holdings import Holdings
 from natlb.control.host.layout import decode_wanted, encode_plan
-from natlb.control.listener import api_listener, handover_listener
+from natlb.control.listener import api_listener, handover_listener, tcp_listener
 from natlb.control.main import Control
 from natlb.control.memory import read_sealed, sealed_memfd
 from natlb.control.messages import (
@@ -132,9 +134,7 @@ class FakeSupervisor:
             case Learn():
                 self._learn(message, fds[0])
             case Listen():
-                path = self.folder / "api.sock"
-                self._hold(Hold(role=Role.API_LISTENER), api_listener(path).detach())
-                self.channel.send(Done(serial=message.serial))
+                self._listen(message)
             case ReadFile():
                 opened = os.open(message.text, os.O_RDONLY)
                 self.channel.send(File(serial=message.serial), opened)
@@ -144,6 +144,15 @@ class FakeSupervisor:
             case _:
                 self.heard.append(message)
         close_all(fds)
+
+    def _listen(self, asked: Listen) -> None:
+        """Open one door of each kind; that by TCP at whatever port is free."""
+        if asked.text.startswith(TCP_SCHEME):
+            door, listening = DoorNumber.TCP, tcp_listener("127.0.0.1", 0)
+        else:
+            door, listening = DoorNumber.ADMIN, api_listener(self.folder / "api.sock")
+        self._hold(Hold(role=Role.API_LISTENER, index=door), listening.detach())
+        self.channel.send(Done(serial=asked.serial))
 
     def _want(self, asked: Want, fd: int) -> None:
         if self.refuse:

@@ -15,6 +15,8 @@ from natlb.control.directory import (
     own_directory,
     take_lock,
 )
+from natlb.control.doors import DoorNumber
+from natlb.control.listener import api_listener
 from natlb.errors import BusyError
 
 
@@ -140,3 +142,28 @@ def test_a_stopped_instance_leaves_no_link(tmp_path: Path) -> None:
     lock.release()
 
     assert not (tmp_path / "1").exists()
+
+
+def test_a_stopped_instance_leaves_no_socket_elsewhere(folder: Path) -> None:
+    """What a crash left behind a link goes with it; another file that is there does not."""
+    lock = take_lock(folder / "1")
+    api_listener(folder / "own.sock").close()
+    (folder / "own-read.sock").write_text("precious")
+    lock.lead_to(folder / "own.sock")
+    lock.lead_to(folder / "own-read.sock", DoorNumber.READ)
+    lock.remove()
+    lock.release()
+
+    assert [path.name for path in folder.iterdir()] == ["own-read.sock"]
+
+
+def test_the_socket_of_another_instance_stays(folder: Path) -> None:
+    """Who was to listen at its place, and could not, leaves it alone."""
+    living = api_listener(folder / "own.sock")
+    lock = take_lock(folder / "1")
+    lock.lead_to(folder / "own.sock")
+    lock.remove()
+    lock.release()
+    living.close()
+
+    assert [path.name for path in folder.iterdir()] == ["own.sock"]

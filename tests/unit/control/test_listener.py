@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from natlb.control.listener import api_listener, handover_listener, peer_credentials
+from natlb.control.listener import (
+    api_listener,
+    handover_listener,
+    is_answered,
+    peer_credentials,
+    tcp_listener,
+)
 from natlb.errors import BusyError, HostError
 
 if TYPE_CHECKING:
@@ -61,3 +67,45 @@ def test_a_path_that_cannot_be_is_said(folder: Path) -> None:
         api_listener(folder / "nowhere" / "api")
     with pytest.raises(HostError, match="cannot listen at"):
         api_listener(folder / ("x" * 120))
+
+
+@pytest.mark.parametrize(("host", "words"), [("127.0.0.1", "127.0.0.1"), ("::1", r"\[::1\]")])
+def test_a_door_by_tcp_is_opened_once(host: str, words: str) -> None:
+    """Who has the port already keeps it, and the place is said as it is written."""
+    listening = tcp_listener(host, 0)
+    port = listening.getsockname()[1]
+    with socket.create_connection((host, port)) as client:
+        assert client.getpeername()[:2] == (host, port)
+    with pytest.raises(HostError, match=f"cannot listen at tcp://{words}:{port}: Address already"):
+        tcp_listener(host, port)
+    listening.close()
+
+
+def test_a_door_by_tcp_is_opened_again_at_once() -> None:
+    """Connections that were closed lately do not hold the port."""
+    listening = tcp_listener("127.0.0.1", 0)
+    port = listening.getsockname()[1]
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        accepted, _ = listening.accept()
+        accepted.close()  # first, so that the port is left waiting at this end
+        assert client.recv(1) == b""
+    listening.close()
+
+    tcp_listener("127.0.0.1", port).close()
+
+
+def test_an_address_that_is_not_here_is_said() -> None:
+    """TEST-NET-1 is nobody's."""
+    with pytest.raises(HostError, match=r"tcp://192\.0\.2\.1:9000: Cannot"):
+        tcp_listener("192.0.2.1", 9000)
+
+
+def test_whether_somebody_listens_is_known(folder: Path) -> None:
+    """A file that a crash left is nobody's, and what is no socket neither."""
+    listening = api_listener(folder / "api")
+    assert is_answered(folder / "api")
+    listening.close()
+    assert not is_answered(folder / "api")
+    assert not is_answered(folder / "nowhere")
+    (folder / "file").write_text("")
+    assert not is_answered(folder / "file")

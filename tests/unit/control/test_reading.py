@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from natlb.control import reading
-from natlb.control.reading import POLICY, FileReader, Quoting, is_public
+from natlb.control.reading import MOST_TOKEN_OCTETS, POLICY, FileReader, Quoting, is_public
 from natlb.errors import ConfigError
 from tests.unit.control.instances import CONFIG, World, in_world
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECRET = "hunter2"
+TOKEN = "k" * 32
 MINE = "policy: {name: python, file: mine.py}"
 WITH_PROGRAM = CONFIG.replace("web:\n", f"web:\n    {MINE}\n")
 GOOD = "def pick(pool, flow):\n    return 0\n"
@@ -156,3 +157,54 @@ def test_what_everybody_may_read_is_public(tmp_path: Path) -> None:
     assert is_public(passwd)
     os.close(passwd)
     tmp_path.chmod(modes[tmp_path])
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_tokens_are_read_with_whose_rights_it_takes(folder: Path, *, is_own: bool) -> None:
+    """Control is nobody; the file is root's."""
+
+    def refuse(_path: Path) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    @in_world
+    async def test(world: World) -> None:
+        await world.begin()
+        path = token_file(world, f"read {TOKEN}\n")
+        with pytest.MonkeyPatch.context() as patch:
+            if not is_own:
+                patch.setattr(reading, "open_own", refuse)
+            found = await world.control._files.tokens(path)
+
+        assert found.role_of(TOKEN) == "read"
+
+    test(folder)
+
+
+@in_world
+async def test_tokens_that_cannot_be_trusted_or_read_are_refused(world: World) -> None:
+    """Nothing of them is quoted."""
+    await world.begin()
+    files, path = world.control._files, token_file(world, f"read {TOKEN}\n")
+    path.chmod(0o604)
+    with pytest.raises(ConfigError, match="open to everybody on this host: mode 0604"):
+        await files.tokens(path)
+    token_file(world, "#" * (MOST_TOKEN_OCTETS + 1))
+    with pytest.raises(ConfigError, match="is over 524288 octets"):
+        await files.tokens(path)
+    token_file(world, f"\xff {TOKEN}\n")
+    with pytest.raises(ConfigError, match="tokens:1: expected ROLE TOKEN") as caught:
+        await files.tokens(path)
+    with pytest.raises(ConfigError, match="No such file"):
+        await files.tokens(world.folder / "nowhere")
+    with pytest.raises(ConfigError, match="not a file"):
+        await files.tokens(world.folder)
+
+    assert TOKEN not in f"{caught.value} {caught.value.fix}"
+
+
+def token_file(world: World, text: str) -> Path:
+    """Return a file of tokens that is closed to others."""
+    path = world.folder / "tokens"
+    path.write_bytes(text.encode("latin-1"))
+    path.chmod(0o600)
+    return path

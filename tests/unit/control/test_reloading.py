@@ -101,3 +101,65 @@ def refusals(instance: LiveInstance) -> list[str]:
     """Return why reloads were refused."""
     kept = instance.events.since(0).events
     return [str(each.fields["reason"]) for each in kept if each.kind == "reload_refused"]
+
+
+TOKEN = "k" * 32
+
+
+def token_file(world: World, text: str) -> None:
+    """Write the tokens of `with_tokens`."""
+    path = world.folder / "tokens"
+    path.write_text(text)
+    path.chmod(0o600)
+
+
+async def with_tokens(world: World) -> LiveInstance:
+    """Return an instance with a door by TCP, for one who may read."""
+    token_file(world, f"read {TOKEN}\n")
+    api = f"api: {{listen: 'tcp://127.0.0.1:9000', token_file: {world.folder}/tokens}}\n"
+    world.configure(CONFIG + api)
+    instance: LiveInstance = await world.begin()
+    return instance
+
+
+@in_world
+async def test_a_reload_lets_others_in_though_nothing_else_changed(world: World) -> None:
+    """Who is out of the file is out at once."""
+    instance = await with_tokens(world)
+    doors = world.control._doors
+    assert [door.role for door in doors.doors] == ["admin", None]
+    token_file(world, f"admin {TOKEN}2\n")
+    await instance.reload(None, dry_run=True)
+    assert doors.tokens.role_of(TOKEN) == "read"
+    await instance.reload(None)
+
+    assert doors.tokens.role_of(TOKEN) is None
+    assert doors.tokens.role_of(f"{TOKEN}2") == "admin"
+
+
+@in_world
+async def test_a_reload_is_all_or_nothing_with_tokens_as_well(world: World) -> None:
+    """Neither a bad file of tokens comes into force in part, nor a good one with a bad file."""
+    instance = await with_tokens(world)
+    tokens = world.control._doors.tokens
+    token_file(world, f"admin {TOKEN}2\nroot {TOKEN}3\n")
+    with pytest.raises(ConfigError, match="tokens:2: expected ROLE TOKEN"):
+        await instance.reload(None)
+    token_file(world, f"admin {TOKEN}2\n")
+    with pytest.raises(ConfigError):
+        await instance.reload(str(world.folder / "nowhere"))
+
+    assert world.control._doors.tokens == tokens
+    assert len(refusals(instance)) == 2
+
+
+@in_world
+async def test_a_new_control_that_cannot_read_tokens_lets_nobody_in_by_them(world: World) -> None:
+    """It says so, and goes on."""
+    await with_tokens(world)
+    (world.folder / "tokens").unlink()
+    instance = await world.succeed()
+    told = [each for each in instance.events.since(0).events if each.kind == "tokens_not_read"]
+
+    assert world.control._doors.tokens.role_of(TOKEN) is None
+    assert "No such file" in told[0].fields["reason"]
