@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 # Heading in the help -> module -> its commands.
 SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
-    "Run": {"host": ("run", "validate", "doctor", "cleanup"), "change": ("reload",)},
+    "Run": {
+        "host": ("run", "validate", "doctor", "cleanup"),
+        "change": ("reload",),
+        "systemd": ("systemd",),
+    },
     "See": {
         "see": ("status", "services", "backends", "flows", "stats"),
         "check": ("check",),
@@ -39,7 +43,6 @@ LATER = (
     "explain",
     "observe",
     "replay",
-    "systemd",
 )
 
 
