@@ -40,6 +40,8 @@ SECONDS_A_LOOK = 0.25
 QUIET_SECONDS = 60.0
 MOST_SAID = 64
 """So many reasons why checks say nothing are told apart at a time."""
+START_SECONDS = 5.0
+"""So long control loads its libraries beside its first checks, which are repeated and not told."""
 INHERITED_MS = 5_000
 """So long a word of traffic holds that was heard by a control that has died."""
 
@@ -58,6 +60,7 @@ class HealthWatch:
         self._jobs: dict[BackendKey, Job] = {}
         self._hysteresis: dict[BackendKey, Hysteresis] = {}
         self._said_at: dict[str, float] = {}
+        self._began = asyncio.get_running_loop().time()
         self._inherit()
         self.follow(intents.desired.config)
 
@@ -142,6 +145,8 @@ class HealthWatch:
 
     def in_vain(self, job: Job, result: Result | None) -> None:
         """Tell the operator, and once, that checks say nothing at the moment."""
+        if result is None and asyncio.get_running_loop().time() - self._began < START_SECONDS:
+            return
         kind = "checks_delayed" if result is None else "checks_impossible"
         reason = "natlb got too little time to listen" if result is None else result.reason
         if self._is_news(f"{kind}: {reason}"):

@@ -8,7 +8,7 @@ import pytest
 
 from natlb.control.health.codes import Code
 from natlb.control.health.probe import Result
-from natlb.control.health.watch import INHERITED_MS, jobs_of
+from natlb.control.health.watch import INHERITED_MS, START_SECONDS, jobs_of
 from natlb.errors import UnknownNameError, UsageError
 from tests.unit.control.instances import CONFIG, World, eventually, in_world
 
@@ -222,6 +222,21 @@ async def test_each_reason_why_nothing_can_be_asked_is_told(world: World) -> Non
     reasons = [dict(e.fields)["reason"] for e in events if e.kind == "checks_impossible"]
 
     assert reasons == ["cannot run x", "no certificate"]
+
+
+@in_world
+async def test_what_is_late_while_control_begins_is_not_told(world: World) -> None:
+    """It loads its libraries then, at every start; later on somebody should know."""
+    instance = await world.begin()
+    job = instance.health._jobs["web", "b1"]
+    instance.health.in_vain(job, None)
+    early = [event.kind for event in world.control._events.since(0).events]
+    instance.health._began -= START_SECONDS
+    instance.health.in_vain(job, None)
+    later = [event.kind for event in world.control._events.since(0).events]
+
+    assert "checks_delayed" not in early
+    assert later.count("checks_delayed") == 1
 
 
 @in_world
