@@ -1,7 +1,7 @@
 """Rights given up for good: what workers and control do before they see a packet or a request.
 
     worker    user and group nobody; no capability and none to be had again (no_new_privs)
-    control   the same, but keeps its uid: the configuration files are root's
+    control   the same, but keeps its uid, which the configuration files let read them
 
 In a user namespace with a single id the uid cannot change: then the capabilities go alone, and the
 caller is told so.
@@ -17,7 +17,8 @@ from pathlib import Path
 from natlb.errors import DeniedError
 
 NOBODY = 65534
-CAP_NET_ADMIN, CAP_NET_RAW = 12, 13  # Linux: capability.h
+CAP_KILL, CAP_SETGID, CAP_SETUID = 5, 6, 7  # Linux: capability.h
+CAP_NET_ADMIN, CAP_NET_RAW = 12, 13
 LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 24, 38, 47  # Linux: prctl.h
 PR_CAP_AMBIENT_CLEAR_ALL = 4
@@ -26,6 +27,7 @@ NEEDED = {
     CAP_NET_ADMIN: "CAP_NET_ADMIN to make a TUN device",
     CAP_NET_RAW: "CAP_NET_RAW to send packets as they are",
 }
+CHANGES_USER = 1 << CAP_SETUID | 1 << CAP_SETGID
 TUN_DEVICE = Path("/dev/net/tun")
 
 
@@ -60,8 +62,14 @@ def _status_field(status: Path, name: str, base: int) -> int:
 
 
 def require_capabilities(command: str, effective: int) -> None:
-    """Return where `effective` suffices to run natlb; else DeniedError names what is missing."""
-    for capability, purpose in NEEDED.items():
+    """Return where `effective` suffices to run natlb; else DeniedError names what is missing.
+
+    Whoever can make a worker another user's must be able to end it: one that hangs would stay.
+    """
+    needed = dict(NEEDED)
+    if effective & CHANGES_USER == CHANGES_USER:
+        needed[CAP_KILL] = "CAP_KILL to end workers: CAP_SETUID and CAP_SETGID make them nobody's"
+    for capability, purpose in needed.items():
         if not effective >> capability & 1:
             raise DeniedError(f"need {purpose}", fix=f"sudo {command}")
 

@@ -19,12 +19,32 @@ REPORT = (
     "import pathlib; print(''.join(line for line in open('/proc/self/status')"
     " if line.startswith(('Cap', 'NoNew', 'Uid', 'Gid', 'Groups'))))"
 )
+USER, NOBODY, KEEP = 64999, 65534, "drop_capabilities_keep_uid"
+# A process that becomes a user without root, and keeps rights as a service manager gives them:
+# PR_SET_KEEPCAPS (8), then PR_CAP_AMBIENT_RAISE (2) for each.
+AMBIENT = f"""
+import ctypes, os
+kept = (5, 6, 7, 12, 13)
+libc = ctypes.CDLL(None)
+libc.prctl(8, 1, 0, 0, 0)
+os.setgroups([])
+os.setresgid({USER}, {USER}, {USER})
+os.setresuid({USER}, {USER}, {USER})
+sets = (privileges._Sets * 2)()
+sets[0] = (sum(1 << each for each in kept),) * 3
+header = privileges._Header(privileges.CAPABILITY_VERSION_3, 0)
+assert libc.capset(ctypes.byref(header), ctypes.byref(sets)) == 0
+assert all(libc.prctl(47, 2, each, 0, 0) == 0 for each in kept)
+"""
 ALL = 1 << privileges.CAP_NET_ADMIN | 1 << privileges.CAP_NET_RAW
 
 
-def after(call: str, *prefix: str) -> dict[str, list[str]]:
+def after(call: str, *prefix: str, begin: str = "") -> dict[str, list[str]]:
     """Return a process's status once it made this call, and what the call returned."""
-    code = f"from natlb.control import privileges; print('Result:', privileges.{call}()); {REPORT}"
+    code = "\n".join(
+        ("from natlb.control import privileges", begin, f"print('Result:', privileges.{call}())")
+    )
+    code = f"{code}; {REPORT}"
     ended = subprocess.run([*prefix, sys.executable, "-c", code], capture_output=True, check=True)
     lines = ended.stdout.decode().splitlines()
     return {line.partition(":")[0]: line.partition(":")[2].split() for line in lines if line}
@@ -78,6 +98,28 @@ def test_the_first_missing_capability_is_named_with_its_purpose() -> None:
 
     assert denied.value.fix == "sudo natlb run -c f"
     assert denied.value.exit_code == 77
+
+
+def test_whoever_can_change_the_uid_must_be_able_to_kill_another_users_process() -> None:
+    """A worker that is nobody's and hangs could not be ended; without the change all are ours."""
+    setuid, setgid = 1 << privileges.CAP_SETUID, 1 << privileges.CAP_SETGID
+    for enough in (setuid, setgid, setuid | setgid | 1 << privileges.CAP_KILL):
+        privileges.require_capabilities("natlb run -c f", ALL | enough)
+    with pytest.raises(DeniedError, match=r"^need CAP_KILL to end workers"):
+        privileges.require_capabilities("natlb run -c f", ALL | setuid | setgid)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become a user with rights")
+@pytest.mark.parametrize(
+    ("call", "result", "uid"), [("drop_to_nobody", "True", NOBODY), (KEEP, "None", USER)]
+)
+def test_ambient_capabilities_of_a_user_go_as_roots_do(call: str, result: str, uid: int) -> None:
+    """From one user to another the kernel takes none away by itself; the bounding set stays."""
+    status = after(call, begin=AMBIENT)
+
+    assert has_nothing(status)
+    assert status["Result"] == [result]
+    assert status["Uid"] == status["Gid"] == [str(uid)] * 4
 
 
 def test_what_is_wrong_with_the_tun_device_is_said(tmp_path: Path) -> None:
