@@ -138,6 +138,7 @@ def test_without_root_everything_holds(lab: ProcessLab) -> None:
     assert (supervisor, rights(supervisor)[0]) == (run.pid, UID)
     assert [rights(each) for each in others] == [(NOBODY, *NOTHING)] * 2 + [(UID, *NOTHING)] * 2
     assert [status_field(each, "NoNewPrivs") for each in others] == ["1"] * 4
+    assert (status_field(worker, "Seccomp"), lab.said("workers_unfiltered")) == ("2", 0)
     assert lab.network() != before
 
     kept = lab.call()
