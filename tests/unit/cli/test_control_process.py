@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from natlb.cli.control_process import serve
+from natlb.control.doors import Door, Doors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +35,8 @@ def test_it_answers_until_it_is_cancelled(folder: Path) -> None:
         listening = socket.socket(socket.AF_UNIX)
         listening.bind(str(folder / "api"))
         listening.listen()
-        serving = asyncio.ensure_future(serve(None, listening))  # type: ignore[arg-type]
+        doors = Doors([Door(listening)])
+        serving = asyncio.ensure_future(serve(None, doors))  # type: ignore[arg-type] # nobody asks
         reader, writer = await asyncio.open_unix_connection(str(folder / "api"))
         writer.write(b"GET /v1/nowhere HTTP/1.1\r\nhost: natlb\r\nconnection: close\r\n\r\n")
 
