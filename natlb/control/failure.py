@@ -5,15 +5,12 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
-from natlb import errors
 from natlb.errors import NatlbError
 
 BUG = NatlbError.exit_code
-BY_EXIT_CODE: dict[int, type[NatlbError]] = {
-    kind.exit_code: kind
-    for kind in vars(errors).values()
-    if isinstance(kind, type) and NatlbError in kind.__bases__  # not a closer word for one of them
-}
+# Of each exit code the plain word for it, not a closer one (`TakenError` is a `ConfigError`).
+PLAIN: list[type[NatlbError]] = [NatlbError, *NatlbError.__subclasses__()]
+BY_EXIT_CODE = {kind.exit_code: kind for kind in PLAIN}
 
 
 def error_text(error: NatlbError) -> str:
