@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,7 +48,9 @@ def nothing_is_left_behind() -> Iterator[None]:
     os.environ[MARK] = session
     before = Leftovers.now(session)
     yield
-    left = Leftovers.now(session).since(before)
+    deadline = time.monotonic() + 20
+    while (left := Leftovers.now(session).since(before)) and time.monotonic() < deadline:
+        time.sleep(0.1)  # what was told to end is on its way
     if others_are_testing(session):
         left = [each for each in left if each.startswith("process")]
 

@@ -61,7 +61,8 @@ class Keeper:
         while self._supervisor is not None or self._listening is not None:
             ends = [end for end in (self._supervisor, self._listening) if end is not None]
             ready, _, _ = select.select(ends, [], [])
-            if self._listening in ready:
+            # What a dead supervisor said last comes before whoever asks next.
+            if self._supervisor is None or self._supervisor not in ready:
                 self._hand_over()
             elif not self._hear():
                 return

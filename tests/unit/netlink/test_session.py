@@ -115,11 +115,16 @@ ROUTES = [
 ]
 
 
+def _not_the_kernels(routes: list[Route]) -> list[Route]:
+    """Return those that somebody made: IPv6 adds its own a moment after an address."""
+    return [route for route in routes if route.protocol != 2]
+
+
 @pytest.mark.parametrize("route", ROUTES, ids=str)
 def test_a_route_is_added_read_back_and_deleted(a: Netlink, route: Route) -> None:
     """What is read is what was written, in every form that natlb uses."""
     version: Any = route.destination.version
-    before = a.routes(version)
+    before = _not_the_kernels(a.routes(version))
     a.add_route(route)
 
     assert route in a.routes(version, table=route.table)
@@ -129,7 +134,7 @@ def test_a_route_is_added_read_back_and_deleted(a: Netlink, route: Route) -> Non
     a.replace_route(route)
     a.delete_route(route)
 
-    assert a.routes(version) == before
+    assert _not_the_kernels(a.routes(version)) == before
     with pytest.raises(KernelError) as gone:
         a.delete_route(route)
     assert gone.value.errno == errno.ESRCH
