@@ -14,7 +14,11 @@ import struct
 from dataclasses import fields
 from typing import Any
 
-from natlb.control.messages import KINDS, Message, Role
+from natlb.control.messages import (
+    KINDS,
+    Message,
+)
+from natlb.control.roles import Role
 
 MAGIC = b"ntlb"
 VERSION = 1

@@ -28,7 +28,11 @@ import structlog
 
 from natlb.control.coding import MessageError, decode
 from natlb.control.memory import read_sealed
-from natlb.control.messages import HandedOver, Hold, Role
+from natlb.control.messages import (
+    HandedOver,
+    Hold,
+)
+from natlb.control.roles import Role
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping

@@ -13,12 +13,13 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from natlb.control.messages import Hold, Role
+from natlb.control.messages import Hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from natlb.control.channel import Channel
+    from natlb.control.roles import Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,11 @@ class Holdings:
         held = self._held.pop((role, index), None)
         if held is not None:
             os.close(held.fd)
+
+    def give(self, said: Hold) -> list[int]:
+        """Return the fd that is held where the message says, if any, for the caller to own."""
+        held = self._held.pop((said.role, said.index), None)
+        return [] if held is None else [held.fd]
 
     def get(self, role: Role, index: int = 0) -> Holding | None:
         """Return what is held here, which stays the owner of its fd."""

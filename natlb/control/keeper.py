@@ -34,8 +34,8 @@ from natlb.control.messages import (
     Hold,
     Leave,
     Release,
-    Role,
 )
+from natlb.control.roles import Role
 
 
 class Keeper:

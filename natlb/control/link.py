@@ -39,12 +39,12 @@ from natlb.control.messages import (
     Refused,
     Release,
     Reload,
-    Role,
     Start,
     Told,
     Unlearn,
     Want,
 )
+from natlb.control.roles import Role
 from natlb.errors import UnavailableError
 
 if TYPE_CHECKING:

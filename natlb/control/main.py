@@ -44,7 +44,6 @@ from natlb.control.messages import (
     Hold,
     Logging,
     Processes,
-    Role,
     Serving,
     Start,
     Summary,
@@ -54,6 +53,7 @@ from natlb.control.programs import read_programs
 from natlb.control.publish import Publisher
 from natlb.control.reading import FileReader
 from natlb.control.registry import Registry
+from natlb.control.roles import Role
 from natlb.control.seed import first_seed
 from natlb.control.worker_link import WorkerLink
 from natlb.errors import HostError, NatlbError

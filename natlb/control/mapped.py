@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from natlb.control.messages import Hold, Role
+from natlb.control.messages import Hold
+from natlb.control.roles import Role
 from natlb.control.tally import Tally, create_tally
 from natlb.core.layout import EPOCH
 from natlb.core.memory import SECRET_BYTES, Kind

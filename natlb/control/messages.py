@@ -9,30 +9,9 @@ from __future__ import annotations
 import logging
 import struct
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import ClassVar, Self
 
-
-class Role(IntEnum):
-    """What an fd that several processes hold is for; `index` of a `Hold` is the worker's number."""
-
-    QUEUE_PUBLIC = 1
-    QUEUE_PRIVATE = 2
-    FLOWS = 3
-    COUNTERS = 4
-    COMMANDS = 5
-    TABLES = 6  # value: the generation
-    REGISTRY = 7
-    API_LISTENER = 8
-    HANDOVER_LISTENER = 9
-    LIFE_CHANNEL = 10  # the supervisor's end towards a worker; value: its pid, stamp: its start
-    TABLES_CHANNEL = 11  # control's end towards a worker; value: its pid, stamp: its programs
-    HOST_PLAN = 12
-    PROGRAMS = 13  # policies of the user's own, `programs`; value: their digest
-    EVENTS = 14
-    STANDING = 15  # an encoded `HandedOver`: what a supervisor knows besides what is held
-    EVENT_LOG = 16
-    TALLY = 23  # what control counts itself
+from natlb.control.roles import Role  # noqa: TC001 - `coding` reads the annotations
 
 
 @dataclass(frozen=True, kw_only=True)

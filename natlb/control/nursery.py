@@ -34,9 +34,9 @@ from natlb.control.messages import (
     Leave,
     Note,
     Prepared,
-    Role,
 )
 from natlb.control.programs import decode_programs
+from natlb.control.roles import Role
 from natlb.control.worker import LeftAlone, PacketPath, Worker
 from natlb.errors import ConfigError, UnavailableError
 

@@ -21,9 +21,10 @@ from natlb.control.compile.programs import distinct
 from natlb.control.host.layout import decode_plan, encode_wanted
 from natlb.control.host.plan import Wanted, in_order
 from natlb.control.memory import digest_of, read_sealed, sealed_memfd
-from natlb.control.messages import Hold, Role
+from natlb.control.messages import Hold
 from natlb.control.programs import decode_programs, encode_programs
 from natlb.control.registry import Registry
+from natlb.control.roles import Role
 from natlb.core.memory import Kind
 from natlb.io.shared import attach, create_tables
 

@@ -25,8 +25,8 @@ from natlb.control.config import read_config
 from natlb.control.config.load import MAX_OCTETS, decode_config, file_name
 from natlb.control.doors import DoorNumber, Tokens, parse_tokens, refuse_open_file
 from natlb.control.memory import read_all
-from natlb.control.messages import Role
 from natlb.control.policy.program_source import MOST_OCTETS, decode_program
+from natlb.control.roles import Role
 from natlb.errors import ConfigError
 
 if TYPE_CHECKING:

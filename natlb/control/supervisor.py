@@ -34,9 +34,15 @@ from natlb.control.holdings import Holdings
 from natlb.control.listener import handover_listener
 from natlb.control.loop import Loop
 from natlb.control.memory import read_sealed, sealed_memfd
-from natlb.control.messages import HandedOver, Hold, Logging, Release, Role
+from natlb.control.messages import (
+    HandedOver,
+    Hold,
+    Logging,
+    Release,
+)
 from natlb.control.notify import Notifier
 from natlb.control.process import kill_all_with
+from natlb.control.roles import Role
 from natlb.control.succession import require_readable_state, take_lock_from
 from natlb.control.supervisor_adoption import Left, find
 from natlb.control.supervisor_control import ControlKeeper, open_file

@@ -14,8 +14,8 @@ import structlog
 
 from natlb.control import handover
 from natlb.control.holdings import Holdings
-from natlb.control.messages import Role
 from natlb.control.process import kill_all_with
+from natlb.control.roles import Role
 
 if TYPE_CHECKING:
     from natlb.control.directory import Lock

@@ -37,13 +37,13 @@ from natlb.control.messages import (
     ReadFile,
     Refused,
     Reload,
-    Role,
     Serving,
     Start,
     Summary,
     Unlearn,
     Want,
 )
+from natlb.control.roles import Role
 from natlb.errors import ConfigError, DeniedError, NatlbError
 
 if TYPE_CHECKING:

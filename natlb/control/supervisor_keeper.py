@@ -8,7 +8,13 @@ from natlb.control.backoff import BackOff
 from natlb.control.channel import close_all
 from natlb.control.child import Child, environment_of
 from natlb.control.listener import handover_listener
-from natlb.control.messages import Alive, Hold, Message, Release, Role
+from natlb.control.messages import (
+    Alive,
+    Hold,
+    Message,
+    Release,
+)
+from natlb.control.roles import Role
 
 if TYPE_CHECKING:
     from natlb.control.handover import Adopted

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from natlb.control.messages import Role
+from natlb.control.roles import Role
 from natlb.errors import NatlbError, UnavailableError
 
 if TYPE_CHECKING:

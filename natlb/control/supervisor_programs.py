@@ -32,8 +32,8 @@ from natlb.control.messages import (
     Note,
     Prepared,
     Refused,
-    Role,
 )
+from natlb.control.roles import Role
 from natlb.control.supervisor_control import read_failure
 from natlb.errors import ConfigError, NatlbError
 

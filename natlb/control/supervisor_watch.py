@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from natlb.control.memory import sealed_memfd
-from natlb.control.messages import Hold, Role, Told
+from natlb.control.messages import (
+    Hold,
+    Told,
+)
+from natlb.control.roles import Role
 
 if TYPE_CHECKING:
     from natlb.control.supervisor import Supervisor

@@ -36,10 +36,10 @@ from natlb.control.messages import (
     QueueLost,
     Reading,
     Release,
-    Role,
 )
 from natlb.control.process import Process, hold, started_at
 from natlb.control.queues import SIDES, is_lost
+from natlb.control.roles import Role
 from natlb.control.supervisor_control import read_failure
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from natlb.control.channel import Channel, close_all
 from natlb.control.coding import MessageError
+from natlb.control.holdings import Holdings
 from natlb.control.messages import (
     Alive,
     Ask,
@@ -26,14 +27,15 @@ from natlb.control.messages import (
     Output,
     QueueLost,
     Reading,
-    Role,
 )
-from natlb.control.queues import SIDES, is_lost
+from natlb.control.queues import WAYS_IN, is_lost, ports_of
+from natlb.control.roles import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from natlb.core.choice import Pick
+    from natlb.io.ports import Port
 
 
 class PacketPath(Protocol):
@@ -51,17 +53,19 @@ class PacketPath(Protocol):
         self,
         *,
         index: int,
-        public: int,
-        private: int,
+        ports: Sequence[Port],
         flows: int,
         counters: int,
         commands: int,
         events: int,
     ) -> None:
-        """Forward between these queues with this memory; called again when a queue is a new one.
+        """Forward between these ports with this memory; called again when one of them is new.
 
         The fds stay open, and the caller's, until the next call.
         """
+
+    def load_next_hops(self, fd: int) -> None:
+        """Send by these next hops from the next batch on, where natlb sends by itself."""
 
     def recover(self) -> None:
         """Bring the memory in order after another worker died over it."""
@@ -92,8 +96,8 @@ class Worker:
         self._path = path
         self._supervisor = supervisor
         self._control: Channel | None = None
-        self._fds: dict[Role, int] = {}
-        self._arrived: dict[Role, int] = {}
+        self._held = Holdings()
+        self._arrived: list[tuple[Hold, int]] = []
         self._index = 0
         self._attached = False
         self._generation = 0
@@ -114,9 +118,9 @@ class Worker:
 
         Without both there is no way through; their packets wait in the queues that are left.
         """
-        lost = [role for role in SIDES if is_lost(self._fds[role])]
-        for role in lost:
-            self._say(self._supervisor, QueueLost(role=role, index=self._index))
+        lost = [said for said, fd in self._held if said.role in WAYS_IN and is_lost(fd)]
+        for said in lost:
+            self._say(self._supervisor, QueueLost(role=said.role, index=said.index))
         return bool(lost)
 
     def _listen(self) -> None:
@@ -162,8 +166,10 @@ class Worker:
                     with self._busy():
                         self._generation = self._path.load_tables(fds[0])
                 self._say(speaker, Reading(index=self._index, generation=self._generation))
+            case Hold(role=Role.NEXT_HOPS) if speaker is self._supervisor and self._attached:
+                self._path.load_next_hops(fds[0])
             case Hold() if speaker is self._supervisor:
-                self._keep(message.role, fds.pop())
+                self._keep(message, fds.pop())
             case Attach() if speaker is self._supervisor:
                 with self._busy():
                     self._attach(message)
@@ -184,30 +190,30 @@ class Worker:
         yield
         self._say(self._supervisor, Alive(patience_ms=0))
 
-    def _keep(self, role: Role, fd: int) -> None:
+    def _keep(self, said: Hold, fd: int) -> None:
         """Keep an fd for the next `Attach`."""
-        if role is Role.TABLES_CHANNEL:
+        if said.role is Role.TABLES_CHANNEL:
             if self._control is not None:
                 self._lose(self._control)
             self._control = Channel.from_fd(fd)
             self._wake.register(fd, select.EPOLLIN)
         else:
-            self._arrived[role] = fd
+            self._arrived.append((said, fd))
 
     def _attach(self, said: Attach) -> None:
         """Use what arrived, and close only then what it replaces."""
-        replaced = [self._fds[role] for role in self._arrived if role in self._fds]
-        self._fds |= self._arrived
-        self._arrived = {}
+        replaced = [fd for arrived, _ in self._arrived for fd in self._held.give(arrived)]
+        for arrived, fd in self._arrived:
+            self._held.take(arrived, fd)
+        self._arrived = []
         self._index = said.index
         self._path.attach(
             index=said.index,
-            public=self._fds[Role.QUEUE_PUBLIC],
-            private=self._fds[Role.QUEUE_PRIVATE],
-            flows=self._fds[Role.FLOWS],
-            counters=self._fds[Role.COUNTERS],
-            commands=self._fds[Role.COMMANDS],
-            events=self._fds[Role.EVENTS],
+            ports=ports_of(self._held),
+            flows=self._memory(Role.FLOWS),
+            counters=self._memory(Role.COUNTERS),
+            commands=self._memory(Role.COMMANDS),
+            events=self._memory(Role.EVENTS),
         )
         close_all(replaced)
         if not self._attached:
@@ -217,8 +223,15 @@ class Worker:
     def _begin(self, *, takeover: bool) -> None:
         if takeover:
             self._path.recover()
-        self._generation = self._path.load_tables(self._fds[Role.TABLES])
+        self._generation = self._path.load_tables(self._memory(Role.TABLES))
+        hops = self._held.get(Role.NEXT_HOPS)
+        if hops is not None:
+            self._path.load_next_hops(hops.fd)
         self._attached = True
+
+    def _memory(self, role: Role) -> int:
+        """Return the fd of a role of which a worker has one."""
+        return next(fd for said, fd in self._held if said.role is role)
 
     def _say(self, listener: Channel, message: Message) -> None:
         # Whoever does not listen learns it otherwise; this worker's work is the packets.

@@ -11,7 +11,12 @@ import structlog
 
 from natlb.control.channel import Channel, close_all
 from natlb.control.coding import MessageError
-from natlb.control.messages import Hold, Reading, Role, Wake
+from natlb.control.messages import (
+    Hold,
+    Reading,
+    Wake,
+)
+from natlb.control.roles import Role
 
 if TYPE_CHECKING:
     from natlb.control.holdings import Holdings

@@ -53,6 +53,15 @@ from natlb.core.layout import (
     TOTALS,
     WAY,
 )
+from natlb.core.next_hops import (
+    LENGTHS,
+    LINK,
+    NEIGHBOUR,
+    NEXT_HOP_NUMBERS,
+    ROUTE,
+    TABLES,
+    NextHops,
+)
 from natlb.core.tables import TABLE_NUMBERS, Tables
 
 LEAST_BUCKETS = 64
@@ -67,6 +76,7 @@ class Kind(IntEnum):
     TABLES = 3
     COMMANDS = 4
     EVENTS = 5
+    NEXT_HOPS = 6
 
 
 class Shape(NamedTuple):
@@ -116,6 +126,13 @@ SHAPES: dict[Kind, tuple[Shape, ...]] = {
         Shape("ring", EVENT, (MOST_EVENTS,)),
         Shape("counts", INT64, (2,)),
     ),
+    Kind.NEXT_HOPS: (
+        Shape("links", LINK, (-1,)),
+        Shape("routes", ROUTE, (-1,)),
+        Shape("neighbours", NEIGHBOUR, (-1,)),
+        Shape("lengths", INT64, (TABLES, LENGTHS)),
+        Shape("numbers", INT64, (len(NEXT_HOP_NUMBERS),)),
+    ),
 }
 TUPLES: dict[Kind, Any] = {
     Kind.FLOWS: FlowTable,
@@ -123,6 +140,7 @@ TUPLES: dict[Kind, Any] = {
     Kind.TABLES: Tables,
     Kind.COMMANDS: Commands,
     Kind.EVENTS: Events,
+    Kind.NEXT_HOPS: NextHops,
 }
 
 

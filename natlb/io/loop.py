@@ -20,7 +20,17 @@ from natlb.core.counters import account_held_lost
 from natlb.core.entry import pick_type, prepare_takeover
 from natlb.core.flow_recovery import recover
 from natlb.core.fragments import step_fragments
-from natlb.core.layout import CHOICES, CURRENT, EPOCH, GENERATION, HELD, ITERATIONS, TICK
+from natlb.core.layout import (
+    CHOICES,
+    CURRENT,
+    EPOCH,
+    GENERATION,
+    HELD,
+    ITERATIONS,
+    PRIVATE,
+    PUBLIC,
+    TICK,
+)
 from natlb.core.lifetime import sweep_piece
 from natlb.core.memory import Kind, flow_items, make, start_flows
 from natlb.core.pipeline import give_up_packet, turn_batch
@@ -28,6 +38,7 @@ from natlb.core.policy import pick
 from natlb.core.relief import relieve
 from natlb.core.state import TTL_ROUTE
 from natlb.core.tables import TABLE_GENERATION
+from natlb.io.ports import PortKind
 from natlb.io.shared import attach
 from natlb.io.tun import (
     LOST,
@@ -41,13 +52,15 @@ from natlb.io.tun import (
 from natlb.jit import entry, external, i64, kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from natlb.core.choice import Pick
     from natlb.core.events import Events
+    from natlb.core.next_hops import NextHops
     from natlb.core.state import Core
+    from natlb.io.ports import Port
 
 clock_gettime = external("clock_gettime", "int32", "int32", "intp")
 
@@ -138,6 +151,7 @@ class PacketLoop:
         self._commands: Commands | None = None
         self._events: Events | None = None
         self._queues: Queues | None = None
+        self._hops: NextHops | None = None
         self._faults = 0
         self._pick: Pick = pick
 
@@ -160,19 +174,19 @@ class PacketLoop:
         self,
         *,
         index: int,
-        public: int,
-        private: int,
+        ports: Sequence[Port],
         flows: int,
         counters: int,
         commands: int,
         events: int,
     ) -> None:
-        """Forward between these queues with this memory; again when one of them is a new one.
+        """Forward between these ports with this memory; again when one of them is a new one.
 
         The descriptors stay the caller's. Raises ValueError where memory is not what it should be.
         """
         del index  # a worker's number matters once there are several
-        self._queues = make_queues(public, private)
+        queues = {port.side: port.fd for port in ports if port.kind is PortKind.TUN}
+        self._queues = make_queues(queues[PUBLIC], queues[PRIVATE])
         self._parts = attach(Kind.FLOWS, flows), attach(Kind.COUNTERS, counters)
         self._commands = attach(Kind.COMMANDS, commands)
         self._events = attach(Kind.EVENTS, events)
@@ -180,6 +194,10 @@ class PacketLoop:
             self._core = self._core._replace(
                 flows=self._parts[0], counters=self._parts[1], events=self._events
             )
+
+    def load_next_hops(self, fd: int) -> None:
+        """Send by these next hops from the next batch on."""
+        self._hops = attach(Kind.NEXT_HOPS, fd, writable=False)
 
     def recover(self) -> None:
         """Bring the memory in order after another worker died over it."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from natlb.core.flow_table import FlowTable
+    from natlb.core.next_hops import NextHops
     from natlb.core.tables import Tables
 
 MAGIC = 0x4E41544C42000000  # "NATLB" and three octets of nothing
@@ -109,10 +110,19 @@ def create_flows(max_flows: int, secret: bytes, epoch_ns: int) -> int:
 
 def create_tables(tables: Tables) -> int:
     """Write a generation of tables into a memfd, seal it against any change, and return it."""
-    lengths = {name: array.shape[0] for name, array in tables._asdict().items()}
-    fd = create(Kind.TABLES, **lengths)
-    target = attach(Kind.TABLES, fd)
-    for source, copy in zip(tables, target, strict=True):
+    return _create_sealed(Kind.TABLES, tables)
+
+
+def create_next_hops(hops: NextHops) -> int:
+    """Do the same with a generation of next hops."""
+    return _create_sealed(Kind.NEXT_HOPS, hops)
+
+
+def _create_sealed(kind: Kind, arrays: Tables | NextHops) -> int:
+    lengths = {name: array.shape[0] for name, array in arrays._asdict().items()}
+    fd = create(kind, **lengths)
+    target = attach(kind, fd)
+    for source, copy in zip(arrays, target, strict=True):
         copy[...] = source
     del target, copy
     seal(fd)

@@ -40,8 +40,8 @@ class Later:
 
 LATER = (
     Later("datapath.driver", "speed", values="packet|xdp"),
-    Later("datapath.output", "speed"),
-    Later("datapath.workers", "speed"),
+    Later("datapath.output", "speed", values="direct"),
+    Later("datapath.workers", "speed", values=r"[2-9]|[1-9]\d+"),
     Later("services.*.mode", "studies", values=r"(?!packet$).*"),
     Later("services.*.scale", "studies"),
     Later("services.*.backends.from", "studies", takes_holder=True),
@@ -124,7 +124,7 @@ def _refuses(row: Later, node: Node) -> bool:
         return True
     if node.value is None:
         return False
-    text = node.value if isinstance(node.value, str) else ""
+    text = str(node.value) if isinstance(node.value, str | int) else ""
     return re.fullmatch(row.values, text, re.DOTALL) is not None
 
 

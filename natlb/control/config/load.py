@@ -186,6 +186,8 @@ def _datapath(shape: DatapathShape) -> DatapathConfig:
     sources = {address for each in shape.source for address in each}
     return DatapathConfig(
         driver=shape.driver,
+        output=shape.output,
+        workers=shape.workers,
         public=shape.public,
         private=shape.private,
         max_flows=shape.max_flows,

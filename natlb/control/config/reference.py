@@ -86,6 +86,7 @@ def _which(values: str | None) -> str:
 
 _VALUES = {
     r"(?!packet$).*": "anything but `packet`",
+    r"[2-9]|[1-9]\d+": "more than `1`",
     "tcp://.*": "`tcp://ADDRESS:PORT`",
 }
 

@@ -76,6 +76,8 @@ def _seed(seed: int | None) -> str:
 def _datapath(datapath: DatapathConfig) -> Iterator[str]:
     """Yield the lines of the datapath."""
     yield f"  driver: {datapath.driver}"
+    yield f"  output: {datapath.output}"
+    yield f"  workers: {datapath.workers}"
     yield _side("public", datapath.public)
     yield _side("private", datapath.private)
     yield f"  max_flows: {datapath.max_flows}"

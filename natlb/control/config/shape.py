@@ -56,9 +56,11 @@ from natlb.control.config.values import (
     NoBackend,
     OnDown,
     OnRemove,
+    OutputName,
     Timeouts,
     Unknown,
 )
+from natlb.control.roles import MOST_WORKERS
 
 DEFAULTS = Timeouts()
 
@@ -76,7 +78,18 @@ class DatapathShape(Shape):
     """`datapath`: a change needs a restart."""
 
     driver: DriverName = Field(
-        default="auto", description="where packets come in: `auto` (the best there is) or `tun`"
+        default="auto",
+        description="where packets come in: `auto` (the best there is), `tun`, `packet` (raw"
+        " sockets) or `xdp`",
+    )
+    output: OutputName = Field(
+        default="auto",
+        description="how they leave with `tun`: `direct` (straight to the other interface),"
+        " `route` (back through the host's routing), or `auto`: direct where the host neither"
+        " tracks nor filters what it forwards",
+    )
+    workers: Annotated[int, Within(1, MOST_WORKERS)] = Field(
+        default=1, description="processes that forward, each with flows of its own"
     )
     public: SideValue = Field(
         default=None,

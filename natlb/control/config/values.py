@@ -14,7 +14,8 @@ from typing import Literal
 from natlb.model import ProtocolName  # noqa: TC001 - pydantic asks for the types of `Listen`
 
 Address = IPv4Address | IPv6Address
-DriverName = Literal["auto", "tun"]
+DriverName = Literal["auto", "tun", "packet", "xdp"]
+OutputName = Literal["auto", "direct", "route"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 NoBackend = Literal["reject", "drop"]
@@ -246,6 +247,8 @@ class DatapathConfig:
     """
 
     driver: DriverName = "auto"
+    output: OutputName = "auto"
+    workers: int = 1
     public: Side | None = None
     private: Side | None = None
     max_flows: int = MAX_FLOWS

@@ -16,7 +16,7 @@ import re
 import struct
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from natlb.control.host.plan import (
     PROTOCOLS,
@@ -28,14 +28,21 @@ from natlb.control.host.plan import (
     SideWanted,
     Wanted,
 )
+from natlb.control.roles import MOST_WORKERS
 from natlb.netlink.values import Address, Proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sized
+    from collections.abc import Iterable, Mapping, Sized
 
-WANTED_HEADER = struct.Struct("<4s5I")  # magic, counts
+    from natlb.control.config.values import DriverName, OutputName
+    from natlb.control.host.plan import Driver, Output
+
+Name = TypeVar("Name")
+
+WANTED_HEADER = struct.Struct("<4sBBH5I")  # magic, driver, output, workers, counts
 WANTED_SIDE = struct.Struct("<256s")  # namespace
-PLAN_HEADER = struct.Struct("<4sBBHI13I")  # magic, IPv6, force forwarding, zero, TUN MTU, counts
+# magic, IPv6, force forwarding, driver, output, workers, zero, TUN MTU, counts
+PLAN_HEADER = struct.Struct("<4sBBBBHHI13I")
 PLAN_SIDE = struct.Struct("<256sIBB4s16s")  # namespace, MTU, has IPv4, has IPv6, addresses
 NAME = struct.Struct("<B16s")  # side, interface
 DEVICE = struct.Struct("<B16sIBB")  # side, interface, MTU, open for IPv4, for IPv6
@@ -44,8 +51,12 @@ PROXY = struct.Struct("<B16s16s")  # IP version, octets, interface
 NEIGHBOURS = struct.Struct("<16s16sB")  # interface, octets of an IPv6 network, its length
 PORTS = struct.Struct("<B16sBHH")  # IP version, octets, protocol, first, last
 
-WANTED_MAGIC, PLAN_MAGIC = b"nhw2", b"nhp2"  # the digit is the layout's version
+WANTED_MAGIC, PLAN_MAGIC = b"nhw3", b"nhp3"  # the digit is the layout's version
 PUBLIC, PRIVATE = 0, 1
+CHOSEN_DRIVERS: dict[int, Driver] = {1: "tun", 2: "packet", 3: "xdp"}
+CHOSEN_OUTPUTS: dict[int, Output] = {1: "route", 2: "direct"}
+DRIVERS: dict[int, DriverName] = {0: "auto", **CHOSEN_DRIVERS}
+OUTPUTS: dict[int, OutputName] = {0: "auto", **CHOSEN_OUTPUTS}
 LARGEST_MTU = 65_535
 NETNS_NAME = re.compile(r"(?!\.{1,2}$)[^/\0]{0,255}")
 DEVICE_NAME = re.compile(r"(?!\.{1,2}$)[^/:\s\0]{1,15}")  # Linux: dev_valid_name
@@ -63,7 +74,7 @@ def encode_wanted(wanted: Wanted) -> bytes:
     counts = (len(names), *(len(each) for each in addresses), len(wanted.listens))
     return b"".join(
         [
-            WANTED_HEADER.pack(WANTED_MAGIC, *counts),
+            WANTED_HEADER.pack(WANTED_MAGIC, *_path(wanted), *counts),
             *(WANTED_SIDE.pack(side.netns.encode()) for _, side in sides),
             *(NAME.pack(number, name.encode()) for number, name in names),
             *_addresses(sum(addresses, ())),
@@ -75,7 +86,7 @@ def encode_wanted(wanted: Wanted) -> bytes:
 def decode_wanted(octets: bytes) -> Wanted:
     """Return what these octets want; LayoutError where they are none."""
     reader = _Reader(octets)
-    magic, *counts = reader.take(WANTED_HEADER)
+    magic, driver, output, workers, *counts = reader.take(WANTED_HEADER)
     _check(magic == WANTED_MAGIC, "not this layout")
     records = (NAME, ADDRESS, ADDRESS, ADDRESS, PORTS)
     reader.expect(2 * WANTED_SIDE.size, zip(counts, records, strict=True))
@@ -86,6 +97,9 @@ def decode_wanted(octets: bytes) -> Wanted:
         for side in (PUBLIC, PRIVATE)
     ]
     return Wanted(
+        driver=_one_of(DRIVERS, driver),
+        output=_one_of(OUTPUTS, output),
+        workers=_workers(workers),
         public=sides[PUBLIC],
         private=sides[PRIVATE],
         vips=reader.addresses(counts[1]),
@@ -110,7 +124,7 @@ def encode_plan(plan: HostPlan) -> bytes:
         plan.neighbours,
         plan.services,
     )
-    flags = (plan.has_ipv6, plan.force_forwarding, 0)
+    flags = (plan.has_ipv6, plan.force_forwarding, *_path(plan), 0)
     return b"".join(
         [
             PLAN_HEADER.pack(PLAN_MAGIC, *flags, plan.tun_mtu, *(len(each) for each in lists)),
@@ -131,7 +145,9 @@ def encode_plan(plan: HostPlan) -> bytes:
 def decode_plan(octets: bytes) -> HostPlan:
     """Return the plan that these octets are; LayoutError where they are none."""
     reader = _Reader(octets)
-    magic, has_ipv6, force, zero, tun_mtu, *counts = reader.take(PLAN_HEADER)
+    (magic, has_ipv6, force, driver, output, workers, zero, tun_mtu, *counts) = reader.take(
+        PLAN_HEADER
+    )
     _check(magic == PLAN_MAGIC and zero == 0, "not this layout")
     records = (DEVICE, NAME, *[ADDRESS] * 7, PROXY, PROXY, NEIGHBOURS, PORTS)
     reader.expect(2 * PLAN_SIDE.size, zip(counts, records, strict=True))
@@ -150,6 +166,9 @@ def decode_plan(octets: bytes) -> HostPlan:
         reader.addresses(count) for count in counts[2:9]
     )
     return HostPlan(
+        driver=_one_of(CHOSEN_DRIVERS, driver),
+        output=_one_of(CHOSEN_OUTPUTS, output),
+        workers=_workers(workers),
         public=replace(sides[PUBLIC], hosts=hosts[PUBLIC]),
         private=replace(sides[PRIVATE], hosts=hosts[PRIVATE]),
         tun_mtu=_mtu(tun_mtu),
@@ -222,6 +241,21 @@ class _Reader:
     def proxy(self) -> Proxy:
         version, octets, name = self.take(PROXY)
         return Proxy(address=_address(version, octets), dev=_text(name, DEVICE_NAME))
+
+
+def _path(of: Wanted | HostPlan) -> tuple[int, int, int]:
+    drivers, outputs = ({name: at for at, name in names.items()} for names in (DRIVERS, OUTPUTS))
+    return drivers[of.driver], outputs[of.output], of.workers
+
+
+def _one_of(names: Mapping[int, Name], number: int) -> Name:
+    _check(number in names, f"driver or output {number}")
+    return names[number]
+
+
+def _workers(number: int) -> int:
+    _check(1 <= number <= MOST_WORKERS, f"{number} workers")
+    return number
 
 
 def _addresses(addresses: tuple[Address, ...]) -> list[bytes]:

@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Literal
 from natlb.errors import HostError
 
 if TYPE_CHECKING:
-    from natlb.control.config.values import Config, Listen
+    from natlb.control.config.values import Config, DriverName, Listen, OutputName
     from natlb.control.config.values import Side as ConfiguredSide
     from natlb.netlink.values import Address, Network, Proxy
 
+Driver = Literal["tun", "packet", "xdp"]
+Output = Literal["route", "direct"]
 Version = Literal[4, 6]
 VERSIONS: tuple[Version, Version] = (4, 6)
 
@@ -57,8 +59,14 @@ class Ports:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """All that the host's network has to do with in a configuration."""
+    """All that the host's network has to do with in a configuration.
 
+    `driver` and `output` may be `auto`; each of the `workers` gets ways in and out of its own.
+    """
+
+    driver: DriverName = "auto"
+    output: OutputName = "auto"
+    workers: int = 1
     public: SideWanted = field(default_factory=SideWanted)
     private: SideWanted = field(default_factory=SideWanted)
     vips: tuple[Address, ...]
@@ -73,6 +81,9 @@ class Wanted:
         listens = {listen for service in services for listen in service.listen}
         backends = {backend.address for service in services for backend in service.backends}
         return cls(
+            driver=config.datapath.driver,
+            output=config.datapath.output,
+            workers=config.datapath.workers,
             public=_side_wanted(config.datapath.public),
             private=_side_wanted(config.datapath.private),
             vips=in_order({listen.address for listen in listens}),
@@ -136,9 +147,12 @@ class HostPlan:
     a public interface's subnet, `private_proxies` the VIPs and sources in a private one's.
     `host_vips` are VIPs that are addresses of the host, of which it keeps all but the ports of
     `services`; IPv6 ones have `neighbours` there. `force_forwarding`: this kernel can forward IPv6
-    by interface.
+    by interface. `output` is of `driver` tun: the others always send by themselves.
     """
 
+    driver: Driver = "tun"
+    output: Output = "route"
+    workers: int = 1
     public: Side
     private: Side
     tun_mtu: int
@@ -186,6 +200,9 @@ class HostPlan:
                 )
         return replace(
             self,
+            driver=old.driver,
+            output=old.output,
+            workers=old.workers,
             public=_remember(self.public, old.public),
             private=_remember(self.private, old.private),
             tun_mtu=old.tun_mtu,

@@ -29,19 +29,21 @@ from natlb.control.messages import (
     Output,
     Processes,
     Reload,
-    Role,
     Serving,
     Start,
     Want,
 )
+from natlb.control.roles import Role
 from natlb.control.succession import take_lock_from
 from natlb.control.supervisor import Modules, supervise
 from natlb.control.supervisor_network import Found
 from natlb.errors import ConfigError, HostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from natlb.io.ports import Port
 
 MODULES = Modules(
     control="tests.unit.control.fake_control", nursery="tests.unit.control.fake_nursery"
@@ -205,8 +207,7 @@ class FakePath:
         self,
         *,
         index: int,
-        public: int,
-        private: int,
+        ports: Sequence[Port],
         flows: int,
         counters: int,
         commands: int,
@@ -214,9 +215,13 @@ class FakePath:
     ) -> None:
         """Take the fds; they must be open."""
         assert index == 0
-        for fd in (public, private, flows, counters, commands, events):
+        for fd in (*(port.fd for port in ports), flows, counters, commands, events):
             os.fstat(fd)
         self.flows = flows
+
+    def load_next_hops(self, fd: int) -> None:
+        """Take them; they must be open."""
+        os.fstat(fd)
 
     def recover(self) -> None:
         """Leave a trace in the flow table."""

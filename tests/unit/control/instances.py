@@ -36,11 +36,11 @@ from natlb.control.messages import (
     ReadFile,
     Reading,
     Refused,
-    Role,
     Start,
     Wake,
     Want,
 )
+from natlb.control.roles import Role
 from natlb.core.commands import GIVEN, TAKEN
 from natlb.core.layout import CURRENT, ESTABLISHED, FRESH
 from natlb.core.memory import Kind

@@ -8,7 +8,13 @@ import pytest
 
 from natlb.control.channel import Channel, ChannelFullError, close_all
 from natlb.control.coding import LARGEST, MessageError, encode
-from natlb.control.messages import Hold, Leave, Note, Role, Wake
+from natlb.control.messages import (
+    Hold,
+    Leave,
+    Note,
+    Wake,
+)
+from natlb.control.roles import Role
 
 
 def open_fds() -> int:

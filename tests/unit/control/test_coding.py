@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from natlb.control.coding import HEADER, LARGEST, LARGEST_TEXT, MessageError, decode, encode
-from natlb.control.messages import KINDS, Attach, Hold, Leave, Message, Note, Reload, Role
+from natlb.control.messages import (
+    KINDS,
+    Attach,
+    Hold,
+    Leave,
+    Message,
+    Note,
+    Reload,
+)
+from natlb.control.roles import Role
 
 
 def sample(kind: type[Message]) -> Message:

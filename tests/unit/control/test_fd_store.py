@@ -15,8 +15,12 @@ from natlb.control.coding import encode
 from natlb.control.fd_store import NEEDED, FdStore, Stored, take_passed_fds
 from natlb.control.holdings import Holdings
 from natlb.control.memory import sealed_memfd
-from natlb.control.messages import HandedOver, Hold, Role
+from natlb.control.messages import (
+    HandedOver,
+    Hold,
+)
 from natlb.control.notify import Notifier
+from natlb.control.roles import Role
 from tests.service_manager import ServiceManager, is_same_file
 
 if TYPE_CHECKING:

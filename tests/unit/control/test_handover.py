@@ -17,7 +17,12 @@ from natlb.control.directory import INSTANCE_VARIABLE
 from natlb.control.handover import ask, may_take_over
 from natlb.control.holdings import Holdings
 from natlb.control.listener import handover_listener
-from natlb.control.messages import HandedOver, Hold, Role, Wake
+from natlb.control.messages import (
+    HandedOver,
+    Hold,
+    Wake,
+)
+from natlb.control.roles import Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -4,7 +4,8 @@ import os
 
 from natlb.control.channel import Channel
 from natlb.control.holdings import Holdings
-from natlb.control.messages import Hold, Role
+from natlb.control.messages import Hold
+from natlb.control.roles import Role
 
 
 def is_open(fd: int) -> bool:

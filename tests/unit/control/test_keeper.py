@@ -15,7 +15,16 @@ from natlb.control.coding import encode
 from natlb.control.keeper import Keeper
 from natlb.control.listener import handover_listener
 from natlb.control.memory import sealed_memfd
-from natlb.control.messages import Alive, Ask, HandedOver, Hold, Leave, Message, Release, Role
+from natlb.control.messages import (
+    Alive,
+    Ask,
+    HandedOver,
+    Hold,
+    Leave,
+    Message,
+    Release,
+)
+from natlb.control.roles import Role
 
 if TYPE_CHECKING:
     import socket

@@ -26,11 +26,11 @@ from natlb.control.messages import (
     Refused,
     Release,
     Reload,
-    Role,
     Start,
     Told,
     Want,
 )
+from natlb.control.roles import Role
 from natlb.errors import BusyError, UnavailableError
 from tests.unit.control.instances import eventually
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from natlb.control.mapped import map_memory
-from natlb.control.messages import Role
 from natlb.control.rates import Rates
+from natlb.control.roles import Role
 from natlb.core.layout import FREE
 from natlb.core.memory import Kind
 from natlb.errors import UnknownNameError, UsageError

@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 
 from natlb.control.memory import digest_of
-from natlb.control.messages import Done, Role, Unlearn
+from natlb.control.messages import (
+    Done,
+    Unlearn,
+)
+from natlb.control.roles import Role
 from natlb.core.layout import CHOICES, FIRST_PROGRAM, POLICY_WORDS, WORD_FALLBACKS
 from natlb.errors import ConfigError, HostError
 from natlb.model import FlowFilter

@@ -12,7 +12,15 @@ import pytest
 from natlb.control.channel import Channel
 from natlb.control.config import parse_config
 from natlb.control.main import Control, summary
-from natlb.control.messages import HandedOver, Hold, Leave, Logging, Reload, Role, Serving
+from natlb.control.messages import (
+    HandedOver,
+    Hold,
+    Leave,
+    Logging,
+    Reload,
+    Serving,
+)
+from natlb.control.roles import Role
 from natlb.errors import ConfigError, HostError, NatlbError
 from tests.unit.control.instances import CONFIG, World, duplicate, eventually, in_world
 

@@ -11,7 +11,8 @@ from natlb.control.channel import Channel
 from natlb.control.holdings import Holdings
 from natlb.control.link import SupervisorLink
 from natlb.control.mapped import make_memory, map_memory
-from natlb.control.messages import Hold, Role
+from natlb.control.messages import Hold
+from natlb.control.roles import Role
 from natlb.core.layout import ROWS
 from tests.unit.control.test_link import Ear
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from natlb.control.messages import Role
 from natlb.control.registry import Record, Registry
+from natlb.control.roles import Role
 from natlb.core.memory import Kind
 from natlb.errors import ConfigError, HostError, UnknownNameError
 from natlb.io.shared import attach

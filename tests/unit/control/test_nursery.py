@@ -26,10 +26,10 @@ from natlb.control.messages import (
     Note,
     Prepared,
     Reading,
-    Role,
 )
 from natlb.control.nursery import told
 from natlb.control.process import Process, start
+from natlb.control.roles import Role
 from natlb.errors import UnavailableError
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import pytest
 
 from natlb.control.config import parse_config
 from natlb.control.desired import Desired, first_desired
-from natlb.control.messages import Role
 from natlb.control.policy import COMPILERS, Compiled, Order
 from natlb.control.publish import wanted_of
 from natlb.control.registry import Registry
+from natlb.control.roles import Role
 from natlb.core.layout import PRIVATE, PUBLIC
 from natlb.errors import HostError
 from tests.paper_host import host_plan

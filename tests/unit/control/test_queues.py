@@ -2,7 +2,11 @@
 
 import os
 
-from natlb.control.queues import is_lost
+from natlb.control.holdings import Holdings
+from natlb.control.messages import Hold
+from natlb.control.queues import is_lost, place_index, place_value, ports_of, worker_of
+from natlb.control.roles import Role
+from natlb.io.ports import Port, PortKind
 
 
 def test_a_quiet_queue_is_not_lost() -> None:
@@ -29,3 +33,30 @@ def test_an_fd_that_is_none_is_lost() -> None:
     os.close(writing)
 
     assert is_lost(writing)
+
+
+def test_ports_are_told_from_what_is_held() -> None:
+    """Each with its side, and what its kind has."""
+    held, fds = Holdings(), {}
+    said = (
+        Hold(role=Role.QUEUE_PRIVATE, index=2),
+        Hold(role=Role.OUTPUT_PUBLIC, index=2),
+        Hold(role=Role.LINK, index=place_index(2, 1), value=place_value(1, 7)),
+        Hold(role=Role.HOST, index=place_index(2, 3), value=place_value(1, number=6)),
+        Hold(role=Role.XSK, index=place_index(2, 4), value=place_value(0, 5, 3)),
+        Hold(role=Role.XSK_MEMORY, index=place_index(2, 4)),
+        Hold(role=Role.FLOWS, index=2),
+    )
+    for each in said:
+        fds[each.role] = os.eventfd(0)
+        held.take(each, fds[each.role])
+
+    assert ports_of(held) == [
+        Port(PortKind.TUN, 1, fds[Role.QUEUE_PRIVATE]),
+        Port(PortKind.OUTPUT, 0, fds[Role.OUTPUT_PUBLIC]),
+        Port(PortKind.LINK, 1, fds[Role.LINK], ifindex=7),
+        Port(PortKind.HOST, 1, fds[Role.HOST], number=6),
+        Port(PortKind.XSK, 0, fds[Role.XSK], 5, 3, fds[Role.XSK_MEMORY]),
+    ]
+    assert {worker_of(each.index) for each in said} == {2}
+    held.close()

@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from natlb.control.messages import Logging, Reload, Role
+from natlb.control.messages import (
+    Logging,
+    Reload,
+)
+from natlb.control.roles import Role
 from natlb.core.memory import Kind
 from natlb.errors import ConfigError, HostError
 from natlb.io.shared import attach

@@ -16,8 +16,8 @@ import pytest
 
 from natlb.control.directory import Holder
 from natlb.control.fd_store import Stored
-from natlb.control.messages import Role
 from natlb.control.process import hold, kill_all_with
+from natlb.control.roles import Role
 from tests.service_manager import ServiceManager
 
 if TYPE_CHECKING:

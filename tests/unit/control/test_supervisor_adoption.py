@@ -11,8 +11,12 @@ import pytest
 from natlb.control import handover
 from natlb.control.fd_store import FdStore
 from natlb.control.holdings import Holdings
-from natlb.control.messages import HandedOver, Hold, Role
+from natlb.control.messages import (
+    HandedOver,
+    Hold,
+)
 from natlb.control.notify import Notifier
+from natlb.control.roles import Role
 from natlb.control.supervisor_adoption import find
 
 if TYPE_CHECKING:

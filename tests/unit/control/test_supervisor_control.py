@@ -24,9 +24,9 @@ from natlb.control.messages import (
     OpenSocket,
     ReadFile,
     Refused,
-    Role,
     Want,
 )
+from natlb.control.roles import Role
 from natlb.control.supervisor import Supervisor
 from natlb.control.supervisor_control import open_file, read_failure
 from natlb.errors import ConfigError

@@ -7,7 +7,14 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from natlb.control.holdings import Holdings
-from natlb.control.messages import Alive, Hold, Message, Release, Role, Wake
+from natlb.control.messages import (
+    Alive,
+    Hold,
+    Message,
+    Release,
+    Wake,
+)
+from natlb.control.roles import Role
 from natlb.control.supervisor_keeper import KeeperKeeper
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 from natlb.control import host
 from natlb.control.host import Journal, Step, encode_plan, encode_wanted, operations
 from natlb.control.host.operation import AddRoute
-from natlb.control.messages import Role
+from natlb.control.roles import Role
 from natlb.control.supervisor_network import NetworkHost
 from natlb.errors import HostError, UnavailableError
 from natlb.netlink import inside

@@ -16,8 +16,16 @@ from natlb.control.child import Child
 from natlb.control.directory import take_lock
 from natlb.control.loop import Loop
 from natlb.control.memory import digest_of, sealed_memfd
-from natlb.control.messages import Done, Hold, Learn, Message, Refused, Role, Unlearn
+from natlb.control.messages import (
+    Done,
+    Hold,
+    Learn,
+    Message,
+    Refused,
+    Unlearn,
+)
 from natlb.control.process import hold, processes_with
+from natlb.control.roles import Role
 from natlb.control.supervisor import Supervisor
 from tests.unit.control.fakes import MODULES, FakeHost
 

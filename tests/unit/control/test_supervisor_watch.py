@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from natlb.control.messages import Hold, Message, Role, Told
+from natlb.control.messages import (
+    Hold,
+    Message,
+    Told,
+)
+from natlb.control.roles import Role
 from natlb.control.supervisor_network import Found
 from natlb.control.supervisor_watch import HostWatch
 from natlb.errors import HostError

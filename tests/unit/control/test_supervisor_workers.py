@@ -14,8 +14,15 @@ from natlb.control.channel import Channel
 from natlb.control.child import Child
 from natlb.control.directory import take_lock
 from natlb.control.loop import Loop
-from natlb.control.messages import Attach, Hold, Leave, Prepared, QueueLost, Role
+from natlb.control.messages import (
+    Attach,
+    Hold,
+    Leave,
+    Prepared,
+    QueueLost,
+)
 from natlb.control.process import hold
+from natlb.control.roles import Role
 from natlb.control.supervisor import Supervisor
 from natlb.errors import HostError
 from tests.unit.control.fakes import MODULES, FakeHost

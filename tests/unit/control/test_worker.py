@@ -21,14 +21,16 @@ from natlb.control.messages import (
     Note,
     QueueLost,
     Reading,
-    Role,
     Wake,
 )
+from natlb.control.roles import Role
 from natlb.control.worker import LeftAlone, Worker
 from tests.unit.control.fakes import FakePath
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from natlb.io.ports import Port
 
 
 class RecordingPath(FakePath):
@@ -43,17 +45,20 @@ class RecordingPath(FakePath):
         self,
         *,
         index: int,
-        public: int,
-        private: int,
+        ports: Sequence[Port],
         flows: int,
         counters: int,
         commands: int,
         events: int,
     ) -> None:
         """Take the queues."""
-        self.queues = (public, private)
+        self.queues = tuple(port.fd for port in ports)
         assert min(flows, counters, commands, events) >= 0
         self.told.append(f"attach {index}")
+
+    def load_next_hops(self, fd: int) -> None:
+        """Read the generation."""
+        self.told.append(f"hops {int(os.pread(fd, 10, 0))}")
 
     def recover(self) -> None:
         """Write it down."""
@@ -101,7 +106,7 @@ class World:
     def give_queue(self, role: Role) -> None:
         """Give the writing end of a pipe: it is lost when the reading end closes."""
         reading, writing = os.pipe()
-        self.supervisor.send(Hold(role=role), writing)
+        self.supervisor.send(Hold(role=role, index=3), writing)
         os.close(writing)
         self.queues.append((role, reading))
 

@@ -8,7 +8,13 @@ import os
 from natlb.control import worker_link
 from natlb.control.channel import Channel
 from natlb.control.holdings import Holdings
-from natlb.control.messages import Hold, Leave, Reading, Role, Wake
+from natlb.control.messages import (
+    Hold,
+    Leave,
+    Reading,
+    Wake,
+)
+from natlb.control.roles import Role
 from natlb.control.worker_link import WorkerLink
 from tests.unit.control.instances import eventually
 

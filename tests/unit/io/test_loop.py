@@ -17,6 +17,7 @@ from natlb.core.layout import CURRENT, DROPPED, FORWARDED, HELD, RECEIVED
 from natlb.core.memory import Kind
 from natlb.io import loop as loop_module
 from natlb.io.loop import PacketLoop
+from natlb.io.ports import Port, PortKind
 from natlb.io.shared import attach, create, create_flows, create_tables
 from natlb.model import FlowFilter
 from natlb.testing import packets
@@ -60,8 +61,9 @@ class Stand:
         """Return another worker's loop over the same memory."""
         loop = PacketLoop()
         loop.prepare(lambda _: None)
-        ends = {"public": self.public.inner.fileno(), "private": self.private.inner.fileno()}
-        loop.attach(index=0, **ends, **self.fds)
+        queues = (self.public, self.private)
+        ports = [Port(PortKind.TUN, at, each.inner.fileno()) for at, each in enumerate(queues)]
+        loop.attach(index=0, ports=ports, **self.fds)
         return loop
 
     def turn(self) -> str:

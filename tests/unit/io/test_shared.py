@@ -34,6 +34,7 @@ ITEMS: dict[Kind, dict[str, int]] = {
     },
     Kind.COMMANDS: {},
     Kind.EVENTS: {},
+    Kind.NEXT_HOPS: {"links": 2, "routes": 4, "neighbours": 8},
 }
 
 

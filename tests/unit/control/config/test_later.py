@@ -14,8 +14,8 @@ from natlb.control.config.tree import tree_of
 PROMISED: list[tuple[str, Any]] = [
     ("datapath.driver", "packet"),
     ("datapath.driver", "xdp"),
-    ("datapath.output", "auto"),
-    ("datapath.workers", 1),
+    ("datapath.output", "direct"),
+    ("datapath.workers", 2),
     ("services.web.mode", "proxy"),
     ("services.web.scale", {"min": 1}),
     ("services.web.backends", {"from": "docker"}),

@@ -22,6 +22,8 @@ SHOWN = """\
 # seed: kept in the state directory, made at the first start
 datapath:
   driver: auto
+  output: auto
+  workers: 1
   # public: found from addresses and routes
   # private: found from addresses and routes
   max_flows: 1048576
