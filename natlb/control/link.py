@@ -169,26 +169,27 @@ class SupervisorLink:
         finally:
             self._waiting.pop(serial, None)
 
-    def _hear(self) -> None:
-        """Take one message."""
+    def _hear(self) -> bool:
+        """Take one message; return whether there was one."""
         assert self._channel is not None
         try:
             received = self._channel.receive()
         except BlockingIOError:
-            return
+            return False
         except MessageError as error:
             log.warning("message_refused", reason=str(error))
-            return
+            return True
         except OSError:
             received = None
         if received is None:
             self._lose()
-            return
+            return False
         message, fds = received
         try:
             self._take(message, fds)
         finally:
             close_all(fds)
+        return True
 
     def _take(self, message: Message, fds: list[int]) -> None:  # noqa: C901, PLR0912 - one line a kind
         match message:
@@ -265,6 +266,12 @@ class SupervisorLink:
         if not may_take_over(connection, self._channel):
             connection.close()
             log.warning("handover_refused")
+            return
+        # A worker that the dead one told of last is to be known to the next: it would make another.
+        while self._channel is not None and self._hear():
+            pass
+        if not self._started:
+            connection.close()  # this control ends: it was not given everything
             return
         if self._channel is not None:
             self._lose()

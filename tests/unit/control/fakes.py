@@ -26,6 +26,7 @@ from natlb.control.messages import (
     Hold,
     Leave,
     Listen,
+    Message,
     Output,
     Processes,
     Reload,
@@ -126,7 +127,7 @@ class FakeControl:
         while True:
             watched = [fd for fd in (self.channel.fileno(), self._handover()) if fd >= 0]
             ready, _, _ = select.select(watched, [], [])
-            if self._handover() in ready:
+            if self.channel.fileno() not in ready:  # what a dead supervisor said last comes first
                 self._hand_over()
             elif not self._hear():
                 return
@@ -153,8 +154,7 @@ class FakeControl:
             case Output():
                 os.dup2(fds[0], 2)
             case Ask():
-                with contextlib.suppress(OSError):  # whoever asked may be dead
-                    self.channel.send(Alive(patience_ms=0))
+                self._say(Alive(patience_ms=0))
             case Leave():
                 return False
         close_all(fds)
@@ -162,9 +162,9 @@ class FakeControl:
 
     def _start(self, said: Start) -> None:
         if said.fresh:
-            self.channel.send(Listen(serial=1, text=os.environ["FAKE_API"]))
+            self._say(Listen(serial=1, text=os.environ["FAKE_API"]))
             wanted = sealed_memfd("wanted", os.environ.get("FAKE_WANTED", "wanted").encode())
-            self.channel.send(Want(serial=2), wanted)
+            self._say(Want(serial=2), wanted)
             for role in (Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.EVENTS, Role.REGISTRY):
                 self._hold(role, os.memfd_create(role.name))
             self._hold(Role.TABLES, os.memfd_create("tables"), value=7)
@@ -173,22 +173,28 @@ class FakeControl:
     def _hold(self, role: Role, fd: int, value: int = 0) -> None:
         said = Hold(role=role, value=value)
         self.holdings.take(said, fd)
-        self.channel.send(said, fd)
+        self._say(said, fd)
+
+    def _say(self, message: Message, *fds: int) -> None:
+        with contextlib.suppress(OSError):  # whoever asked may be dead: the next one asks again
+            self.channel.send(message, *fds)
 
     def _say_serving(self, words: str) -> None:
-        self.channel.send(Serving(generation=7, text=words))
+        self._say(Serving(generation=7, text=words))
 
     def _hand_over(self) -> None:
         listening = socket.socket(fileno=os.dup(self._handover()))
         connection, _ = listening.accept()
         self.channel.close()
+        listening.close()
         self.channel = Channel(connection)
-        self.holdings.send(self.channel)
+        for said, fd in self.holdings:
+            self._say(said, fd)
         restarts = self.processes.restarts if self.processes else 0
         over = HandedOver(
             started_ns=5, level=20, json=0, compiled=0, restarts=restarts, pid=os.getpid()
         )
-        self.channel.send(over)
+        self._say(over)
 
 
 class FakePath:

@@ -56,6 +56,25 @@ def test_messages_keep_their_order_and_their_borders() -> None:
     other.close()
 
 
+def test_the_last_words_of_who_died_with_ours_unread_are_heard() -> None:
+    """The kernel tells of a reset before them: what a dead child failed of, say, is behind it."""
+    one, other = Channel.pair()
+    other.send(Wake())
+    memfd = os.memfd_create("test")
+    one.send(Hold(role=Role.REGISTRY, value=7), memfd)
+    one.send(Leave())
+    os.close(memfd)
+    one.close()
+    received = other.receive()
+
+    assert received is not None
+    assert received[0] == Hold(role=Role.REGISTRY, value=7)
+    close_all(received[1])
+    assert other.receive() == (Leave(), [])
+    assert other.receive() is None
+    other.close()
+
+
 @pytest.mark.parametrize(
     "octets", [b"\0", b"natlb", encode(Leave()) + b"x", b"ntlb" * (LARGEST // 4 + 1)]
 )

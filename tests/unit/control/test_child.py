@@ -74,7 +74,7 @@ def test_last_words_are_heard_before_the_end_is_told(family: Family) -> None:
 def test_a_killed_child_ends_by_its_signal(family: Family) -> None:
     """The pidfd says it, whatever the child was doing."""
     child = family.start("time.sleep(60)")
-    assert belongs_to(child.pid, "token-of-test")
+    family.until(lambda: belongs_to(child.pid, "token-of-test"))  # once the kernel has its words
     child.kill()
     family.until(lambda: bool(family.ended))
 

@@ -222,9 +222,82 @@ async def test_control_that_was_not_given_everything_yet_ends_with_its_superviso
     await eventually(lambda: "lost" in talk.ear.heard)
 
     assert talk.ear.heard[-1] == "leave"
-    assert talk.link._accepting is not None
-    asyncio.get_running_loop().remove_reader(talk.link._accepting.fileno())
-    talk.link._accepting.close()
+    stop_accepting(talk.link)
+
+
+def let_succeed(talk: Talk) -> socket.socket:
+    """Give the link a socket to be asked at by a next supervisor; return the next one's end."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind("")  # a name of the kernel's choice, and no file
+        listening.listen()
+        talk.far.send(Hold(role=Role.HANDOVER_LISTENER), listening.fileno())
+        successor = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        successor.connect(listening.getsockname())
+    return successor
+
+
+def stop_accepting(link: SupervisorLink) -> None:
+    """Close what an asyncio loop would warn of."""
+    assert link._accepting is not None
+    asyncio.get_running_loop().remove_reader(link._accepting.fileno())
+    link._accepting.close()
+
+
+@talking
+async def test_what_a_dead_supervisor_said_last_is_handed_to_the_next(talk: Talk) -> None:
+    """A worker that nobody told the next one of would be joined by a second over its memory."""
+    start = Start(fresh=1, started_ns=2, text="/etc/natlb.yaml")
+    successor = let_succeed(talk)
+    talk.far.send(start)
+    memfd = os.memfd_create("x")
+    last = [Hold(role=role, value=7) for role in (Role.LIFE_CHANNEL, Role.TABLES_CHANNEL)]
+    for each in last:
+        talk.far.send(each, memfd)
+    os.close(memfd)
+    talk.far.close()
+    talk.far = Channel(successor)  # asked at once: nothing of all this was heard yet
+    said: list[Message] = []
+    while not said or not isinstance(said[-1], HandedOver):
+        message, fds = await talk.hear()
+        close_all(fds)
+        said.append(message)
+    stop_accepting(talk.link)
+
+    assert [each for each in said if each in last] == last
+    assert talk.ear.heard[-2:] == ["lost", "adopted"]
+
+
+@talking
+async def test_a_control_that_was_not_given_everything_hands_nothing_over(talk: Talk) -> None:
+    """It ends; its adopter would have to do all of it again."""
+    successor = let_succeed(talk)
+    talk.far.close()
+    talk.far = Channel(successor)
+    await eventually(lambda: "leave" in talk.ear.heard)
+    received = await asyncio.get_running_loop().run_in_executor(None, end_of, successor)
+    stop_accepting(talk.link)
+
+    assert received == b""
+    assert "adopted" not in talk.ear.heard
+
+
+def end_of(successor: socket.socket) -> bytes:
+    """Return what is said, which is nothing."""
+    successor.settimeout(20)
+    return successor.recv(1)
+
+
+@talking
+async def test_a_supervisor_that_dies_with_words_unread_is_a_loss_as_any(talk: Talk) -> None:
+    """The kernel then says reset, and not end; what it said before is heard first."""
+    talk.far.send(Start(fresh=1, started_ns=2, text="/etc/natlb.yaml"))
+    await eventually(lambda: talk.ear.heard)
+    talk.link.tell(Leave())
+    talk.far.send(Reload(text="/x"))
+    talk.far.close()
+    await eventually(lambda: "lost" in talk.ear.heard)
+
+    assert talk.ear.heard[1:] == [("reload", "/x"), "lost"]
 
 
 @talking

@@ -80,6 +80,12 @@ def test_all_processes_of_an_instance_are_found_and_ended() -> None:
     token = f"test-{os.getpid()}-{time.monotonic_ns()}"
     ours = subprocess.Popen(["sleep", "60"], env=os.environ | {INSTANCE_VARIABLE: token})
     other = subprocess.Popen(["sleep", "60"], env=os.environ | {INSTANCE_VARIABLE: token + "x"})
+    for pid, its_token in ((ours.pid, token), (other.pid, token + "x")):
+        deadline = time.monotonic() + 20
+        while not belongs_to(
+            pid, its_token
+        ):  # vfork(2) returns a moment before the words are there
+            assert time.monotonic() < deadline
     found = list(processes_with(token))
     for each in found:
         each.forget()

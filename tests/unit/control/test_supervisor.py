@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -18,6 +19,7 @@ from natlb.control.directory import Holder
 from natlb.control.fd_store import Stored
 from natlb.control.process import hold, kill_all_with
 from natlb.control.roles import Role
+from natlb.control.supervisor_watchdog import SECONDS_A_LOOK
 from tests.service_manager import ServiceManager
 
 if TYPE_CHECKING:
@@ -26,11 +28,13 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent.parent.parent
 
 
-def eventually(what: Callable[[], Any], seconds: float = 20.0) -> Any:
+def eventually(
+    what: Callable[[], Any], seconds: float = 60.0, else_show: Callable[[], object] = str
+) -> Any:
     """Return the first true answer."""
     deadline = time.monotonic() + seconds
     while not (answer := what()):
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, else_show()
         time.sleep(0.01)
     return answer
 
@@ -75,7 +79,7 @@ class Instance:
 
     def succeed(self) -> None:
         """Have another supervisor take the place of a dead one."""
-        self.supervisor.wait(10)
+        self.supervisor.wait(60)
         self.supervisor = self.start()
 
     def said(self, words: str) -> int:
@@ -84,7 +88,18 @@ class Instance:
 
     def wait_for(self, words: str, times: int = 1) -> None:
         """Wait for a line; an end comes first only in an error."""
-        eventually(lambda: self.said(words) >= times)
+        eventually(
+            lambda: self.said(words) >= times,
+            else_show=lambda: f"no {words!r} in:\n{self.output.read_text()}",
+        )
+
+    def leave_words_unread(self, pid: int) -> None:
+        """Have the supervisor stopped where it asked a child, and the answer lies unread."""
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(3 * SECONDS_A_LOOK)  # asked by now
+        os.kill(self.supervisor.pid, signal.SIGSTOP)
+        os.kill(pid, signal.SIGCONT)
+        eventually(lambda: _state(pid) == "S")
 
     def host(self) -> list[str]:
         """Return what was asked of the host."""
@@ -94,9 +109,9 @@ class Instance:
         """Return this instance's processes with this word in their command."""
         found = []
         for process in _processes(self.token):
-            command = Path(f"/proc/{process}/cmdline").read_text()
-            if word in command:
-                found.append(process)
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                if word in Path(f"/proc/{process}/cmdline").read_text():
+                    found.append(process)
         return sorted(found)
 
     @property
@@ -112,8 +127,9 @@ class Instance:
 
         def child_of_nursery() -> int:
             for pid in self.children("fake_nursery"):
-                if Path(f"/proc/{pid}/fd").exists() and _parent(pid) != self.supervisor.pid:
-                    return pid
+                with contextlib.suppress(OSError):  # it ended meanwhile
+                    if _parent(pid) != self.supervisor.pid:
+                        return pid
             return 0
 
         return int(eventually(child_of_nursery))
@@ -122,8 +138,7 @@ class Instance:
         """Return control, worker and keeper, once the keeper has everything."""
         (control,) = self.children("fake_control")
         (keeper,) = eventually(lambda: self.children("control.keeper"))
-        held = Path(f"/proc/{keeper}/fd")
-        eventually(lambda: any("standing" in str(fd.readlink()) for fd in held.iterdir()))
+        eventually(partial(_holds, keeper, "standing"))
         return control, self.worker, keeper
 
     def hears(self, pid: int) -> bool:
@@ -137,14 +152,14 @@ class Instance:
     def stop(self) -> int:
         """Stop it cleanly."""
         self.supervisor.send_signal(signal.SIGTERM)
-        return self.supervisor.wait(20)
+        return self.supervisor.wait(60)
 
     def close(self) -> None:
         """Leave no process."""
         token = self.token if (self.directory / "lock").exists() else None
         if self.supervisor.poll() is None:
             self.supervisor.kill()
-        self.supervisor.wait(10)
+        self.supervisor.wait(60)
         if token:
             kill_all_with(token)
 
@@ -160,15 +175,28 @@ def _processes(token: str) -> Iterator[int]:
                 continue
 
 
+def _holds(pid: int, word: str) -> bool:
+    """Return whether a process has an fd of something with this word in its name."""
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile: what stands is said anew
+            if word in str(fd.readlink()):
+                return True
+    return False
+
+
 def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def kill(pid: int) -> None:
     """Kill a process and wait for its end."""
     pidfd = os.pidfd_open(pid)
     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    assert select.select([pidfd], [], [], 10)[0]
+    assert select.select([pidfd], [], [], 60)[0]
     os.close(pidfd)
 
 
@@ -200,7 +228,7 @@ def test_both_signals_stop_it(instance: Instance, number: signal.Signals) -> Non
     """A terminal's Ctrl-C is a clean stop too."""
     instance.supervisor.send_signal(number)
 
-    assert instance.supervisor.wait(20) == 0
+    assert instance.supervisor.wait(60) == 0
 
 
 def test_a_hangup_reloads(instance: Instance) -> None:
@@ -256,6 +284,21 @@ def test_a_dead_supervisor_is_succeeded(instance: Instance) -> None:
     assert worker in instance.children("fake_nursery")
     assert instance.host() == ["recover", "apply", "adopt plan"]
     assert instance.stop() == 0
+
+
+@pytest.mark.parametrize("answering", ["control", "worker", "keeper"])
+def test_a_supervisor_that_dies_with_an_answer_unread_is_succeeded(
+    instance: Instance, answering: str
+) -> None:
+    """Its children then read a reset, and not an end, and live on all the same."""
+    trio = instance.trio()
+    instance.leave_words_unread(trio[["control", "worker", "keeper"].index(answering)])
+    kill(instance.supervisor.pid)
+    instance.succeed()
+    instance.wait_for("ready reloaded /etc/natlb.yaml")
+
+    assert instance.trio() == trio
+    assert instance.said("Traceback") == 0
 
 
 def test_a_worker_that_died_meanwhile_is_replaced_at_adoption(instance: Instance) -> None:
@@ -321,7 +364,7 @@ def test_another_version_takes_the_place_of_one_that_lives(instance: Instance) -
     before, first = instance.trio(), instance.supervisor
     instance.environment |= {"FAKE_REPLACE": "1", "FAKE_CODE": "next"}
     instance.supervisor = instance.start()
-    assert first.wait(20) == 0
+    assert first.wait(60) == 0
     instance.wait_for("upgrade_begun before=unknown now=next")
     instance.wait_for("worker_replaced")
     instance.wait_for("ready ", 2)
@@ -386,7 +429,7 @@ def test_after_the_death_of_all_a_service_manager_has_everything(
         kill(pid)
     if not spared:
         kill(worker)
-    instance.supervisor.wait(10)
+    instance.supervisor.wait(60)
     manager.said.clear()
     instance.supervisor = instance.start_by(manager)
     manager.wait_for(lambda it: "READY=1" in it.said)
@@ -410,7 +453,7 @@ def test_a_store_of_another_layout_is_no_hindrance(
     manager.wait_for(partial(all_stored, instance))
     for pid in [instance.supervisor.pid, *instance.trio()]:
         kill(pid)
-    instance.supervisor.wait(10)
+    instance.supervisor.wait(60)
     manager.hear()
     manager.store = {name.replace("-0-", "-9-", 1): fd for name, fd in manager.store.items()}
     instance.supervisor = instance.start_by(manager)
@@ -428,7 +471,7 @@ def test_who_lives_is_asked_before_the_store(managed: tuple[Instance, ServiceMan
     manager.wait_for(partial(all_stored, instance))
     count = len(manager.store)
     kill(instance.supervisor.pid)
-    instance.supervisor.wait(10)
+    instance.supervisor.wait(60)
     instance.supervisor = instance.start_by(manager)
     instance.wait_for("ready reloaded")
     manager.wait_for(lambda it: len(it.store) == count)
@@ -455,7 +498,7 @@ def test_a_second_one_is_refused(instance: Instance) -> None:
     """The first is not disturbed."""
     second = instance.start()
 
-    assert second.wait(20) != 0
+    assert second.wait(60) != 0
     assert instance.said(f"process {instance.supervisor.pid} holds") == 1
     assert instance.supervisor.poll() is None
     assert instance.directory.joinpath("natlb.sock").exists()
