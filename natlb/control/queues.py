@@ -18,6 +18,9 @@ WAYS_IN = (*SIDES, Role.LINK, Role.XSK)
 PORTS = (*WAYS_IN, *OUTPUTS, Role.HOST)
 WAYS = (*PORTS, Role.XSK_MEMORY)  # all that a worker needs besides memory
 
+Way = tuple["Hold", int]
+"""A way in or out, and what it is; whoever is given one owns its fd."""
+
 SIDE_SHIFT, NUMBER_VALUE_SHIFT = 32, 40
 OCTET, WORD = 0xFF, 0xFFFFFFFF
 

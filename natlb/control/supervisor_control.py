@@ -203,9 +203,9 @@ class ControlKeeper:
         self.tell(refused)
 
     def _apply(self, fds: list[int]) -> None:
-        plan, queues = self._supervisor.host.apply(read_sealed(fds[0]))
+        plan, ways = self._supervisor.host.apply(read_sealed(fds[0]))
         self._supervisor.hold(Hold(role=Role.HOST_PLAN), sealed_memfd("plan", plan))
-        self._supervisor.workers.take_queues(queues)
+        self._supervisor.workers.take_ways(ways)
         self._supervisor.watch.follow()
 
     def _listen(self, place: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from natlb.control.messages import Hold
 from natlb.control.roles import Role
 from natlb.errors import NatlbError, UnavailableError
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from natlb.control.host import HostPlan, Step, Tun, Upkeep, Wanted
+    from natlb.control.queues import Way
     from natlb.netlink import Events
 
 log = structlog.get_logger()
@@ -30,17 +32,17 @@ class Host(Protocol):
     def recover(self) -> None:
         """Undo what the journal says that a crash left."""
 
-    def apply(self, wanted: bytes) -> tuple[bytes, dict[Role, int]]:
-        """Make the host's network so; return the plan that was applied, and new queues.
+    def apply(self, wanted: bytes) -> tuple[bytes, list[Way]]:
+        """Make the host's network so; return the plan that was applied, and new ways in and out.
 
-        The first brings both queues; a later one none, unless a device had to be made anew.
+        The first brings all; a later one none, unless a device had to be made anew.
         Where it fails, the host looks as it did before. Octets that want nothing sensible raise.
         """
 
     def adopt(self, plan: bytes) -> None:
         """Take this plan as applied: a supervisor that died did it."""
 
-    def rebuild(self, lost: Role) -> dict[Role, int]:
+    def rebuild(self, lost: Role) -> list[Way]:
         """Make the device of this side again, with its addresses, routes and rules."""
 
     def watched(self) -> list[int]:
@@ -91,8 +93,8 @@ class NetworkHost:
         if undone:
             log.warning("leftovers_undone", changes=len(undone))
 
-    def apply(self, wanted: bytes) -> tuple[bytes, dict[Role, int]]:
-        """Make the host's network so; return the plan that was applied, and new queues."""
+    def apply(self, wanted: bytes) -> tuple[bytes, list[Way]]:
+        """Make the host's network so; return the plan that was applied, and new ways."""
         from natlb.control.host import (  # noqa: PLC0415 - the module says why
             KernelReader,
             decode_wanted,
@@ -106,10 +108,10 @@ class NetworkHost:
             self._wanted = hoped  # what the adopted plan came of, though it may not work now
         with KernelReader() as reader:
             plan = resolve(hoped, reader).remembering(self._plan)
-        queues = self._make(operations(self._plan, plan))
+        ways = self._make(operations(self._plan, plan))
         self._plan, self._wanted = plan, hoped
         self._announce(plan)
-        return encode_plan(plan), queues
+        return encode_plan(plan), ways
 
     def adopt(self, plan: bytes) -> None:
         """Take this plan as applied; what its predecessor began beyond it is taken back.
@@ -129,7 +131,7 @@ class NetworkHost:
         strays = [each.operation for each in journal.entries() if each.operation not in wanted]
         apply([Step("undo", each) for each in reversed(strays)], journal)
 
-    def rebuild(self, lost: Role) -> dict[Role, int]:
+    def rebuild(self, lost: Role) -> list[Way]:
         """Make the device of this side again, with what the kernel dropped along with it."""
         from natlb.control.host import PRIVATE_TUN, PUBLIC_TUN, repair  # noqa: PLC0415 - as above
 
@@ -206,11 +208,11 @@ class NetworkHost:
         self._ears.clear()
         undo(Journal(self._journal))
 
-    def _make(self, steps: list[Step]) -> dict[Role, int]:
+    def _make(self, steps: list[Step]) -> list[Way]:
         from natlb.control.host import Journal, apply  # noqa: PLC0415 - the module says why
 
         made: dict[str, Tun] = apply(steps, Journal(self._journal))
-        return {role_of(name): tun.fd for name, tun in made.items()}
+        return [(Hold(role=role_of(name)), tun.fd) for name, tun in made.items()]
 
     @staticmethod
     def _announce(plan: HostPlan) -> None:

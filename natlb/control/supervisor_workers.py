@@ -38,11 +38,12 @@ from natlb.control.messages import (
     Release,
 )
 from natlb.control.process import Process, hold, started_at
-from natlb.control.queues import SIDES, is_lost
+from natlb.control.queues import SIDES, WAYS, is_lost, worker_of
 from natlb.control.roles import Role
 from natlb.control.supervisor_control import read_failure
 
 if TYPE_CHECKING:
+    from natlb.control.queues import Way
     from natlb.control.supervisor import Supervisor
 
 STANDARD_ERROR = 2
@@ -228,21 +229,20 @@ class WorkerKeeper:
         said = Hold(role=Role.TABLES_CHANNEL, index=WORKER, value=process.pid, stamp=self._known)
         supervisor.hold(said, controls_end.end.detach())
         for said, fd in supervisor.holdings:
-            if said.role in NEEDED and said.index == WORKER:
+            if is_for(WORKER, said):
                 child.send(said, fd)
         child.send(Hold(role=Role.TABLES_CHANNEL, index=WORKER), workers_end.fileno())
         workers_end.close()
         child.send(Attach(index=WORKER, takeover=int(self.used)))
         self.used = True
 
-    def take_queues(self, queues: dict[Role, int]) -> None:
-        """Hold new queues, and have the worker use them."""
-        for role, fd in queues.items():
-            said = Hold(role=role, index=WORKER)
+    def take_ways(self, ways: list[Way]) -> None:
+        """Hold new ways in and out, and have the worker use them."""
+        for said, fd in ways:
             self._supervisor.hold(said, fd)
             if self.current is not None:
                 self.current.send(said, fd)
-        if self.current is not None and queues:
+        if self.current is not None and ways:
             self.current.send(Attach(index=WORKER, takeover=0))
         self.consider()
 
@@ -378,11 +378,18 @@ class WorkerKeeper:
         words = {"side": role.name.removeprefix("QUEUE_").lower()}
         kind = "device_rebuilt"
         try:
-            self.take_queues(self._supervisor.host.rebuild(role))
+            self.take_ways(self._supervisor.host.rebuild(role))
         except Exception as error:  # noqa: BLE001 - the host refuses now and may not a second later
             kind, words["reason"] = "device_not_rebuilt", str(error)
         if self._queue_backoff.worth_a_line:
             self._supervisor.watch.tell(kind, "warning", words)
+
+
+def is_for(worker: int, said: Hold) -> bool:
+    """Return whether the worker of this number is given what is held here."""
+    if said.role is Role.NEXT_HOPS:
+        return True
+    return said.role in (*NEEDED, *WAYS) and worker_of(said.index) == worker
 
 
 def ignore_message(_child: Child, _message: Message, fds: list[int]) -> None:

@@ -34,6 +34,7 @@ from natlb.control.messages import (
     Start,
     Want,
 )
+from natlb.control.queues import SIDES
 from natlb.control.roles import Role
 from natlb.control.succession import take_lock_from
 from natlb.control.supervisor import Modules, supervise
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from natlb.control.queues import Way
     from natlb.io.ports import Port
 
 MODULES = Modules(
@@ -68,22 +70,22 @@ class FakeHost:
         self._note("recover" + (" journal" if self._journal.exists() else ""))
         self._journal.unlink(missing_ok=True)
 
-    def apply(self, wanted: bytes) -> tuple[bytes, dict[Role, int]]:
+    def apply(self, wanted: bytes) -> tuple[bytes, list[Way]]:
         """Give a pipe for each queue, unless the impossible is wanted."""
         if wanted == b"impossible":
             raise HostError("the host cannot", fix="get another")
         self._note("apply")
         self._journal.touch()
-        return b"plan", {Role.QUEUE_PUBLIC: _queue(), Role.QUEUE_PRIVATE: _queue()}
+        return b"plan", [(Hold(role=role), _queue()) for role in SIDES]
 
     def adopt(self, plan: bytes) -> None:
         """Take the plan."""
         self._note(f"adopt {plan.decode()}")
 
-    def rebuild(self, lost: Role) -> dict[Role, int]:
+    def rebuild(self, lost: Role) -> list[Way]:
         """Give a new pipe."""
         self._note(f"rebuild {lost.name}")
-        return {lost: _queue()}
+        return [(Hold(role=lost), _queue())]
 
     def watched(self) -> list[int]:
         """Have nothing to hear."""

@@ -65,12 +65,12 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
 def test_the_first_wish_brings_both_queues_and_the_next_none(hands: Hands, tmp_path: Path) -> None:
     """The plan that was applied goes back to control."""
     network = NetworkHost(tmp_path / "journal")
-    plan, queues = network.apply(encode_wanted(wanted()))
+    plan, ways = network.apply(encode_wanted(wanted()))
     _, more = network.apply(encode_wanted(wanted()))
 
     assert plan == encode_plan(host_plan())
-    assert queues.keys() == {Role.QUEUE_PUBLIC, Role.QUEUE_PRIVATE}
-    assert more == {}
+    assert {said.role for said, _ in ways} == {Role.QUEUE_PUBLIC, Role.QUEUE_PRIVATE}
+    assert more == []
     assert hands.done == ["apply True", "announce", "apply False", "announce"]
 
 
@@ -78,10 +78,10 @@ def test_an_adopted_plan_is_where_the_next_begins(hands: Hands, tmp_path: Path) 
     """A dead supervisor applied it; devices that stand are not made again."""
     network = NetworkHost(tmp_path / "journal")
     network.adopt(encode_plan(host_plan()))
-    _, queues = network.apply(encode_wanted(wanted()))
+    _, ways = network.apply(encode_wanted(wanted()))
 
-    assert queues == {}
-    assert network.rebuild(Role.QUEUE_PRIVATE).keys() == {Role.QUEUE_PRIVATE}
+    assert ways == []
+    assert [said.role for said, _ in network.rebuild(Role.QUEUE_PRIVATE)] == [Role.QUEUE_PRIVATE]
 
 
 def test_what_a_dead_supervisor_began_beyond_the_plan_is_taken_back(
@@ -101,9 +101,9 @@ def test_what_a_dead_supervisor_began_beyond_the_plan_is_taken_back(
 def test_neighbours_that_cannot_be_told_learn_it_themselves(hands: Hands, tmp_path: Path) -> None:
     """It is no reason not to forward."""
     hands.fail = True
-    _, queues = NetworkHost(tmp_path / "journal").apply(encode_wanted(wanted()))
+    _, ways = NetworkHost(tmp_path / "journal").apply(encode_wanted(wanted()))
 
-    assert len(queues) == 2
+    assert len(ways) == 2
 
 
 def test_octets_that_want_nothing_sensible_change_nothing(hands: Hands, tmp_path: Path) -> None:

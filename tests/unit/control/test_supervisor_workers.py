@@ -22,14 +22,18 @@ from natlb.control.messages import (
     QueueLost,
 )
 from natlb.control.process import hold
+from natlb.control.queues import place_index
 from natlb.control.roles import Role
 from natlb.control.supervisor import Supervisor
+from natlb.control.supervisor_workers import is_for
 from natlb.errors import HostError
 from tests.unit.control.fakes import MODULES, FakeHost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from natlb.control.queues import Way
 
 
 class Kept:
@@ -112,7 +116,7 @@ def test_a_device_that_cannot_be_made_is_tried_with_patience(
     """And few words."""
     tried: list[float] = []
 
-    def refuse(_: Role) -> dict[Role, int]:
+    def refuse(_: Role) -> list[Way]:
         tried.append(time.monotonic())
         raise HostError("not now")
 
@@ -139,3 +143,23 @@ def test_workers_without_a_filter_are_told_of_once(
     lines = [line for line in capsys.readouterr().err.splitlines() if "unfiltered" in line]
     assert len(lines) == 1
     assert 'warning workers_unfiltered reason=none fix="get it"' in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("role", "index", "given"),
+    [
+        (Role.QUEUE_PUBLIC, 1, True),
+        (Role.QUEUE_PUBLIC, 0, False),
+        (Role.FLOWS, 1, True),
+        (Role.OUTPUT_PRIVATE, 1, True),
+        (Role.LINK, place_index(1, 3), True),
+        (Role.LINK, place_index(0, 1), False),
+        (Role.NEXT_HOPS, 0, True),
+        (Role.REGISTRY, 1, False),
+    ],
+)
+def test_a_worker_is_given_its_own_and_what_is_everybodys(
+    role: Role, index: int, *, given: bool
+) -> None:
+    """Several of a kind have numbers above the worker's."""
+    assert is_for(1, Hold(role=role, index=index)) is given
