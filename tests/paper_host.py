@@ -14,6 +14,7 @@ from natlb.netlink.values import Link, Route, Rule, Way
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from natlb.control.config.values import DriverName
     from natlb.control.host.plan import Version
     from natlb.netlink.values import Address
 
@@ -82,6 +83,7 @@ class PaperHost:
     def __init__(self, **named: PaperNamespace) -> None:
         """Have natlb's own namespace as it usually is, and these beside it."""
         self.namespaces = {"": PaperNamespace()}
+        self.no_tun: NatlbError | None = None
         for number, (name, namespace) in enumerate(named.items(), 2):
             self.namespaces[name] = replace(namespace, number=number)
 
@@ -127,6 +129,10 @@ class PaperHost:
         """Return what was set down, or None."""
         return self.namespaces[netns].sysctls.get(key)
 
+    def tun(self) -> NatlbError | None:
+        """Return the reason."""
+        return self.no_tun
+
 
 def wanted(
     vips: str = "203.0.113.10",
@@ -136,9 +142,11 @@ def wanted(
     private: SideWanted | None = None,
     sources: str = "",
     listens: tuple[Ports, ...] = (),
+    driver: DriverName = "auto",
 ) -> Wanted:
     """Return a wish, its addresses written with spaces between."""
     return Wanted(
+        driver=driver,
         public=public or SideWanted(),
         private=private or SideWanted(),
         vips=tuple(ip_address(each) for each in vips.split()),

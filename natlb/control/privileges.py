@@ -24,7 +24,7 @@ PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 24, 38, 47  # Linux: prct
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 CAPABILITY_VERSION_3 = 0x20080522
 NEEDED = {
-    CAP_NET_ADMIN: "CAP_NET_ADMIN to make a TUN device",
+    CAP_NET_ADMIN: "CAP_NET_ADMIN to set up devices, routes and rules",
     CAP_NET_RAW: "CAP_NET_RAW to send packets as they are",
 }
 CHANGES_USER = 1 << CAP_SETUID | 1 << CAP_SETGID

@@ -43,6 +43,7 @@ def read_link(message: Message, names: dict[int, str], addresses: tuple[Interfac
         txqueuelen=message.get("IFLA_TXQLEN") or 0,
         master=names.get(message.get("IFLA_MASTER")),
         addresses=addresses,
+        hardware=message["ifi_type"],
     )
 
 

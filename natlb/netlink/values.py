@@ -31,6 +31,7 @@ RuleAction = Literal["lookup", "goto", "nop", "blackhole", "unreachable", "prohi
 
 LOCAL_TABLE = 255  # Linux: rtnetlink.h, RT_TABLE_LOCAL
 MAIN_TABLE = 254  # Linux: rtnetlink.h, RT_TABLE_MAIN
+ETHERNET = 1  # Linux: if_arp.h, ARPHRD_ETHER
 BOOT_PROTOCOL = 3  # Linux: rtnetlink.h, RTPROT_BOOT: what `ip route add` writes
 
 
@@ -45,7 +46,10 @@ class KernelError(HostError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """One network interface; `carrier` is false where the cable, or the other end, is down."""
+    """One network interface; `carrier` is false where the cable, or the other end, is down.
+
+    `hardware` says what its frames are: ETHERNET, or another number of the kernel's.
+    """
 
     name: str
     index: int
@@ -57,6 +61,7 @@ class Link:
     txqueuelen: int
     master: str | None
     addresses: tuple[Interface, ...]
+    hardware: int = ETHERNET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

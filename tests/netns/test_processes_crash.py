@@ -206,7 +206,7 @@ def test_without_capabilities_it_says_which_are_missing(lab: ProcessLab) -> None
     run = lab.start(prefix=("setpriv", "--bounding-set=-all", "--inh-caps=-all"))
 
     assert run.wait(30) == 77
-    assert lab.said("error: need CAP_NET_ADMIN to make a TUN device") == 1
+    assert lab.said("error: need CAP_NET_ADMIN to set up devices, routes and rules") == 1
     assert lab.said("fix: sudo natlb run") == 1
 
 

@@ -16,6 +16,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from natlb.control.host.blackhole import AddBlackhole
 from natlb.control.host.make_tun import AddIpv6, MakeTun
 from natlb.control.host.operation import (
     PROTOCOL,
@@ -37,7 +38,10 @@ if TYPE_CHECKING:
 
 KINDS: dict[str, type[Operation]] = {
     each.kind: each
-    for each in (AddIpv6, AddProxy, AddRoute, AddRule, ForwardAll, MakeTun, MoveLocal, SetSysctl)
+    for each in (
+        *(AddBlackhole, AddIpv6, AddProxy, AddRoute, AddRule),
+        *(ForwardAll, MakeTun, MoveLocal, SetSysctl),
+    )
 }
 
 

@@ -39,7 +39,7 @@ def find(netns: str = "") -> list[str]:
         rules, routes = _marked(netlink)
         devices = [name for name in TUNS if netlink.has_link(name)]
     words = [f"device {name}" for name in devices]
-    words += [f"route {route.destination} dev {route.dev}" for route in routes]
+    words += [_in_words(route) for route in routes]
     words += [f"rule {rule.priority} of IPv{rule.version}" for rule in rules]
     return words
 
@@ -69,6 +69,12 @@ def sweep(netns: str = "") -> list[str]:
                 with unless_gone():
                     netlink.delete_link(name)
     return found
+
+
+def _in_words(route: Route) -> str:
+    if route.kind == "blackhole":
+        return f"route blackhole {route.destination}"
+    return f"route {route.destination} dev {route.dev}"
 
 
 def _marked(netlink: Netlink) -> tuple[list[Rule], list[Route]]:

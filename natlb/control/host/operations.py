@@ -1,7 +1,8 @@
 """From one plan for the host to the next: what to do and what to take back, in order. Pure.
 
 What leads packets into the TUN devices stands in `leading`, what keeps closed what was closed
-before in `closing`; here are the devices, forwarding, answers to neighbours, and the order.
+before in `closing`; here are the devices, forwarding, answers to neighbours, and the order. The
+other drivers need none of that, but `silence`.
 
 Order: what closes comes before what opens, and a device before what needs it; back in reverse.
 """
@@ -23,6 +24,7 @@ from natlb.control.host.rules import (
     PUBLIC_ADDRESS6,
     places,
 )
+from natlb.control.host.silence import silence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +63,8 @@ def repair(plan: HostPlan, tun: str) -> list[Step]:
 def complete(plan: HostPlan) -> list[Operation]:
     """Return all operations of a plan, in order, each once."""
     versions = [version for version in VERSIONS if plan.uses(version)]
+    if plan.driver != "tun":
+        return list(dict.fromkeys(each for version in versions for each in silence(plan, version)))
     found: list[Operation] = []
     for place in places(plan):
         for version in versions:

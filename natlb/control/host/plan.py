@@ -92,6 +92,10 @@ class Wanted:
             listens=port_ranges(listens),
         )
 
+    def as_running(self, plan: HostPlan | None) -> Wanted:
+        """Return this with the driver of the plan in force, which cannot change any more."""
+        return self if plan is None else replace(self, driver=plan.driver)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from natlb.control.host.leftovers import find
-from natlb.control.host.tun import open_device
-from natlb.errors import NatlbError
+from natlb.control.host.tun import why_no_tun
 from natlb.netlink import dropping_chains
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from natlb.errors import NatlbError
 
 
 class Probe(Protocol):
@@ -98,11 +99,7 @@ class HostProbe:
 
     def tun(self) -> NatlbError | None:
         """Return why /dev/net/tun cannot be opened, having tried."""
-        try:
-            os.close(open_device())
-        except NatlbError as error:
-            return error
-        return None
+        return why_no_tun()
 
     def memfd(self) -> bool:
         """Return whether memfds can be made and sealed, having made one."""

@@ -6,10 +6,12 @@ import errno
 from typing import TYPE_CHECKING, Protocol
 
 from natlb.control.host.sessions import Sessions
+from natlb.control.host.tun import why_no_tun
 from natlb.netlink import KernelError, default_routes, identity, read_sysctl
 
 if TYPE_CHECKING:
     from natlb.control.host.plan import Version
+    from natlb.errors import NatlbError
     from natlb.netlink.values import Address, Link, Rule, Way
 
 NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL)
@@ -35,6 +37,9 @@ class HostReader(Protocol):
 
     def sysctl(self, netns: str, key: str) -> str | None:
         """Return the value under /proc/sys; None where this kernel has no such key."""
+
+    def tun(self) -> NatlbError | None:
+        """Return why /dev/net/tun cannot be opened, or None."""
 
 
 class KernelReader(Sessions):
@@ -77,3 +82,7 @@ class KernelReader(Sessions):
     def sysctl(self, netns: str, key: str) -> str | None:
         """Return a value under /proc/sys."""
         return read_sysctl(key, netns=netns or None)
+
+    def tun(self) -> NatlbError | None:
+        """Return why /dev/net/tun cannot be opened, having tried."""
+        return why_no_tun()

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from natlb.control.host.choose import choose
+from natlb.control.host.packet import refuse_unfit
 from natlb.control.host.plan import DUMMY_ADDRESS, OWN_ADDRESS6, HostPlan, in_order
 from natlb.control.host.view import LARGEST_PACKET, SMALLEST_TUN_MTU, View
 from natlb.errors import HostError
@@ -26,6 +28,7 @@ def resolve(wanted: Wanted, reader: HostReader, now: HostPlan | None = None) -> 
     down for a moment: where none holds a VIP or leads to its clients, those of `now` stay.
     """
     wanted = _with_plain_namespaces(wanted, reader)
+    choice = choose(wanted, reader)
     public = View(reader, wanted.public.netns)
     together = wanted.public.netns == wanted.private.netns
     private = public if together else View(reader, wanted.private.netns)
@@ -49,7 +52,8 @@ def resolve(wanted: Wanted, reader: HostReader, now: HostPlan | None = None) -> 
     free = tuple(vip for vip in wanted.vips if vip not in held)
     among = [link for link in inner if not (together and link in outer)]
     hosts = _hosts(public, wanted) if together else held
-    return HostPlan(
+    plan = HostPlan(
+        driver=choice.driver,
         public=replace(public.side(outer, ()), hosts=hosts),
         private=private.side(inner, ways.values()),
         tun_mtu=_tun_mtu(outer + inner),
@@ -65,6 +69,8 @@ def resolve(wanted: Wanted, reader: HostReader, now: HostPlan | None = None) -> 
         has_ipv6=public.has_ipv6,
         force_forwarding=public.can_force_forwarding,
     )
+    refuse_unfit(plan, choice, outer + inner)
+    return plan
 
 
 def _with_plain_namespaces(wanted: Wanted, reader: HostReader) -> Wanted:

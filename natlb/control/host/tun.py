@@ -19,6 +19,7 @@ from natlb.errors import BusyError, DeniedError, HostError, NatlbError
 from natlb.netlink import inside
 
 DEVICE = Path("/dev/net/tun")
+WITHOUT = "datapath: {driver: packet}, which needs none"
 NAME_OCTETS = 15  # Linux: if.h, IFNAMSIZ without the closing zero
 VNET_HEADER_OCTETS = 10  # Linux: virtio_net.h, struct virtio_net_hdr
 
@@ -50,7 +51,10 @@ def open_tun(name: str, netns: str | None = None) -> Tun:
         raise HostError(f"{name!r} is not a name of 1 to {NAME_OCTETS} octets for an interface")
     # The device comes to be in the namespace in which /dev/net/tun was opened.
     with inside(netns):
-        fd = open_device()
+        try:
+            fd = open_device()
+        except NatlbError as error:
+            raise type(error)(error.message, fix=f"{error.fix}; or {WITHOUT}") from error
     try:
         return Tun(name=name, fd=fd, offloads=_attach(fd, name, netns))
     except BaseException:
@@ -64,6 +68,15 @@ def open_device() -> int:
         return os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise explain_device(error.errno or 0) from error
+
+
+def why_no_tun() -> NatlbError | None:
+    """Return why /dev/net/tun cannot be opened, having tried; None where it can."""
+    try:
+        os.close(open_device())
+    except NatlbError as error:
+        return error
+    return None
 
 
 def explain_device(reason: int) -> NatlbError:

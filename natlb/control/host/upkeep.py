@@ -96,7 +96,7 @@ class Upkeep:
         outcome = Outcome()
         try:
             with KernelReader() as reader:
-                new = resolve(wanted, reader, plan).remembering(plan)
+                new = resolve(wanted.as_running(plan), reader, plan).remembering(plan)
             if new != plan:
                 apply(operations(plan, new), self._journal)
                 outcome.plan, outcome.is_announced = new, False

@@ -91,7 +91,9 @@ def test_in_a_user_namespace_with_one_id_the_capabilities_go_alone() -> None:
 def test_the_first_missing_capability_is_named_with_its_purpose() -> None:
     """And the command again, with the right to do it."""
     privileges.require_capabilities("natlb run -c f", ALL)
-    with pytest.raises(DeniedError, match=r"^need CAP_NET_ADMIN to make a TUN device$") as denied:
+    with pytest.raises(
+        DeniedError, match=r"^need CAP_NET_ADMIN to set up devices, routes and rules$"
+    ) as denied:
         privileges.require_capabilities("natlb run -c f", 0)
     with pytest.raises(DeniedError, match=r"^need CAP_NET_RAW "):
         privileges.require_capabilities("natlb run -c f", 1 << privileges.CAP_NET_ADMIN)

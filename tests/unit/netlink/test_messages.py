@@ -23,10 +23,13 @@ def test_ones_own_address_is_read_not_the_peers() -> None:
 def test_a_link_that_tells_little_is_still_read() -> None:
     """Loopback has no kind, a tunnel no hardware address."""
     link = messages.read_link(
-        Message(IFLA_IFNAME="lo", IFLA_MTU=65_536, index=1, flags=0x1), {1: "lo"}, ()
+        Message(IFLA_IFNAME="lo", IFLA_MTU=65_536, index=1, flags=0x1, ifi_type=772),
+        {1: "lo"},
+        (),
     )
 
     assert (link.name, link.kind, link.mac, link.master) == ("lo", "", "", None)
+    assert link.hardware == 772
     assert link.up
     assert not link.carrier
 

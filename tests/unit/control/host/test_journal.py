@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from natlb.control.host.blackhole import AddBlackhole
 from natlb.control.host.journal import KINDS, Entry, Journal
 from natlb.control.host.make_tun import AddIpv6, MakeTun
 from natlb.control.host.operation import (
@@ -30,6 +31,7 @@ OPERATIONS = (
     MoveLocal(netns="", version=4, priority=94),
     MakeTun(netns="", name="natlb-pub", mtu=1500, address="192.0.0.8/32", scope="host"),
     AddIpv6(netns="", name="natlb-pub", address=None),
+    AddBlackhole(netns="", destination="203.0.113.10/32"),
 )
 
 

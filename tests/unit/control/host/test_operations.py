@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
+from natlb.control.host.blackhole import AddBlackhole
 from natlb.control.host.make_tun import AddIpv6, MakeTun
 from natlb.control.host.operation import (
     AddProxy,
@@ -178,3 +179,17 @@ def test_the_public_device_has_an_ipv6_address_for_processes_of_the_host() -> No
 
     assert own == {"fd6e:6174:6c62::7/128", "fd6e:6174:6c62::8/128"}
     assert alone == {None, "fd6e:6174:6c62::8/128"}
+
+
+def test_a_driver_that_takes_packets_by_itself_changes_routes_and_rules_alone() -> None:
+    """No device, no sysctl, no proxy: and all of it comes after nothing and needs no repair."""
+    plan = replace(
+        BOTH, driver="packet", proxies=(Proxy(address=ip_address("198.51.100.10"), dev="eth0"),)
+    )
+    found = complete(plan)
+
+    assert {type(each) for each in found} == {AddBlackhole, AddRule}
+    assert repair(plan, "natlb-pub") == []
+    assert [
+        str(each.operation) for each in operations(plan, replace(plan, vips=plan.vips[:1]))
+    ] == ["route blackhole 2001:db8:2::10/128"]

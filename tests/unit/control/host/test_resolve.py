@@ -316,3 +316,25 @@ def test_the_tun_takes_whatever_comes_in_by_either_side() -> None:
 
     assert plan.tun_mtu == 65_535
     assert (plan.public.way_mtu, plan.private.way_mtu) == (1400, 1300)
+
+
+def test_the_driver_is_chosen_and_what_it_cannot_do_is_refused() -> None:
+    """A shared VIP is the TUN's to do, and where there is none, both reasons are told."""
+    host = PaperHost()
+    assert resolve(wanted(), host).driver == "tun"
+    host.no_tun = HostError("no /dev/net/tun", fix="modprobe tun")
+    assert resolve(wanted(), host).driver == "packet"
+    with pytest.raises(HostError, match=r"driver packet cannot do; and no /dev/net/tun$"):
+        resolve(wanted("198.51.100.1"), host)
+
+
+def test_a_driver_that_runs_is_not_chosen_again() -> None:
+    """The device that it has open may have gone from /dev since."""
+    host = PaperHost()
+    now = resolve(wanted(), host)
+    host.no_tun = HostError("no /dev/net/tun")
+    packet = resolve(wanted(), host)
+
+    assert wanted().as_running(None) == wanted()
+    assert resolve(wanted().as_running(packet), host).driver == "packet"
+    assert resolve(wanted().as_running(now), host).driver == "tun"
