@@ -134,9 +134,9 @@ architecture: $(TESTING)
 
 ## ---- the long ones
 
-bench: setup ## natlb beside its peers, in one run; BENCH_FLAGS="tun --quick" for less
+bench: setup ## natlb beside its peers, in one run; BENCH_FLAGS="--quick" for less
 	@bench/install-packages
-	@$(BIN)/python -m bench $(BENCH_FLAGS)
+	@$(BIN)/natlb bench $(BENCH_FLAGS)
 
 soak: $(TESTING) packages ## the tests that take minutes each, which `make test` leaves out
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -m soak --timeout=3600

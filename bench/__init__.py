@@ -1,13 +1,11 @@
-"""What natlb does in a second, beside its peers, in one run: `python -m bench`, `make bench`.
+"""What parts of natlb cost by themselves, for whoever works on them: `python -m bench`.
 
-    results    measures, aims and what became of them: plain values
-    report     the same as JSON and as Markdown
-    machine    where it was measured, and with which versions
-    core       the packet path alone, no I/O       forge, core_driver
-    tun        through TUN in namespaces           forwarders, stand, traffic, udp_sender, bare
-    start      time to `ready`, memory
+    core        the packet path alone, no I/O       core_bed, core_driver
+    policies    a pick, of every policy
+    checks      health checks of many backends
+    start       time to `ready`, memory of each process
+    syn_flood   a flood, for tests/netns/test_flood.py
 
-Absolute figures drift by a third from run to run, on virtual machines more than elsewhere: the
-peers of a figure are measured in turn with it, repetition by repetition, and ratios are what
-counts.
+natlb beside its peers is `natlb bench`, in natlb/bench; what is measured there and here is told by
+README.md in this folder. `results` and `report` are plain values, and the same as words.
 """

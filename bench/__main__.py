@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bench.results import Measure
 
 RESULTS = Path(__file__).parent / "results"
-IN_NAMESPACES = ("tun", "start")
+IN_NAMESPACES = ("start",)
 PARTS = ("core", "policies", "checks", *IN_NAMESPACES)
 INTERRUPTED = 130
 FAILED = 70
@@ -100,7 +100,8 @@ def bench(given: argparse.Namespace, say: Callable[[str], None]) -> int:
 
 def report_run(given: argparse.Namespace, session: Session) -> None:
     """Measure, print and write."""
-    from bench import machine, report  # noqa: PLC0415 - after `rights.enter`
+    from bench import report  # noqa: PLC0415 - after `rights.enter`
+    from natlb.bench import machine  # noqa: PLC0415
 
     began = time.monotonic()
     described = machine.describe()
@@ -129,15 +130,14 @@ def report_run(given: argparse.Namespace, session: Session) -> None:
 
 def measure_all(parts: Sequence[str], session: Session, measures: list[Measure]) -> None:
     """Add the measures of all parts; every lab is removed, whatever happens."""
-    from bench import checks, core, policies, start, tun  # noqa: PLC0415 - after `rights.enter`
-    from bench.stand import clean_up  # noqa: PLC0415
+    from bench import checks, core, policies, start  # noqa: PLC0415 - after `rights.enter`
+    from natlb.bench.stand import clean_up  # noqa: PLC0415
     from natlb.lab.demonstration import signals_interrupt  # noqa: PLC0415
 
     runs = {
         "core": core.run,
         "policies": policies.run,
         "checks": checks.run,
-        "tun": tun.run,
         "start": start.run,
     }
     with signals_interrupt():
@@ -146,7 +146,7 @@ def measure_all(parts: Sequence[str], session: Session, measures: list[Measure])
                 for measure in runs[part](session):
                     measures.append(measure)  # noqa: PERF402 - a failure later takes none away
             finally:
-                surely(lambda: clean_up(session.say))
+                surely(clean_up)
 
 
 def surely(clean_up: Callable[[], None]) -> None:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bench import forge
 from bench.core_bed import PAYLOAD, TABLE, Bed, Memory, calls_of
 from bench.core_driver import COPIED, FOUND, PARSED, REWRITTEN, WHOLE
-from bench.forge import ACK, SYN, TCP, UDP
 from bench.results import OURS, Aim, Measure, MeasureError
+from natlb.bench import forge
+from natlb.bench.forge import ACK, SYN, TCP, UDP
 from natlb.core.layout import PRIVATE, PUBLIC
 from natlb.core.memory import SECRET_BYTES
 from natlb.io.shared import create_flows
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.core_driver import Load
-    from bench.forge import Ends
     from bench.results import Session, Settings
+    from natlb.bench.forge import Ends
 
 PART = "core"
 PROTOCOLS = {UDP: "UDP", TCP: "TCP"}

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bench import forge
 from bench.core_driver import BATCH, PARSED, WHOLE, Load, drive, pick_often
-from bench.forge import TCP, UDP
 from bench.results import MeasureError
+from natlb.bench import forge
+from natlb.bench.forge import TCP, UDP
 from natlb.control.compile import Indices, Sides, compile_tables
 from natlb.control.config import config_from_mapping
 from natlb.core.assembly import assemble
@@ -26,7 +26,7 @@ from natlb.jit import compile_for
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bench.forge import Ends
+    from natlb.bench.forge import Ends
     from natlb.core.flow_table import FlowTable
 
 VIP = "203.0.113.10"

@@ -7,6 +7,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 from bench.results import OURS, judgements, ratio
+from natlb.bench.tables import NOTHING, number, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,18 +17,9 @@ if TYPE_CHECKING:
 
 TITLES = {
     "core": "The core alone: one process, no I/O",
-    "tun": "Through TUN, in network namespaces",
     "start": "Start",
     "memory": "Memory",
 }
-NOTHING = "-"
-
-
-def number(value: float) -> str:
-    """Return a number with three or four figures that mean something: 8.12, 63.4, 254,000."""
-    if abs(value) >= 10_000:
-        return f"{value:,.0f}"
-    return f"{value:,.4g}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def cell(values: Sequence[float]) -> str:
@@ -38,17 +30,6 @@ def cell(values: Sequence[float]) -> str:
     if len(values) == 1:
         return middle
     return f"{middle} ({number(min(values))}-{number(max(values))})"
-
-
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return a Markdown table, its columns as wide as they need; the first row is the head."""
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    lines = [
-        "| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |"
-        for row in rows
-    ]
-    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    return [lines[0], rule, *lines[1:]]
 
 
 def columns_of(measures: Sequence[Measure]) -> list[str]:

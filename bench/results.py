@@ -10,14 +10,14 @@ import statistics
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from natlb.bench.results import MeasureError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+__all__ = ["OURS", "QUICK", "Aim", "Judgement", "Measure", "MeasureError", "Results", "Session"]
+__all__ += ["Settings", "judge", "judgements", "ratio"]
 OURS = "natlb"
-
-
-class MeasureError(Exception):
-    """A figure could not be taken; the text says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.forwarders import BALANCER
-from bench.results import OURS, Aim, Measure, MeasureError
-from bench.stand import bring_up
+from bench.results import OURS, Aim, Measure
+from natlb.bench.forwarders import BALANCER, TOPOLOGY
+from natlb.bench.memory import KIB, read_rollup
+from natlb.bench.stand import bring_up
 from natlb.client import Client
 from natlb.lab.balancer import GRACE_SECONDS, start_balancer
 from natlb.lab.process import inhabitants, stop
@@ -31,7 +32,6 @@ PART, MEMORY = "start", "memory"
 CACHE = "NATLB_CACHE"
 SETTLE_SECONDS = 1.0  # the spare worker is there
 WARM_AIM = Aim(at_most=3.0)  # what `make demo` promises
-KIB = 1024
 FIELDS = {"RSS": "Rss", "PSS": "Pss", "of it memfds": "Pss_Shmem"}
 NOTE = "memory: at rest, a second after `ready`; in PSS a page that n processes share counts 1/n"
 
@@ -39,7 +39,7 @@ NOTE = "memory: at rest, a second after `ready`; in PSS a page that n processes 
 def run(session: Session) -> Iterator[Measure]:
     """Measure starts and memory in a lab of their own, which stays for `clean_up`."""
     session.notes.append(NOTE)
-    lab = bring_up("start", session.say)
+    lab = bring_up("start", TOPOLOGY)
     with tempfile.TemporaryDirectory(prefix="natlb-bench-") as folder:
         count = session.settings.repetitions
         caches = [Path(folder) / f"{number}" for number in range(count)]
@@ -132,18 +132,3 @@ def parent_of(pid: int) -> int:
     """Return a process's parent."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[1])  # Linux: proc(5), field 4
-
-
-def read_rollup(pid: int) -> dict[str, int]:
-    """Return what a process holds, in KiB, by the names of /proc/PID/smaps_rollup."""
-    try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError as error:
-        raise MeasureError(f"memory of pid {pid}: {error.strerror}") from error
-    return parse_rollup(text)
-
-
-def parse_rollup(text: str) -> dict[str, int]:
-    """Return the fields of a smaps_rollup, in KiB."""
-    lines = (line.split() for line in text.splitlines())
-    return {words[0].rstrip(":"): int(words[1]) for words in lines if words[-1] == "kB"}

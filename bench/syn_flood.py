@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench import forge
-from bench.stand import frames
-from bench.udp_sender import UdpSender
+from natlb.bench import forge
+from natlb.bench.udp_sender import UdpSender, frames
 from natlb.netlink import Netlink
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 # itself, which holds the version. An entry with a dot allows that part of a layer alone.
 BELOW_CLI = (
     "errors model policy jit wire core io bpf netlink control engine simulation client api lab tui "
-    "web testing"
+    "web testing bench"
 )
 MAY_IMPORT = {
     "errors": "model",
@@ -43,6 +43,7 @@ MAY_IMPORT = {
     "client": "errors model",
     "api": "errors model control",
     "lab": "errors model netlink client",
+    "bench": "errors jit wire core io bpf netlink control lab",  # its bare forwarder is natlb's io
     "tui": "errors client model",
     "web": "client model",
     "cli": BELOW_CLI,
@@ -55,8 +56,8 @@ MAY_IMPORT = {
 PLACES = {
     "numba": "jit",
     "llvmlite": "jit",
-    "numpy": "jit wire core io bpf control engine simulation testing",
-    "matplotlib": "simulation",
+    "numpy": "jit wire core io bpf control engine simulation testing bench",
+    "matplotlib": "simulation bench",
     "dpkt": "simulation",
     "pyroute2": "netlink",
     "pydantic": "control.config api",

@@ -29,7 +29,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "monitoring": ("grafana", "alerts"),
     },
     "Change": {"change": ("drain", "maint", "ready", "weight", "add", "remove", "flush", "config")},
-    "Try": {"lab": ("lab",), "simulate": ("simulate",)},
+    "Try": {"lab": ("lab",), "simulate": ("simulate",), "bench": ("bench",)},
 }
 MODULES = {
     command: f"natlb.cli.{module}"
@@ -38,7 +38,6 @@ MODULES = {
     for command in commands
 }
 LATER = (
-    "bench",
     "capture",
     "explain",
     "observe",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
 
-from bench import forge
+from natlb.bench import forge
 from natlb.testing.packets import tcp, udp
 
 CLIENT, SERVER = "198.51.100.2", "203.0.113.10"

@@ -6,26 +6,37 @@ Every run is bounded in time. The readers of what the programs print are apart, 
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.forwarders import HTTP_PORT, INSTALL, IPERF3_PORT, VIP
-from bench.machine import CpuTime
-from bench.results import MeasureError
+from natlb.bench.forwarders import HTTP_PORT, IPERF3_PORT, VIP
+from natlb.bench.machine import CpuTime
+from natlb.bench.results import MeasureError
 from natlb.netlink import call_inside
 
 if TYPE_CHECKING:
-    from bench.stand import Stand
+    from natlb.bench.stand import Stand
 
 WARM_UP_SECONDS = 0.5  # flows are made, queues fill
 DRAIN_SECONDS = 0.3  # what waits in queues has gone on
 GRACE_SECONDS = 20.0  # beyond what a loader was told to take
 CONNECTIONS, THREADS = 64, 2  # of wrk
 MOST_LOST = 0.001  # of HTTP requests; more is not a rate of requests
+MARK = "natlb-bench "  # before what our script has wrk print
+# What wrk says by itself has no p99.9.
+SCRIPT = f"""\
+done = function(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    '{MARK}{{"requests": %d, "us": %d, "failed": %d, "p50": %d, "p99": %d, "p999": %d}}\\n',
+    summary.requests, summary.duration,
+    errors.connect + errors.read + errors.write + errors.status + errors.timeout,
+    latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))
+end
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +54,26 @@ class Delivery:
         return 100 * self.delivered_per_second / sent if sent else 0.0
 
 
-def datagrams(stand: Stand, seconds: float, rate: float = 0) -> Delivery:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What became of requests: how many a second, and how long they took, in milliseconds."""
+
+    per_second: float
+    p50: float
+    p99: float
+    p999: float
+    count: int
+
+
+def datagrams(stand: Stand, seconds: float, flows: int, rate: float = 0) -> Delivery:
     """Send datagrams for so long, at a rate or as many as go; count what reached the backend.
 
     Counted while the load goes on, so that what waits in a queue at the end does not count.
     """
-    stand.sender.send(WARM_UP_SECONDS, rate)
+    sender = stand.sender(flows)
+    sender.send(min(WARM_UP_SECONDS, seconds), rate)
     cpu, before, began = CpuTime.now(), stand.delivered(), time.monotonic()
-    sent = stand.sender.send(seconds, rate)
+    sent = sender.send(seconds, rate)
     delivered = stand.delivered() - before
     elapsed, busy = time.monotonic() - began, CpuTime.now().busy - cpu.busy
     time.sleep(DRAIN_SECONDS)
@@ -66,15 +89,24 @@ def datagrams(stand: Stand, seconds: float, rate: float = 0) -> Delivery:
 def bulk(stand: Stand, seconds: float, *, streams: int, from_backend: bool) -> float:
     """Return the gigabits a second that so many TCP connections carry, by iperf3."""
     command = ["iperf3", "-c", VIP, "-p", str(IPERF3_PORT), "-J", "-P", str(streams)]
-    command += ["-t", str(max(1, round(seconds))), *(["-R"] if from_backend else [])]
+    command += ["-t", str(whole(seconds)), *(["-R"] if from_backend else [])]
     return read_iperf3(call(stand, command, seconds))
 
 
-def requests(stand: Stand, seconds: float, *, kept: bool) -> float:
-    """Return the HTTP requests a second, over kept connections or over a new one each, by wrk."""
-    command = ["wrk", "-t", str(THREADS), "-c", str(CONNECTIONS)]
-    command += ["-d", f"{max(1, round(seconds))}s", *([] if kept else ["-H", "Connection: close"])]
+def requests(
+    stand: Stand, seconds: float, *, kept: bool, connections: int = CONNECTIONS
+) -> Answers:
+    """Return what came of HTTP requests, over kept connections or over a new one each, by wrk."""
+    script = stand.lab.directory / "wrk.lua"
+    script.write_text(SCRIPT)
+    command = ["wrk", "-t", str(THREADS), "-c", str(connections), "-s", str(script)]
+    command += ["-d", f"{whole(seconds)}s", *([] if kept else ["-H", "Connection: close"])]
     return read_wrk(call(stand, [*command, f"http://{VIP}:{HTTP_PORT}/"], seconds))
+
+
+def whole(seconds: float) -> int:
+    """Return the seconds as loaders take them: a whole number, one at least."""
+    return max(1, round(seconds))
 
 
 def call(stand: Stand, command: list[str], seconds: float) -> str:
@@ -88,7 +120,6 @@ def call(stand: Stand, command: list[str], seconds: float) -> str:
         done = call_inside(stand.client, start)
     except subprocess.TimeoutExpired as error:
         raise MeasureError(f"{command[0]} did not end within {limit:.0f} s") from error
-    time.sleep(DRAIN_SECONDS)
     if done.returncode:
         raise MeasureError(f"{command[0]}: {reason(done.stdout, done.stderr)}")
     return done.stdout
@@ -113,19 +144,24 @@ def read_iperf3(text: str) -> float:
         raise MeasureError(f"iperf3 printed no figure: {error!r}") from error
 
 
-def read_wrk(text: str) -> float:
-    """Return the requests a second, from what wrk prints; MeasureError where requests failed."""
-    rate = re.search(r"^Requests/sec:\s*([\d.]+)", text, re.MULTILINE)
-    count = re.search(r"^\s*(\d+) requests in", text, re.MULTILINE)
-    if rate is None or count is None or not int(count[1]):
+def read_wrk(text: str) -> Answers:
+    """Return what our script had wrk print; MeasureError where requests failed."""
+    line = next((line for line in text.splitlines() if line.startswith(MARK)), None)
+    told: dict[str, int] = json.loads(line.removeprefix(MARK)) if line else {"requests": 0}
+    count = told["requests"]
+    if count <= 0:
         raise MeasureError("wrk had no answer")
-    told = re.findall(r"(?:connect|read|write|timeout|Non-2xx or 3xx responses:) (\d+)", text)
-    lost = sum(int(each) for each in told)
-    if lost > MOST_LOST * int(count[1]):
-        raise MeasureError(f"{lost} of {count[1]} requests failed")
-    return float(rate[1])
+    if told["failed"] > MOST_LOST * count:
+        raise MeasureError(f"{told['failed']} of {count} requests failed")
+    return Answers(
+        per_second=1e6 * count / told["us"],
+        p50=told["p50"] / 1000,
+        p99=told["p99"] / 1000,
+        p999=told["p999"] / 1000,
+        count=count,
+    )
 
 
 def unless(program: str) -> str:
     """Return why a loader cannot be used here, or nothing."""
-    return "" if shutil.which(program) else f"no {program} here: {INSTALL}"
+    return "" if shutil.which(program) else f"no {program} here: apt-get install {program}"

@@ -14,7 +14,7 @@ from typing import Self
 
 from natlb import __version__
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 # The peers and loaders, and what makes each tell its version
 TOOLS = {
     "nft": ["nft", "--version"],
@@ -23,6 +23,7 @@ TOOLS = {
     "nginx": ["nginx", "-v"],
     "haproxy": ["haproxy", "-v"],
 }
+BUSY_LOAD = 0.5  # for each CPU
 PACKAGES = ("numpy", "numba", "llvmlite")
 BUSY_FIELDS = (0, 1, 2, 5, 6)  # Linux: proc(5), /proc/stat: user, nice, system, irq, softirq
 
@@ -40,6 +41,16 @@ def describe() -> dict[str, str]:
         "packages": ", ".join(f"{name} {package_version(name)}" for name in PACKAGES),
         "tools": ", ".join(f"{name} {tool_version(name)}" for name in TOOLS),
     }
+
+
+def busy_note() -> str:
+    """Return that the machine has other work, where it has: all figures suffer, not all alike."""
+    one = os.getloadavg()[0]
+    if one < BUSY_LOAD * (os.cpu_count() or 1):
+        return ""
+    return (
+        f"the machine was busy before: load {one:.1f} on {os.cpu_count()} CPUs; trust ratios alone"
+    )
 
 
 def processor() -> str:
@@ -93,7 +104,7 @@ def commit() -> str:
     """Return the commit that the tree stands at, and whether natlb was changed since."""
     try:
         number = git("rev-parse", "--short=12", "HEAD")
-        changed = git("status", "--porcelain", "--", "natlb", "bench")
+        changed = git("status", "--porcelain", "--", "natlb")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return f"{number}, with changes" if changed else number

@@ -125,6 +125,10 @@ class UdpSender:
 
     def __exit__(self, *_: object) -> None:
         """Close the socket."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket."""
         self._socket.close()
 
     def send(self, seconds: float, rate: float = 0) -> Sent:
@@ -142,6 +146,18 @@ class UdpSender:
             refused=int(numbers[REFUSED]) - refused,
             seconds=(now - began) / SECOND,
         )
+
+
+def frames(source: str, target: str, packets: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return Ethernet frames around IPv4 packets."""
+    macs = bytes.fromhex((target + source).replace(":", ""))
+    header = np.frombuffer(macs + b"\x08\x00", np.uint8)
+    return np.hstack([np.tile(header, (packets.shape[0], 1)), packets])
+
+
+def at_least_a_batch(made: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the frames, over and over where they are fewer than go with one system call."""
+    return np.tile(made, (-(-BATCH // made.shape[0]), 1))
 
 
 def lay_out(frames: NDArray[np.uint8]) -> tuple[NDArray[np.void], NDArray[np.void]]:

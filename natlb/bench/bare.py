@@ -1,6 +1,6 @@
 """A bare forwarder: what any forwarder through TUN in this language must pay, and nothing more.
 
-    python -m bench.bare VIP BACKEND JOURNAL
+    python -m natlb.bench.bare PATH VIP BACKEND JOURNAL
 
 Reads, writes and waits as natlb does, by natlb's own kernels, on two TUN devices that natlb's own
 set-up of the host made. Between them one fixed address is replaced, VIP by backend and back, and
@@ -123,8 +123,8 @@ def set_up(vip: IPv4Address, backend: IPv4Address, journal: Path) -> Mapping[str
 
 def main() -> None:
     """Set up, say `ready`, forward. The namespace goes when it is killed, and all with it."""
-    vip, backend = (IPv4Address(word) for word in sys.argv[1:3])
-    tuns = set_up(vip, backend, Path(sys.argv[3]))
+    vip, backend = (IPv4Address(word) for word in sys.argv[2:4])
+    tuns = set_up(vip, backend, Path(sys.argv[4]))
     queues = make_queues(tuns[PUBLIC_TUN].fd, tuns[PRIVATE_TUN].fd)
     batch, counters = make_batch(BATCH), make(Kind.COUNTERS)
     changes = changes_of(vip, backend)

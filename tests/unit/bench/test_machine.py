@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.machine import busy_ticks, describe, first_version
-from bench.start import parse_rollup
+from natlb.bench.machine import busy_note, busy_ticks, describe, first_version
 
 
 def test_idle_waiting_and_stolen_time_is_not_work() -> None:
@@ -35,8 +34,11 @@ def test_this_machine_can_be_described() -> None:
     assert describe().keys() >= {"date", "natlb", "machine", "kernel", "Python", "tools"}
 
 
-def test_a_rollup_is_read_in_kibibytes() -> None:
-    """The first line is an address range, and no field."""
-    text = "5581-7ffd ---p 00000000 00:00 0    [rollup]\nRss:     1200 kB\nPss_Shmem:     8 kB\n"
+def test_other_work_on_the_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads the figures was not there."""
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setattr("os.getloadavg", lambda: (1.9, 0.0, 0.0))
+    assert busy_note() == ""
 
-    assert parse_rollup(text) == {"Rss": 1200, "Pss_Shmem": 8}
+    monkeypatch.setattr("os.getloadavg", lambda: (2.1, 0.0, 0.0))
+    assert "load 2.1 on 4 CPUs" in busy_note()

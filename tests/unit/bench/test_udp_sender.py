@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from bench.stand import frames, received_by
-from bench.udp_sender import BATCH, IOVEC, MMSGHDR, UdpSender, lay_out
+from natlb.bench.udp_sender import (
+    BATCH,
+    IOVEC,
+    MMSGHDR,
+    UdpSender,
+    at_least_a_batch,
+    frames,
+    lay_out,
+)
+from natlb.bench.wire import received_by
 from natlb.netlink import Netlink, call_inside, create_namespace, delete_namespace
 
 if TYPE_CHECKING:
@@ -38,6 +46,14 @@ def test_a_frame_is_addressed_to_the_next_hop() -> None:
     frame = frames("02:00:00:00:00:0a", NOWHERE, np.full((1, 4), 7, np.uint8))[0]
 
     assert frame.tobytes().hex() == "02000000000102000000000a080007070707"
+
+
+def test_few_frames_are_sent_over_and_over_with_one_system_call() -> None:
+    """Else eight flows would cost a system call for eight datagrams, and the sender be slow."""
+    few = np.arange(8, dtype=np.uint8).reshape(8, 1)
+
+    assert at_least_a_batch(few).ravel().tolist() == [*range(8)] * 8
+    assert at_least_a_batch(np.zeros((100, 1), np.uint8)).shape == (100, 1)
 
 
 @pytest.fixture
