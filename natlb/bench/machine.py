@@ -33,7 +33,7 @@ def describe() -> dict[str, str]:
     one, five, _ = os.getloadavg()
     return {
         "date": datetime.now(tz=UTC).isoformat(timespec="seconds"),
-        "natlb": f"{__version__}, commit {commit()}",
+        "natlb": f"{__version__}, commit {commit()}, {engine()}",
         "machine": f"{processor()}, {os.cpu_count()} CPUs, {memory_gib():.0f} GiB",
         "kernel": f"{platform.system()} {platform.release()}, {distribution()}",
         "load before": f"{one:.2f} in the last minute, {five:.2f} in the last five",
@@ -98,6 +98,12 @@ def first_version(text: str) -> str:
         if digits[:1].isdigit() and "." in digits:
             return digits.strip(",[]()")
     return "unknown"
+
+
+def engine() -> str:
+    """Return whether kernels are compiled here."""
+    plain = "interpreted (NATLB_JIT=0), so that natlb's figures mean nothing"
+    return plain if os.environ.get("NATLB_JIT") == "0" else "compiled"
 
 
 def commit() -> str:

@@ -6,6 +6,7 @@ date and its names are hashed with a salt of its own: the same run gives the sam
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from natlb.bench.aims import BARE, PATHS
@@ -38,12 +39,13 @@ STYLE: Any = {
 
 
 def refuse_picture() -> None:
-    """Raise where no picture could be drawn, with what mends it."""
-    try:
-        import matplotlib.figure  # noqa: F401, PLC0415 - heavy, and an extra
-    except ImportError:
+    """Raise where no picture could be drawn, with what mends it.
+
+    Nothing is imported: NumPy begins threads, and a process that has any can enter no namespace.
+    """
+    if find_spec("matplotlib") is None:
         message = "matplotlib is not installed, it draws the picture"
-        raise UnavailableError(message, fix="pip install 'natlb[pictures]'") from None
+        raise UnavailableError(message, fix="pip install 'natlb[pictures]'")
 
 
 def draw(results: Results, place: Path) -> bool:

@@ -72,7 +72,9 @@ def run(wanted: Plan, say: Say) -> Results:
 
     BusyError beside another run; DeniedError where this user can make no namespaces.
     """
+    session = Session(settings=wanted.settings, say=say)
     with alone():
+        able = usable(wanted, session)  # what may be opened here, as the user's own
         try:
             rights.enter(make=True)  # before NumPy is loaded: it must be the only thread
         except (DeniedError, HostError) as error:
@@ -80,20 +82,29 @@ def run(wanted: Plan, say: Say) -> Results:
             raise type(error)(error.message, fix=fix) from error
         try:
             with watched():
-                return measured(wanted, say)
+                return measured(able, session)
         finally:
             rights.settle()
 
 
-def measured(wanted: Plan, say: Say) -> Results:
+def usable(wanted: Plan, session: Session) -> Plan:
+    """Return what this machine has of the plan; UnavailableError where that is nothing."""
+    columns = usable_columns(wanted.columns, session)
+    loads = usable_loads(wanted.loads, session)
+    if not columns or not loads:
+        what = "columns" if not columns else "loads"
+        raise UnavailableError(f"none of the {what} asked for can be measured here")
+    return Plan(columns=columns, loads=loads, settings=wanted.settings)
+
+
+def measured(wanted: Plan, session: Session) -> Results:
     """Measure in a place where namespaces can be made, and remove all that was made."""
     began = time.monotonic()
-    session = Session(settings=wanted.settings, say=say)
     machine = describe()
     session.notes += [loads_.CPU_NOTE, loads_.CLOSED_NOTE, http_note(), memory.NOTE]
     if note := busy_note():
         session.notes.append(note)
-        say(f"warning: {note}")
+        session.say(f"warning: {note}")
     remove_abandoned(lambda _: None)
     ended_early = under_way(wanted, session)
     return Results(
@@ -110,11 +121,7 @@ def measured(wanted: Plan, say: Say) -> Results:
 
 def under_way(wanted: Plan, session: Session) -> str:
     """Measure; return why it ended early, or nothing."""
-    columns = usable_columns(wanted.columns, session)
-    loads = usable_loads(wanted.loads, session)
-    if not columns or not loads:
-        what = "columns" if not columns else "loads"
-        raise UnavailableError(f"none of the {what} asked for can be measured here")
+    columns, loads = wanted.columns, wanted.loads
     seconds = estimate(loads, columns, wanted.settings)
     session.say(announcement(len(loads), len(columns), wanted.settings, seconds))
     try:
@@ -133,9 +140,10 @@ def under_way(wanted: Plan, session: Session) -> str:
 
 def announcement(loads: int, columns: int, settings: Settings, seconds: float) -> str:
     """Return what will be done, and how long it will take."""
-    times = "1 round" if settings.rounds == 1 else f"{settings.rounds} rounds"
     length = f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
-    work = f"{loads} loads, {columns} columns, {times} of {settings.seconds:g} s"
+    counts = (loads, "load"), (columns, "column"), (settings.rounds, "round")
+    told = ", ".join(f"{count} {word}{'s' if count > 1 else ''}" for count, word in counts)
+    work = f"{told} of {settings.seconds:g} s"
     return f"{work}: about {length}, and minutes more where natlb is compiled for the first time"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from natlb.bench.machine import busy_note, busy_ticks, describe, first_version
+from natlb.bench.machine import busy_note, busy_ticks, describe, engine, first_version
 
 
 def test_idle_waiting_and_stolen_time_is_not_work() -> None:
@@ -42,3 +42,12 @@ def test_other_work_on_the_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr("os.getloadavg", lambda: (2.1, 0.0, 0.0))
     assert "load 2.1 on 4 CPUs" in busy_note()
+
+
+def test_figures_of_interpreted_kernels_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They say nothing about natlb's speed."""
+    monkeypatch.setenv("NATLB_JIT", "0")
+    assert "interpreted" in engine()
+
+    monkeypatch.delenv("NATLB_JIT")
+    assert engine() == "compiled"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from natlb.bench import picture
 from natlb.bench.picture import BARE_COLOUR, OUR_COLOUR, colour_of, draw, drawn_of, refuse_picture
 from natlb.bench.results import Column, Line, Measure, Results, Settings
 from natlb.errors import HostError, UnavailableError
@@ -56,7 +56,7 @@ def test_a_picture_that_cannot_be_written_is_an_error_of_the_host(tmp_path: Path
 def test_without_matplotlib_it_is_said_how_to_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """An extra, since it is heavy."""
     refuse_picture()
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setattr(picture, "find_spec", lambda _: None)
     with pytest.raises(UnavailableError) as raised:
         refuse_picture()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +80,7 @@ def test_a_run_says_how_long_it_will_take_and_leaves_nothing(
     results = runs.run(plan(), said.append)
 
     assert done == ["enter", "remove abandoned", "clean up", "settle"]
-    assert any("1 loads, 1 columns, 1 round of 1 s: about" in line for line in said)
+    assert any("1 load, 1 column, 1 round of 1 s: about" in line for line in said)
     assert results.measures == (MEASURE,)
     assert results.ended_early == ""
 
@@ -170,3 +172,12 @@ def test_the_folder_of_the_results_is_made_and_tried_before(tmp_path: Path) -> N
 def test_the_announcement_is_in_units_that_people_use(seconds: float, told: str) -> None:
     """Nobody divides by sixty."""
     assert f"about {told}" in runs.announcement(10, 12, Settings(), seconds)
+
+
+def test_nothing_that_begins_threads_is_loaded_before_namespaces_are_entered() -> None:
+    """A process with more than one thread can enter no user namespace: NumPy begins some."""
+    code = "import sys, natlb.bench.run, natlb.bench.picture as p, natlb.cli.bench\n"
+    code += "p.refuse_picture()\nprint('numpy' in sys.modules, 'matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "False False\n"
