@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from natlb.bpf.classic import Code, assemble
+from natlb.bpf.extended import Extended
 from natlb.bpf.packets import (
     FIRST_OF_NEIGHBOURS,
     ICMP6,
@@ -40,10 +41,13 @@ from natlb.bpf.packets import (
     quoted_by_error6,
 )
 from natlb.bpf.search import with_searches
+from natlb.bpf.system import ProgramKind, load_program
+from natlb.bpf.translate import SocketLoads, begin_filter, translate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from natlb.bpf.classic import Instruction, Label
     from natlb.bpf.search import Address
 
 # natlb.core.steering has the same, for the kernel of the packet path
@@ -54,6 +58,7 @@ MAPPED_LANE = 0xFFFF
 SOURCE_PORT, DESTINATION_PORT = 0, 2
 SPREAD = 5  # the word of memory a hash is put into between its steps
 FIX = "fewer VIPs and source addresses, or such that lie side by side; or workers: 1"
+TUN_FIX = "run as root, or under natlb's systemd unit; or workers: 1; or driver: packet"
 
 
 def fanout_program(
@@ -63,16 +68,42 @@ def fanout_program(
 
     HostError where there are more addresses than fit into a program.
     """
+    lines = _lines(side, workers, list(vips), list(sources))
+    return assemble(lines, what="the addresses do not fit into a steering program", fix=FIX)
+
+
+def tun_program(
+    side: int, workers: int, vips: Iterable[Address], sources: Iterable[Address]
+) -> int:
+    """Return the descriptor of the program that answers which queue of a TUN gets a packet.
+
+    DeniedError where the right to load it is missing, HostError where the kernel refuses it.
+    """
+    program = tun_instructions(side, workers, list(vips), list(sources))
+    return load_program(ProgramKind.SOCKET_FILTER, program, "natlb_steering", fix=TUN_FIX)
+
+
+def tun_instructions(
+    side: int, workers: int, vips: Iterable[Address], sources: Iterable[Address]
+) -> bytes:
+    """Return that program's instructions."""
+    program = Extended()
+    begin_filter(program)
+    translate(_lines(side, workers, vips, sources), program, SocketLoads())
+    return program.assemble()
+
+
+def _lines(
+    side: int, workers: int, vips: Iterable[Address], sources: Iterable[Address]
+) -> list[Instruction | Label]:
+    """Return the whole program, its sets within."""
     code = Code()
     steer(code, side, workers)
     code.label("nobody")
     code.do("ret", 0)
     code.label("worker")
     code.do("reta")
-    sets = {"vips": list(vips), "sources": list(sources)}
-    count = sum(len(set(each)) for each in sets.values())
-    what = f"the steering program does not take {count:,} addresses"
-    return assemble(with_searches(code.items, sets), what=what, fix=FIX)
+    return with_searches(code.items, {"vips": vips, "sources": sources})
 
 
 def steer(code: Code, side: int, workers: int) -> None:
