@@ -30,8 +30,10 @@ from natlb.control.host.plan import SideWanted
 from natlb.core.batch import COUNT_IN, Batch, emit, make_batch, start_batch
 from natlb.core.layout import PRIVATE, PUBLIC
 from natlb.core.memory import Kind, make
-from natlb.io.loop import BATCH
-from natlb.io.tun import LOST, Queues, make_queues, read_batch, wait, write_batch
+from natlb.io.loop import BATCH, no_hops
+from natlb.io.path import LOST, read_batch, wait, write_batch
+from natlb.io.ports import Port, PortKind
+from natlb.io.queues import Queues, make_queues
 from natlb.jit import compile_for, entry, i64, kernel
 from natlb.wire.checksum import (
     adjust_checksum,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 
     from natlb.control.host import Tun
     from natlb.core.counters import Counters
+    from natlb.core.next_hops import NextHops
 
 IP4_PROTOCOL, IP4_HEADER, UDP_HEADER, TCP_OFFSET = 9, 20, 8, 12
 LOOK_UP_MS = 1000
@@ -55,7 +58,13 @@ ADDRESS, DELTA = 0, 1
 
 
 @entry
-def forward(queues: Queues, batch: Batch, counters: Counters, changes: NDArray[np.int64]) -> int:
+def forward(
+    queues: Queues,
+    batch: Batch,
+    counters: Counters,
+    hops: NextHops,
+    changes: NDArray[np.int64],
+) -> int:
     """Forward until a queue is gone. `changes[way]` is (address, checksum delta)."""
     while True:
         if read_batch(queues, batch) == 0:
@@ -65,7 +74,7 @@ def forward(queues: Queues, batch: Batch, counters: Counters, changes: NDArray[n
             continue
         for i in range(batch.numbers[COUNT_IN]):
             _replace(batch, i, changes)
-        write_batch(queues, batch, counters)
+        write_batch(queues, batch, counters, hops)
         start_batch(batch, 0)
 
 
@@ -125,13 +134,19 @@ def main() -> None:
     """Set up, say `ready`, forward. The namespace goes when it is killed, and all with it."""
     vip, backend = (IPv4Address(word) for word in sys.argv[2:4])
     tuns = set_up(vip, backend, Path(sys.argv[4]))
-    queues = make_queues(tuns[PUBLIC_TUN].fd, tuns[PRIVATE_TUN].fd)
+    queues = make_queues(
+        [
+            Port(PortKind.TUN, PUBLIC, tuns[PUBLIC_TUN].fd),
+            Port(PortKind.TUN, PRIVATE, tuns[PRIVATE_TUN].fd),
+        ]
+    )
+    hops = no_hops()
     batch, counters = make_batch(BATCH), make(Kind.COUNTERS)
     changes = changes_of(vip, backend)
-    compile_for(forward, queues, batch, counters, changes)
+    compile_for(forward, queues, batch, counters, hops, changes)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    forward(queues, batch, counters, changes)
+    forward(queues, batch, counters, hops, changes)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ from natlb.core.layout import (
     WAY,
 )
 from natlb.core.next_hops import (
+    ANSWERED,
     LENGTHS,
     LINK,
     NEIGHBOUR,
@@ -132,6 +133,8 @@ SHAPES: dict[Kind, tuple[Shape, ...]] = {
         Shape("neighbours", NEIGHBOUR, (-1,)),
         Shape("lengths", INT64, (TABLES, LENGTHS)),
         Shape("numbers", INT64, (len(NEXT_HOP_NUMBERS),)),
+        Shape("answered", ANSWERED, (-1,)),
+        Shape("vlans", INT64, (-1,)),
     ),
 }
 TUPLES: dict[Kind, Any] = {
@@ -168,9 +171,12 @@ def start_flows(flows: FlowTable, max_flows: int, secret: bytes, epoch_ns: int) 
 
 
 def make(kind: Kind, **items: int) -> Any:
-    """Return the arrays of a kind in this process's own memory, all zero."""
+    """Return the arrays of a kind in this process's own memory, all zero.
+
+    `items` gives the length of each array whose length is not fixed; of others there is nothing.
+    """
     arrays = []
     for shape in SHAPES[kind]:
-        count = items.get(shape.name, shape.shape[0])
+        count = items.get(shape.name, max(shape.shape[0], 0))
         arrays.append(np.zeros((count, *shape.shape[1:]), shape.dtype))
     return TUPLES[kind](*arrays)

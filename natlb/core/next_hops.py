@@ -65,6 +65,13 @@ TABLES = 2
 LENGTHS = 34  # of a table at the most; a host with more prefix lengths is routed by the host
 
 
+# An address that natlb answers for on a link, by ARP or neighbour discovery (drivers packet, xdp)
+ANSWERED = np.dtype(
+    [*((f"address{lane}", np.uint32) for lane in range(4)), ("ifindex", np.int64)], align=True
+)
+VLAN_BITS = 12  # of a VLAN's number, below the interface's in `vlans`
+
+
 class NextHops(NamedTuple):
     """Read-only arrays; `routes` and `neighbours` are hash tables of a power of two, half full."""
 
@@ -73,6 +80,8 @@ class NextHops(NamedTuple):
     neighbours: NDArray[np.void]  # NEIGHBOUR[2^n]
     lengths: NDArray[np.int64]  # [TABLES, LENGTHS]: prefix lengths, longest first; -1 ends
     numbers: NDArray[np.int64]  # NEXT_HOP_NUMBERS
+    answered: NDArray[np.void]  # ANSWERED
+    vlans: NDArray[np.int64]  # ifindex << VLAN_BITS | number: VLANs with an interface of their own
 
 
 NEXT_HOP_NUMBERS = (

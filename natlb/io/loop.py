@@ -36,19 +36,12 @@ from natlb.core.memory import Kind, flow_items, make, start_flows
 from natlb.core.pipeline import give_up_packet, turn_batch
 from natlb.core.policy import pick
 from natlb.core.relief import relieve
-from natlb.core.state import TTL_ROUTE
 from natlb.core.tables import TABLE_GENERATION
-from natlb.io.ports import PortKind
+from natlb.io.path import LOST, may_be_more, read_batch, wait, write_batch
+from natlb.io.ports import Port, PortKind
+from natlb.io.queues import TTL, make_queues
+from natlb.io.sending import forget_hops
 from natlb.io.shared import attach
-from natlb.io.tun import (
-    LOST,
-    Queues,
-    make_queues,
-    may_be_more,
-    read_batch,
-    wait,
-    write_batch,
-)
 from natlb.jit import entry, external, i64, kernel
 
 if TYPE_CHECKING:
@@ -60,7 +53,7 @@ if TYPE_CHECKING:
     from natlb.core.events import Events
     from natlb.core.next_hops import NextHops
     from natlb.core.state import Core
-    from natlb.io.ports import Port
+    from natlb.io.queues import Queues
 
 clock_gettime = external("clock_gettime", "int32", "int32", "intp")
 
@@ -85,6 +78,7 @@ def turn(
     core: Core,
     commands: Commands,
     queues: Queues,
+    hops: NextHops,
     timespec: NDArray[np.int64],
     pick_backend: Pick,
 ) -> int:
@@ -93,6 +87,7 @@ def turn(
     A batch that was left in the middle by an exception is finished first.
     """
     batch, meta = core.batch, core.flows.meta
+    ttl = i64(queues.numbers[TTL])
     while True:
         if batch.numbers[TRACKED_SO_FAR] >= batch.numbers[COUNT_IN]:
             read_batch(queues, batch)
@@ -100,14 +95,14 @@ def turn(
         now = micros // 1000
         batch.numbers[MICROS] = micros
         if batch.numbers[COUNT_IN] > 0:
-            turn_batch(core, now, TTL_ROUTE, pick_backend)
-            write_batch(queues, batch, core.counters)
+            turn_batch(core, now, ttl, pick_backend)
+            write_batch(queues, batch, core.counters, hops)
             start_batch(batch, 0)
         core.counters.totals[ITERATIONS] += 1
         due = (now - meta[TICK]) // SWEEP_EVERY_MS
         if due <= 0 and may_be_more(queues):
             continue
-        _keep_house(core, commands, queues, now, due)
+        _keep_house(core, commands, queues, hops, now, due)
         busy = may_be_more(queues) or is_command_waiting(commands)
         pause = 0 if busy else _longest_wait(core)
         seen = wait(queues, pause)
@@ -123,7 +118,9 @@ def _longest_wait(core: Core) -> int:
 
 
 @kernel
-def _keep_house(core: Core, commands: Commands, queues: Queues, now: int, due: int) -> None:
+def _keep_house(
+    core: Core, commands: Commands, queues: Queues, hops: NextHops, now: int, due: int
+) -> None:
     """Sweep the pieces that are due, and do a piece of a command."""
     for _ in range(min(due, MOST_PIECES)):
         sweep_piece(core, now)
@@ -134,7 +131,7 @@ def _keep_house(core: Core, commands: Commands, queues: Queues, now: int, due: i
     if is_command_waiting(commands):
         start_batch(core.batch, 0)
         advance_command(core, commands)
-        write_batch(queues, core.batch, core.counters)
+        write_batch(queues, core.batch, core.counters, hops)
 
 
 class PacketLoop:
@@ -151,7 +148,7 @@ class PacketLoop:
         self._commands: Commands | None = None
         self._events: Events | None = None
         self._queues: Queues | None = None
-        self._hops: NextHops | None = None
+        self._hops = no_hops()
         self._faults = 0
         self._pick: Pick = pick
 
@@ -162,7 +159,8 @@ class PacketLoop:
         if not jit.is_cache_complete():
             progress("compiling the packet path (once, about a minute)")
         core, commands = sample_core(), make(Kind.COMMANDS)
-        jit.compile_for(turn, core, commands, make_queues(-1, -1), self._timespec, pick_type(core))
+        queues = make_queues([Port(PortKind.TUN, PUBLIC, -1), Port(PortKind.TUN, PRIVATE, -1)])
+        jit.compile_for(turn, core, commands, queues, self._hops, self._timespec, pick_type(core))
         prepare_takeover(core)
         jit.mark_cache_complete()
 
@@ -185,8 +183,7 @@ class PacketLoop:
         The descriptors stay the caller's. Raises ValueError where memory is not what it should be.
         """
         del index  # a worker's number matters once there are several
-        queues = {port.side: port.fd for port in ports if port.kind is PortKind.TUN}
-        self._queues = make_queues(queues[PUBLIC], queues[PRIVATE])
+        self._queues = make_queues(ports)
         self._parts = attach(Kind.FLOWS, flows), attach(Kind.COUNTERS, counters)
         self._commands = attach(Kind.COMMANDS, commands)
         self._events = attach(Kind.EVENTS, events)
@@ -198,6 +195,8 @@ class PacketLoop:
     def load_next_hops(self, fd: int) -> None:
         """Send by these next hops from the next batch on."""
         self._hops = attach(Kind.NEXT_HOPS, fd, writable=False)
+        if self._queues is not None:
+            forget_hops(self._queues.sending)
 
     def recover(self) -> None:
         """Bring the memory in order after another worker died over it."""
@@ -223,11 +222,11 @@ class PacketLoop:
         if core is None or queues is None or commands is None:
             message = "run() before attach() and load_tables()"
             raise RuntimeError(message)
-        queues.polled[2]["fd"] = wake
+        queues.polled[queues.fds.size]["fd"] = wake
         queues.ready[:] = 1  # what came while Python was at work is taken before the next wake
         while True:
             try:
-                seen = turn(core, commands, queues, self._timespec, self._pick)
+                seen = turn(core, commands, queues, self._hops, self._timespec, self._pick)
             except (IndexError, OverflowError, ValueError):
                 if core.batch.numbers[TRACKED_SO_FAR] >= core.batch.numbers[COUNT_IN]:
                     raise  # not about a packet: another worker does better
@@ -247,6 +246,15 @@ class PacketLoop:
         self._faults += 1
         if self._faults <= FAULTS_TOLD:
             sys.stderr.write(f"packet_dropped reason=internal\n{traceback.format_exc()}")
+
+
+def no_hops() -> NextHops:
+    """Return next hops of which none is known: all that leaves is the host's to route."""
+    hops: NextHops = make(Kind.NEXT_HOPS, links=1, routes=1, neighbours=1)
+    hops.lengths[:] = -1
+    for array in hops:
+        array.flags.writeable = False
+    return hops
 
 
 def sample_core() -> Core:

@@ -50,7 +50,7 @@ def create(kind: Kind, **items: int) -> int:
     header = np.zeros(1, HEADER)
     offset = ALIGNMENT * -(-HEADER.itemsize // ALIGNMENT)
     for at, shape in enumerate(SHAPES[kind]):
-        count = items.get(shape.name, shape.shape[0])
+        count = items.get(shape.name, max(shape.shape[0], 0))
         width = shape.dtype.itemsize * int(np.prod(shape.shape[1:], dtype=np.int64))
         header["offset"][0, at] = offset
         header["items"][0, at] = count

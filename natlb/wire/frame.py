@@ -92,3 +92,31 @@ def write_vnet_header(slot: Octets, frame: Frame, headers: int) -> None:
     _set_le16(slot, at + 4, frame["gso_size"])
     _set_le16(slot, at + 6, frame["checksum_start"])
     _set_le16(slot, at + 8, frame["checksum_offset"])
+
+
+@kernel
+def write_outer_vnet_header(slot: Octets, frame: Frame, headers: int, link: int) -> None:
+    """Write the offload form before a link header of `link` octets, from which it counts there."""
+    at = frame["start"] - link - VNET_HEADER
+    shifted = frame["needs_checksum"] * link
+    slot[at] = frame["needs_checksum"]
+    slot[at + 1] = frame["gso_type"]
+    _set_le16(slot, at + 2, headers + link if headers != 0 else 0)
+    _set_le16(slot, at + 4, frame["gso_size"])
+    _set_le16(slot, at + 6, frame["checksum_start"] + shifted)
+    _set_le16(slot, at + 8, frame["checksum_offset"])
+
+
+@kernel
+def read_outer_vnet_header(slot: Octets, frame: Frame, link: int) -> None:
+    """Take a frame's offload form from before a link header of `link` octets.
+
+    Nothing is judged, as in `read_vnet_header()`: a start inside the link header is negative.
+    """
+    at = frame["start"] - link - VNET_HEADER
+    needs = i64(slot[at]) & VNET_NEEDS_CSUM
+    frame["needs_checksum"] = needs
+    frame["gso_type"] = i64(slot[at + 1])
+    frame["gso_size"] = _get_le16(slot, at + 4)
+    frame["checksum_start"] = _get_le16(slot, at + 6) - needs * link
+    frame["checksum_offset"] = _get_le16(slot, at + 8)

@@ -2,85 +2,23 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING
+from ipaddress import ip_address
 
 import pytest
 
 from natlb.core.layout import PRIVATE, PUBLIC
-from natlb.core.memory import Kind, make
 from natlb.core.next_hops import (
     BY_HOST,
     HOST,
     LENGTHS,
     ON_LINK,
     VIA,
-    NextHops,
     find_neighbour,
     find_next_hop,
     find_route,
     masked,
-    neighbour_slot,
-    route_slot,
 )
-
-if TYPE_CHECKING:
-    import numpy as np
-
-Lanes = tuple[int, int, int, int]
-
-
-def lanes_of(address: str) -> Lanes:
-    """Return an address as lanes."""
-    value = ip_address(address)
-    whole = int(value) | (0xFFFF << 32 if value.version == 4 else 0)
-    return tuple(whole >> shift & 0xFFFFFFFF for shift in (96, 64, 32, 0))  # type: ignore[return-value]
-
-
-def place(array: np.ndarray, at: int, used: str) -> int:
-    """Return the first free place from `at` on."""
-    while array[at][used]:
-        at = (at + 1) % array.size
-    return at
-
-
-class Paper:
-    """Next hops as a test writes them."""
-
-    def __init__(self, slots: int = 16) -> None:
-        """Hold nothing."""
-        self.hops: NextHops = make(Kind.NEXT_HOPS, links=2, routes=slots, neighbours=slots)
-        self.hops.lengths[:] = -1
-        self.hops.numbers[1:3] = (0, 1)
-
-    def route(
-        self, network: str, kind: int, *, table: int = 0, link: int = 0, **words: int
-    ) -> None:
-        """Add a route."""
-        parsed = ip_network(network)
-        length = parsed.prefixlen + (96 if parsed.version == 4 else 0)
-        lanes = lanes_of(str(parsed.network_address))
-        at = place(
-            self.hops.routes, route_slot(lanes, table, length, self.hops.routes.size), "kind"
-        )
-        row = self.hops.routes[at]
-        for lane in range(4):
-            row[f"network{lane}"] = lanes[lane]
-        row["table"], row["length"], row["kind"], row["link"] = table, length, kind, link
-        row["mtu"], row["neighbour"] = words.get("mtu", 1500), words.get("neighbour", BY_HOST)
-        known = {int(each) for each in self.hops.lengths[table] if each >= 0} | {length}
-        self.hops.lengths[table, : len(known)] = sorted(known, reverse=True)
-
-    def neighbour(self, address: str, *, table: int = 0, link: int = 0) -> int:
-        """Add a neighbour and return its place."""
-        lanes = lanes_of(address)
-        neighbours = self.hops.neighbours
-        at = place(neighbours, neighbour_slot(lanes, table, link, neighbours.size), "used")
-        row = neighbours[at]
-        for lane in range(4):
-            row[f"address{lane}"] = lanes[lane]
-        row["table"], row["link"], row["used"] = table, link, 1
-        return at
+from tests.paper_hops import Paper, lanes_of
 
 
 @pytest.mark.parametrize("length", [0, 1, 31, 32, 33, 64, 96, 127, 128])

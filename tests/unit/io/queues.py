@@ -6,6 +6,8 @@ import os
 import socket
 from struct import pack, unpack
 
+from natlb.io.ports import Port, PortKind
+
 HEADER = "<BBHHHH"  # flags, gso type, header length, gso size, csum start and offset (virtio 1.2)
 HEADER_OCTETS = 10
 
@@ -33,6 +35,18 @@ class FakeQueue:
             except BlockingIOError:
                 return found
             found.append((unpack(HEADER, octets[:HEADER_OCTETS]), octets[HEADER_OCTETS:]))
+
+    def port(self, side: int) -> Port:
+        """Return it as a worker is given it."""
+        return Port(PortKind.TUN, side, self.inner.fileno())
+
+    def widen(self) -> None:
+        """Let as much wait as a test may send."""
+        self.inner.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 21)
+
+    def narrow(self) -> None:
+        """Let little wait."""
+        self.inner.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 14)
 
     def vanish(self) -> None:
         """Go away, as a device that is deleted."""

@@ -13,23 +13,26 @@ from natlb.control.compile.requests import flush_commands
 from natlb.control.config import config_from_mapping
 from natlb.core import pipeline
 from natlb.core.commands import GIVEN, TAKEN
-from natlb.core.layout import CURRENT, DROPPED, FORWARDED, HELD, RECEIVED
+from natlb.core.layout import CURRENT, DROPPED, FORWARDED, HELD, PRIVATE, PUBLIC, RECEIVED
 from natlb.core.memory import Kind
+from natlb.core.next_hops import ON_LINK
 from natlb.io import loop as loop_module
 from natlb.io.loop import PacketLoop
 from natlb.io.ports import Port, PortKind
-from natlb.io.shared import attach, create, create_flows, create_tables
+from natlb.io.shared import attach, create, create_flows, create_next_hops, create_tables
 from natlb.model import FlowFilter
 from natlb.testing import packets
 from natlb.wire.reasons import INTERNAL
 from tests.conformance.pieces import cut
 from tests.datapath import B1, CLIENT, VIP, config, one_service
 from tests.kernels import why_not_one_by_one
+from tests.paper_hops import Paper
+from tests.unit.io.queues import FakeQueue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.unit.io.queues import FakeQueue, Wake
+    from tests.unit.io.queues import Wake
 
 CONFIG = config_from_mapping(config(one_service(backends=[f"{B1}:8080"])))
 INDICES = Indices().assign(CONFIG, set(), set())
@@ -62,7 +65,7 @@ class Stand:
         loop = PacketLoop()
         loop.prepare(lambda _: None)
         queues = (self.public, self.private)
-        ports = [Port(PortKind.TUN, at, each.inner.fileno()) for at, each in enumerate(queues)]
+        ports = [each.port(at) for at, each in enumerate(queues)]
         loop.attach(index=0, ports=ports, **self.fds)
         return loop
 
@@ -184,6 +187,35 @@ def test_a_command_is_done_and_its_resets_are_sent(stand: Stand) -> None:
     assert stand.commands.counts[TAKEN] == 1
     assert stand.flows.meta[CURRENT] == 0
     assert [len(side.left()) for side in (stand.public, stand.private)] == [1, 1]
+
+
+def test_output_is_direct_where_next_hops_are_known(stand: Stand) -> None:
+    """From the next wake on; of who is not in them, the host takes care."""
+    wires = [FakeQueue(), FakeQueue()]
+    outputs = [Port(PortKind.OUTPUT, side, each.inner.fileno()) for side, each in enumerate(wires)]
+    stand.loop.attach(
+        index=0,
+        ports=[stand.public.port(PUBLIC), stand.private.port(PRIVATE), *outputs],
+        **stand.fds,
+    )
+    paper = Paper()
+    paper.link(0, 7, "0a0000000001")
+    paper.route("10.0.0.0/8", ON_LINK, table=1)
+    paper.neighbour(B1, table=1, mac="0a000000000b")
+    hops = create_next_hops(paper.hops)
+    with contextlib.closing(wires[0]), contextlib.closing(wires[1]):
+        stand.public.arrive(syn())
+        stand.turn()
+        assert len(stand.private.left()) == 1
+        stand.loop.load_next_hops(hops)
+        os.close(hops)
+        stand.public.arrive(syn(40001))
+        stand.turn()
+        ((_, sent),) = wires[PRIVATE].left()
+
+    assert sent[:14].hex() == "0a000000000b" + "0a0000000001" + "0800"
+    assert packets.read(sent[14:]).destination == f"{B1}:8080"
+    assert stand.private.left() == []
 
 
 def test_what_was_not_attached_does_not_run(wake: Wake) -> None:

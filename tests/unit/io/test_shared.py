@@ -34,7 +34,7 @@ ITEMS: dict[Kind, dict[str, int]] = {
     },
     Kind.COMMANDS: {},
     Kind.EVENTS: {},
-    Kind.NEXT_HOPS: {"links": 2, "routes": 4, "neighbours": 8},
+    Kind.NEXT_HOPS: {"links": 2, "routes": 4, "neighbours": 8, "answered": 3, "vlans": 1},
 }
 
 

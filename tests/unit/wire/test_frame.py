@@ -3,13 +3,16 @@ from __future__ import annotations
 import struct
 
 import numpy as np
+import pytest
 
 from natlb.wire.frame import (
     FRAME,
     GSO_TCP4,
     VNET_HEADER,
+    read_outer_vnet_header,
     read_vnet_header,
     set_plain,
+    write_outer_vnet_header,
     write_vnet_header,
 )
 from tests.kernels import needs_plain_kernels
@@ -47,6 +50,30 @@ def test_what_is_written_before_a_packet_is_what_the_kernel_expects() -> None:
     assert written == struct.pack("<BBHHHH", 1, GSO_TCP4, 0x0405, 0x1234, 0x0102, 16)
     assert not slot[: START - VNET_HEADER].any()
     assert not slot[START:].any()
+
+
+@pytest.mark.parametrize(
+    ("needs", "headers", "written"), [(1, 52, (66, 34)), (1, 0, (0, 34)), (0, 0, (0, 20))]
+)
+def test_before_a_link_header_the_form_counts_from_there(
+    needs: int, headers: int, written: tuple[int, int]
+) -> None:
+    """A packet socket's frames begin with one; where nothing is left to do nothing is moved."""
+    slot = np.zeros(256, np.uint8)
+    frame = np.zeros(1, FRAME)[0]
+    frame["start"] = START
+    frame["needs_checksum"], frame["gso_type"], frame["gso_size"] = needs, GSO_TCP4, 1448
+    frame["checksum_start"], frame["checksum_offset"] = 20, 16
+    write_outer_vnet_header(slot, frame, headers, 14)
+    octets = slot[START - 14 - VNET_HEADER : START - 14].tobytes()
+    again = np.zeros(1, FRAME)[0]
+    again["start"] = START
+    read_outer_vnet_header(slot, again, 14)
+
+    form = needs, GSO_TCP4, written[0], 1448, written[1], 16
+    assert octets == struct.pack("<BBHHHH", *form)
+    again["slot"], again["length"], again["way"] = frame["slot"], frame["length"], frame["way"]
+    assert again == frame
 
 
 def test_a_plain_frame_leaves_nothing_to_the_device() -> None:

@@ -1,0 +1,63 @@
+"""The packet path's way in and out, whichever driver's: chosen once for each batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from natlb.io.calls import POLLERR, POLLHUP, POLLIN, POLLNVAL, poll
+from natlb.io.direct import send_directly
+from natlb.io.queues import BY_ROUTE, OUTPUT_BY
+from natlb.io.tun import read_tuns, write_tuns
+from natlb.jit import i64, kernel, rare_kernel
+
+if TYPE_CHECKING:
+    from natlb.core.batch import Batch
+    from natlb.core.counters import Counters
+    from natlb.core.next_hops import NextHops
+    from natlb.io.queues import Queues
+
+IDLE = 0
+READY = 1
+LOST = 2
+WOKEN = 3
+
+
+@kernel
+def read_batch(queues: Queues, batch: Batch) -> int:
+    """Fill the batch with what waits, an equal share of it from each way in; return how many."""
+    return read_tuns(queues, batch)
+
+
+@rare_kernel
+def write_batch(queues: Queues, batch: Batch, counters: Counters, hops: NextHops) -> None:
+    """Send the batch's output, each frame by its way out."""
+    if queues.numbers[OUTPUT_BY] == BY_ROUTE:
+        write_tuns(queues, batch, counters)
+    else:
+        send_directly(queues, batch, counters, hops)
+
+
+@kernel
+def wait(queues: Queues, milliseconds: int) -> int:
+    """Wait for a packet or the wake fd: return WOKEN, LOST, READY, or IDLE at the time's end."""
+    polled = queues.polled
+    if poll(polled.ctypes.data, polled.size, milliseconds) <= 0:
+        return IDLE
+    if i64(polled[queues.fds.size]["revents"]) != 0:
+        return WOKEN
+    for way in range(queues.fds.size):
+        seen = i64(polled[way]["revents"])
+        if seen & (POLLERR | POLLHUP | POLLNVAL):
+            return LOST
+        if seen & POLLIN:
+            queues.ready[way] = 1
+    return READY
+
+
+@kernel
+def may_be_more(queues: Queues) -> bool:
+    """Return whether a way in may hold packets that nobody has asked poll() about."""
+    ready = 0
+    for way in range(queues.fds.size):
+        ready |= i64(queues.ready[way])
+    return ready != 0
