@@ -75,6 +75,17 @@ def join_fanout(socket_fd: int, group: int, program: bytes) -> None:
             raise HostError(message, fix="workers: 1; or driver: tun") from error
 
 
+def steer_fanout(socket_fd: int, program: bytes) -> None:
+    """Put another program in the place of the one of the group that this socket is in, at once."""
+    with _borrowed(socket_fd) as owner, _program_of(program) as place:
+        try:
+            owner.setsockopt(SOL_PACKET, PACKET_FANOUT_DATA, place)
+        except OSError as error:
+            reason = errno.errorcode.get(error.errno or 0, error.errno)
+            message = f"setsockopt(PACKET_FANOUT_DATA) failed: {reason}"
+            raise HostError(message, fix="workers: 1; or driver: tun") from error
+
+
 def attach_tun_steering(tun_fd: int, program_fd: int) -> None:
     """Let a program choose the queue for each packet that a TUN device gets; NO_PROGRAM: none.
 

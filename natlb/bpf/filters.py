@@ -13,6 +13,10 @@ others; a request for an address may be sent to everybody.
                errors that routers before the backends send to clients, about packets that natlb
                sent: these go to addresses that are not natlb's, but quote one that is
     both       ARP requests and neighbour solicitations for the addresses natlb answers for
+
+What a backend sends to an address of the host is the host's alone (answers to its checks). An
+interface that is public and private has a socket for each, and a packet must be one's alone: what
+backends send is private there, whatever it is sent to.
 """
 
 from __future__ import annotations
@@ -68,12 +72,16 @@ FIX = (
 )
 
 
-def public_filter(vips: Iterable[Address], answered: Iterable[Address]) -> bytes:
+def public_filter(
+    vips: Iterable[Address], answered: Iterable[Address], beside: Iterable[Address] = ()
+) -> bytes:
     """Return the filter for the public side: what is sent to VIPs, and who asks for them.
 
+    Not what comes from the addresses of `beside`, which another socket of the interface lets in.
     HostError where there are more addresses than fit into a program.
     """
-    return _program({"vips": list(vips), "answered": list(answered)}, to_vips4, to_vips6)
+    sets = {"vips": list(vips), "answered": list(answered), "beside": list(beside)}
+    return _program(sets, (IP4_SOURCE, IP6_SOURCE, "beside"), (to_vips4, to_vips6))
 
 
 def private_filter(
@@ -81,26 +89,34 @@ def private_filter(
     vips: Iterable[Address],
     sources: Iterable[Address],
     answered: Iterable[Address],
+    own: Iterable[Address] = (),
 ) -> bytes:
     """Return the filter for the private side: what backends send, and what is about it.
 
-    HostError where there are more addresses than fit into a program: about 850 IPv4 backends
-    without neighbours, or as many ranges of them.
+    Not what is sent to `own`, the host's addresses. HostError where there are more addresses than
+    fit into a program: about 850 IPv4 backends without neighbours, or as many ranges of them.
     """
     sets = {
         "natlb": [*vips, *sources],
         "backends": list(backends),
         "answered": list(answered),
+        "own": list(own),
     }
-    return _program(sets, from_backends4, from_backends6)
+    but_not = IP4_DESTINATION, IP6_DESTINATION, "own"
+    return _program(sets, but_not, (from_backends4, from_backends6))
 
 
 def _program(
     sets: Mapping[str, Iterable[Address]],
-    ip4: Callable[[Code, int], None],
-    ip6: Callable[[Code, int], None],
+    but_not: tuple[int, int, str],
+    lets_in: tuple[Callable[[Code, int], None], Callable[[Code, int], None]],
 ) -> bytes:
-    """Return the filter that lets in what `ip4` and `ip6` do, and questions to natlb."""
+    """Return the filter that lets in what `lets_in` does of each version, and questions to natlb.
+
+    `but_not`: where an address is that must not be of a set, by version, and the set.
+    """
+    at4, at6, refused = but_not
+    ip4, ip6 = lets_in
     code = Code()
     code.do("ldw", PACKET_TYPE)
     code.jump("jgt", PACKET_MULTICAST, yes="reject")
@@ -109,6 +125,9 @@ def _program(
     code.jump("jeq", IP6, yes="solicitation")
     code.jump("jeq", IP4, no="reject")
     _for_host_alone(code)
+    code.do("ldw", ETHERNET_HEADER + at4)
+    code.member4(refused, yes="reject", no="other4")
+    code.label("other4")
     ip4(code, ETHERNET_HEADER)
     code.label("arp")
     _asks_by_arp(code, ETHERNET_HEADER)
@@ -116,6 +135,9 @@ def _program(
     _solicits(code, ETHERNET_HEADER, other="packet6")
     code.label("packet6")
     _for_host_alone(code)
+    load_address6(code, ETHERNET_HEADER + at6)
+    code.member6(refused, yes="reject", no="other6")
+    code.label("other6")
     ip6(code, ETHERNET_HEADER)
     _verdicts(code)
     count = sum(len(set(each)) for each in sets.values())

@@ -139,7 +139,7 @@ class LiveInstance:
             ready=bool(now and now.ready),
             version=__version__,
             engine="compiled" if now is None or now.compiled else "interpreted",
-            driver="tun",
+            driver=self._publisher.driver,
             generation=self._desired.generation,
             config=self._desired.config_path,
             pid=self._pids(),

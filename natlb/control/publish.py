@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from natlb.control.compile.programs import Programs
     from natlb.control.desired import Desired
-    from natlb.control.host.plan import Side
+    from natlb.control.host.plan import Driver, HostPlan, Side
     from natlb.control.link import SupervisorLink
     from natlb.control.worker_link import WorkerLink
     from natlb.core.tables import Tables
@@ -177,10 +177,18 @@ class Publisher:
         """Whether the tables in force know other ways out than the host has."""
         return self._sides is None or self._sides != self._sides_now()
 
-    def _sides_now(self) -> Sides:
+    @property
+    def driver(self) -> Driver:
+        """What brings packets in, as it was chosen for this host."""
+        return self._plan().driver
+
+    def _plan(self) -> HostPlan:
         held = self._link.holdings.get(Role.HOST_PLAN)
         assert held is not None
-        plan = decode_plan(read_sealed(held.fd))
+        return decode_plan(read_sealed(held.fd))
+
+    def _sides_now(self) -> Sides:
+        plan = self._plan()
         return Sides(public=_way_out(plan.public), private=_way_out(plan.private))
 
     def _compile(self, desired: Desired) -> tuple[Desired, Tables]:

@@ -60,6 +60,12 @@ def _port(held: Holdings, said: Hold, fd: int) -> Port:
     return Port(PortKind.XSK, side, fd, ifindex, number, -1 if memory is None else memory.fd)
 
 
+def has_ways_in(held: Holdings, worker: int) -> bool:
+    """Return whether a worker would get packets: from both TUN devices, or from interfaces."""
+    roles = {said.role for said, _ in held if worker_of(said.index) == worker}
+    return roles >= set(SIDES) or Role.LINK in roles or Role.XSK in roles
+
+
 def is_lost(way: int) -> bool:
     """Return whether the device behind a way in is gone: its poll says POLLERR for ever."""
     poll = select.poll()

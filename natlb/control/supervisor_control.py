@@ -206,6 +206,7 @@ class ControlKeeper:
         plan, ways = self._supervisor.host.apply(read_sealed(fds[0]))
         self._supervisor.hold(Hold(role=Role.HOST_PLAN), sealed_memfd("plan", plan))
         self._supervisor.workers.take_ways(ways)
+        self._supervisor.watch.renew_ways()
         self._supervisor.watch.follow()
 
     def _listen(self, place: str) -> None:

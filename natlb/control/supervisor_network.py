@@ -19,7 +19,7 @@ from natlb.errors import NatlbError, UnavailableError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from natlb.control.host import HostPlan, Step, Tun, Upkeep, Wanted
+    from natlb.control.host import HostPlan, Links, Step, Tun, Upkeep, Wanted
     from natlb.control.queues import Way
     from natlb.netlink import Events
 
@@ -44,6 +44,12 @@ class Host(Protocol):
 
     def rebuild(self, lost: Role) -> list[Way]:
         """Make the device of this side again, with its addresses, routes and rules."""
+
+    def renew(self, held: list[Way]) -> list[Way]:
+        """Have the sockets that are held let in what the plan says; return those to be added.
+
+        One of these may take the place of one that is held. For a TUN there is nothing to do.
+        """
 
     def watched(self) -> list[int]:
         """Return the fds that are readable when the host may have changed."""
@@ -84,6 +90,7 @@ class NetworkHost:
         self._wanted: Wanted | None = None
         self._upkeep: Upkeep | None = None
         self._ears: dict[str, tuple[int, Events]] = {}
+        self._links: Links | None = None
 
     def recover(self) -> None:
         """Undo what a crash left: what the journal says, and what bears natlb's mark."""
@@ -99,6 +106,7 @@ class NetworkHost:
             KernelReader,
             decode_wanted,
             encode_plan,
+            filters_of,
             operations,
             resolve,
         )
@@ -107,7 +115,8 @@ class NetworkHost:
         if self._wanted is None and self._plan is not None and _is_about(hoped, self._plan):
             self._wanted = hoped  # what the adopted plan came of, though it may not work now
         with KernelReader() as reader:
-            plan = resolve(hoped, reader).remembering(self._plan)
+            plan = resolve(hoped.as_running(self._plan), reader).remembering(self._plan)
+        filters_of(plan)  # what does not fit is refused before anything is changed
         ways = self._make(operations(self._plan, plan))
         self._plan, self._wanted = plan, hoped
         self._announce(plan)
@@ -138,6 +147,15 @@ class NetworkHost:
         assert self._plan is not None
         name = PUBLIC_TUN if lost is Role.QUEUE_PUBLIC else PRIVATE_TUN
         return self._make(repair(self._plan, name))
+
+    def renew(self, held: list[Way]) -> list[Way]:
+        """Have the sockets that are held let in what the plan says; return those to be added."""
+        from natlb.control.host import Links  # noqa: PLC0415 - the module says why
+
+        if self._plan is None:
+            return []
+        self._links = self._links or Links()
+        return self._links.renew(self._plan, held)
 
     def watched(self) -> list[int]:
         """Return a netlink socket for each namespace of the plan, once there is one."""

@@ -144,9 +144,25 @@ class HostWatch:
             self._supervisor.hold(Hold(role=Role.HOST_PLAN), sealed_memfd("plan", found.plan))
         for role in found.lost:
             self._supervisor.workers.rebuild(role)
+        self._renew()
         if found.is_whole is not self.is_whole:
             self.is_whole = found.is_whole
             self._supervisor.workers.announce()
+
+    def _renew(self) -> None:
+        try:
+            self.renew_ways()
+        except Exception as error:  # noqa: BLE001 - as in `_look`
+            self._tell_failure("renew", error)
+        else:
+            self._told.pop("renew", None)
+
+    def renew_ways(self) -> None:
+        """Have workers receive from the interfaces that are there what the plan says."""
+        supervisor = self._supervisor
+        roles = (Role.LINK, Role.HOST)
+        held = [(said, fd) for said, fd in supervisor.holdings if said.role in roles]
+        supervisor.workers.take_ways(supervisor.host.renew(held))
 
     def tell(self, kind: str, level: str, words: dict[str, str]) -> None:
         """Log a past fact, and have control keep it as an event."""

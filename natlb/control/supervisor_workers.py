@@ -38,7 +38,7 @@ from natlb.control.messages import (
     Release,
 )
 from natlb.control.process import Process, hold, started_at
-from natlb.control.queues import SIDES, WAYS, is_lost, worker_of
+from natlb.control.queues import SIDES, WAYS, has_ways_in, is_lost, worker_of
 from natlb.control.roles import Role
 from natlb.control.supervisor_control import read_failure
 
@@ -52,7 +52,7 @@ SECONDS_TO_FORK = 3.0
 FREE_FORKS = 32  # that cost milliseconds each, so even many deaths in a row are no long pause
 SECONDS_A_FORK = 0.5
 SECONDS_TO_LEAVE = 3.0
-NEEDED = (*SIDES, Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.EVENTS, Role.TABLES)
+NEEDED = (Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.EVENTS, Role.TABLES)
 
 logger = structlog.get_logger()
 
@@ -183,7 +183,8 @@ class WorkerKeeper:
         if self.current or self._unborn or not self.nursery or not self._prepared:
             return
         holdings = self._supervisor.holdings
-        if not all((role, WORKER) in holdings for role in NEEDED):
+        is_whole = all((role, WORKER) in holdings for role in NEEDED)
+        if not (is_whole and has_ways_in(holdings, WORKER)):
             return
         programs = holdings.get(Role.PROGRAMS)
         if programs is not None and self.taught != programs.value:

@@ -4,6 +4,7 @@ Wanted.of(config)         what a configuration wants                            
 resolve(wanted, reader)   which interfaces that means here, or why it cannot be  resolve, view
 operations(old, new)      the steps from plan to plan, pure                      operations
 apply(steps, journal)     the steps made; what undoes each is written first      apply, journal
+Links()                   the sockets that packets come in by, where that is no TUN   links
 Upkeep(journal)           the host kept so, whatever others do to it            upkeep, concern
 undo(journal)             everything taken back, also after a crash              apply
 checks(...)               what in this host would stop natlb                     doctor
@@ -23,6 +24,7 @@ from natlb.control.host.layout import (
     encode_wanted,
 )
 from natlb.control.host.leftovers import cleanup
+from natlb.control.host.links import Links, filters_of
 from natlb.control.host.operations import Step, operations, repair
 from natlb.control.host.plan import PRIVATE_TUN, PUBLIC_TUN, HostPlan, Side, Wanted
 from natlb.control.host.probe import HostProbe
@@ -42,6 +44,7 @@ __all__ = [
     "Journal",
     "KernelReader",
     "LayoutError",
+    "Links",
     "Need",
     "Side",
     "Step",
@@ -56,6 +59,7 @@ __all__ = [
     "encode_plan",
     "encode_wanted",
     "examine",
+    "filters_of",
     "open_tun",
     "operations",
     "repair",

@@ -4,7 +4,8 @@
                 ports listened on
     HostPlan    header, two sides as found, then devices, devices with router advertisements,
                 VIPs, backends, local backends, sources, VIPs of the host, its addresses on
-                the public and on the private side, proxies, private proxies, neighbours, ports
+                the public and on the private side, those of its private namespace, proxies,
+                private proxies, neighbours, ports
 
 The reader believes nothing: magic, every count against the length, every name, flag and address.
 What is wrong anywhere is refused whole, with LayoutError.
@@ -42,7 +43,7 @@ Name = TypeVar("Name")
 WANTED_HEADER = struct.Struct("<4sBBH5I")  # magic, driver, output, workers, counts
 WANTED_SIDE = struct.Struct("<256s")  # namespace
 # magic, IPv6, force forwarding, driver, output, workers, zero, TUN MTU, counts
-PLAN_HEADER = struct.Struct("<4sBBBBHHI13I")
+PLAN_HEADER = struct.Struct("<4sBBBBHHI14I")
 PLAN_SIDE = struct.Struct("<256sIBB4s16s")  # namespace, MTU, has IPv4, has IPv6, addresses
 NAME = struct.Struct("<B16s")  # side, interface
 DEVICE = struct.Struct("<B16sIBB")  # side, interface, MTU, open for IPv4, for IPv6
@@ -51,7 +52,7 @@ PROXY = struct.Struct("<B16s16s")  # IP version, octets, interface
 NEIGHBOURS = struct.Struct("<16s16sB")  # interface, octets of an IPv6 network, its length
 PORTS = struct.Struct("<B16sBHH")  # IP version, octets, protocol, first, last
 
-WANTED_MAGIC, PLAN_MAGIC = b"nhw3", b"nhp3"  # the digit is the layout's version
+WANTED_MAGIC, PLAN_MAGIC = b"nhw3", b"nhp4"  # the digit is the layout's version
 PUBLIC, PRIVATE = 0, 1
 CHOSEN_DRIVERS: dict[int, Driver] = {1: "tun", 2: "packet", 3: "xdp"}
 CHOSEN_OUTPUTS: dict[int, Output] = {1: "route", 2: "direct"}
@@ -149,7 +150,7 @@ def decode_plan(octets: bytes) -> HostPlan:
         PLAN_HEADER
     )
     _check(magic == PLAN_MAGIC and zero == 0, "not this layout")
-    records = (DEVICE, NAME, *[ADDRESS] * 7, PROXY, PROXY, NEIGHBOURS, PORTS)
+    records = (DEVICE, NAME, *[ADDRESS] * 8, PROXY, PROXY, NEIGHBOURS, PORTS)
     reader.expect(2 * PLAN_SIDE.size, zip(counts, records, strict=True))
     found = [reader.take(PLAN_SIDE) for _ in (PUBLIC, PRIVATE)]
     devices = [reader.device() for _ in range(counts[0])]
@@ -162,8 +163,8 @@ def decode_plan(octets: bytes) -> HostPlan:
         )
         for side in (PUBLIC, PRIVATE)
     ]
-    vips, backends, local, sources, held, *hosts = (
-        reader.addresses(count) for count in counts[2:9]
+    vips, backends, local, sources, held, *hosts, own = (
+        reader.addresses(count) for count in counts[2:10]
     )
     return HostPlan(
         driver=_one_of(CHOSEN_DRIVERS, driver),
@@ -177,10 +178,11 @@ def decode_plan(octets: bytes) -> HostPlan:
         local_backends=local,
         sources=sources,
         host_vips=held,
-        proxies=tuple(reader.proxy() for _ in range(counts[9])),
-        private_proxies=tuple(reader.proxy() for _ in range(counts[10])),
-        neighbours=tuple(reader.neighbours() for _ in range(counts[11])),
-        services=reader.ports(counts[12]),
+        own=own,
+        proxies=tuple(reader.proxy() for _ in range(counts[10])),
+        private_proxies=tuple(reader.proxy() for _ in range(counts[11])),
+        neighbours=tuple(reader.neighbours() for _ in range(counts[12])),
+        services=reader.ports(counts[13]),
         has_ipv6=_flag(has_ipv6),
         force_forwarding=_flag(force),
     )
@@ -263,7 +265,7 @@ def _addresses(addresses: tuple[Address, ...]) -> list[bytes]:
 
 
 def _plan_addresses(plan: HostPlan) -> list[tuple[Address, ...]]:
-    held = plan.sources, plan.host_vips, plan.public.hosts, plan.private.hosts
+    held = plan.sources, plan.host_vips, plan.public.hosts, plan.private.hosts, plan.own
     return [plan.vips, plan.backends, plan.local_backends, *held]
 
 

@@ -151,7 +151,8 @@ class HostPlan:
     a public interface's subnet, `private_proxies` the VIPs and sources in a private one's.
     `host_vips` are VIPs that are addresses of the host, of which it keeps all but the ports of
     `services`; IPv6 ones have `neighbours` there. `force_forwarding`: this kernel can forward IPv6
-    by interface. `output` is of `driver` tun: the others always send by themselves.
+    by interface. `output` is of `driver` tun: the others always send by themselves. `own` is of the
+    others: addresses of the private namespace, whose packets are not natlb's whoever sends them.
     """
 
     driver: Driver = "tun"
@@ -169,6 +170,7 @@ class HostPlan:
     host_vips: tuple[Address, ...] = ()
     services: tuple[Ports, ...] = ()
     neighbours: tuple[Neighbours, ...] = ()
+    own: tuple[Address, ...] = ()
     has_ipv6: bool
     force_forwarding: bool
 

@@ -66,6 +66,7 @@ def resolve(wanted: Wanted, reader: HostReader, now: HostPlan | None = None) -> 
         host_vips=held,
         services=tuple(ports for ports in wanted.listens if ports.address in held),
         neighbours=tuple(each for vip in held for each in public.neighbours(vip)),
+        own=() if choice.driver == "tun" else private.own,
         has_ipv6=public.has_ipv6,
         force_forwarding=public.can_force_forwarding,
     )

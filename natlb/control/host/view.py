@@ -139,6 +139,12 @@ class View:
             dict.fromkeys(each for each in held if not (each.is_link_local or each.is_loopback))
         )
 
+    @property
+    def own(self) -> tuple[Address, ...]:
+        """All addresses of this namespace but loopback's: what is sent to them is the host's."""
+        held = (address.ip for link in self.links for address in link.addresses)
+        return tuple(dict.fromkeys(each for each in held if not each.is_loopback))
+
     def neighbours(self, vip: Address) -> Iterator[Neighbours]:
         """Yield who speaks neighbour discovery with an IPv6 address of the host."""
         for link in self.devices:

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from natlb.bpf.attach import attach_filter, attach_tun_steering, explain_filter, join_fanout
+from natlb.bpf.attach import (
+    attach_filter,
+    attach_tun_steering,
+    explain_filter,
+    join_fanout,
+    steer_fanout,
+)
 from natlb.bpf.classic import Code, Instruction, assemble
 from natlb.bpf.filters import private_filter, public_filter
 from natlb.bpf.steering import fanout_program
@@ -95,6 +101,8 @@ def test_a_socket_that_is_no_packet_socket_joins_no_group(
     """It says which call failed."""
     with pytest.raises(HostError, match=r"PACKET_FANOUT\) for group 7 failed: E(OP)?NOTSUPP?"):
         join_fanout(pair[0].fileno(), 7, keep(0))
+    with pytest.raises(HostError, match=r"PACKET_FANOUT_DATA\) failed: E(OP)?NOTSUPP?"):
+        steer_fanout(pair[0].fileno(), keep(0))
 
 
 def test_what_is_no_tun_device_takes_no_steering(

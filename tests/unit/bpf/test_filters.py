@@ -72,6 +72,40 @@ def test_packets_are_let_in_by_their_addresses(
         assert accepts(PRIVATE, packet) is private
 
 
+@pytest.mark.parametrize(
+    ("backend", "vip", "own", "client"),
+    [(BACKEND4, VIP4, "10.77.1.1", CLIENT4), (BACKEND6, VIP6, "fe80::1", CLIENT6)],
+)
+def test_what_a_backend_sends_to_the_host_is_the_hosts_alone(
+    backend: str, vip: str, own: str, client: str
+) -> None:
+    """Answers to checks, which natlb would send on to the host once more."""
+    program = private_filter(BACKENDS, VIPS, SOURCES, ANSWERED, [ip_address(own)])
+
+    assert not accepts(program, ip(backend, own) / PAYLOAD)
+    for destination in (vip, client):
+        assert accepts(program, ip(backend, destination) / PAYLOAD)
+
+
+@pytest.mark.parametrize(
+    ("backend", "vip", "client"), [(BACKEND4, VIP4, CLIENT4), (BACKEND6, VIP6, CLIENT6)]
+)
+def test_on_an_interface_of_both_sides_a_packet_is_one_sockets_alone(
+    backend: str, vip: str, client: str
+) -> None:
+    """A hairpin is the private one's: it comes from a backend, and goes to a VIP."""
+    public = public_filter(VIPS, ANSWERED, BACKENDS)
+    private = private_filter(BACKENDS, [], SOURCES, [])
+    expected = {(client, vip): (True, False), (backend, vip): (False, True)}
+    expected[backend, client] = (False, True)
+
+    for (source, destination), seen in expected.items():
+        packet = ip(source, destination) / PAYLOAD
+        assert (accepts(public, packet), accepts(private, packet)) == seen
+    assert accepts(public, ARP(op=1, psrc=CLIENT4, pdst=VIP4), BROADCAST)
+    assert not accepts(private, ARP(op=1, psrc=CLIENT4, pdst=VIP4), BROADCAST)
+
+
 @FILTERS
 @pytest.mark.parametrize("vip", [VIP4, VIP6])
 def test_what_was_sent_to_another_mac_address_is_the_other_hosts(program: bytes, vip: str) -> None:

@@ -87,6 +87,10 @@ class FakeHost:
         self._note(f"rebuild {lost.name}")
         return [(Hold(role=lost), _queue())]
 
+    def renew(self, held: list[Way]) -> list[Way]:  # noqa: ARG002
+        """Have nothing to renew."""
+        return []
+
     def watched(self) -> list[int]:
         """Have nothing to hear."""
         return []

@@ -4,7 +4,7 @@ import os
 
 from natlb.control.holdings import Holdings
 from natlb.control.messages import Hold
-from natlb.control.queues import is_lost, place_index, place_value, ports_of, worker_of
+from natlb.control.queues import has_ways_in, is_lost, place_index, place_value, ports_of, worker_of
 from natlb.control.roles import Role
 from natlb.io.ports import Port, PortKind
 
@@ -60,3 +60,22 @@ def test_ports_are_told_from_what_is_held() -> None:
     ]
     assert {worker_of(each.index) for each in said} == {2}
     held.close()
+
+
+def test_a_worker_has_a_way_in_by_both_tuns_or_by_interfaces() -> None:
+    """Its own: another worker's are of no use to it."""
+    for roles, expected in (
+        ((), False),
+        ((Role.QUEUE_PUBLIC,), False),
+        ((Role.QUEUE_PUBLIC, Role.QUEUE_PRIVATE), True),
+        ((Role.LINK,), True),
+        ((Role.XSK, Role.XSK_MEMORY), True),
+        ((Role.HOST, Role.OUTPUT_PUBLIC), False),
+    ):
+        held = Holdings()
+        for role in roles:
+            held.take(Hold(role=role, index=place_index(2, 1)), os.eventfd(0))
+
+        assert has_ways_in(held, 2) is expected
+        assert not has_ways_in(held, 1)
+        held.close()

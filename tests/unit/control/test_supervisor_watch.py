@@ -37,6 +37,11 @@ class World:
         self.found = Found(facts=[], lost=[], plan=None, is_whole=True)
         self.broken = ""
         self.deaf = ""
+        self.faulty = ""
+        self.renewed: list[list[Role]] = []
+        self.holdings = [
+            (Hold(role=role), 3) for role in (Role.FLOWS, Role.LINK, Role.HOST, Role.QUEUE_PUBLIC)
+        ]
         self.did: list[object] = []
         self.watch_ = HostWatch(self)  # type: ignore[arg-type]
         self.watch_.follow()
@@ -81,7 +86,18 @@ class World:
             raise HostError(self.broken)
         return self.found
 
+    def renew(self, held: list[Any]) -> list[Any]:
+        """Renew nothing, or say what the last look led to."""
+        if self.faulty:
+            raise HostError(self.faulty)
+        self.renewed.append([said.role for said, _ in held])
+        return []
+
     # Workers and control
+
+    def take_ways(self, ways: list[Any]) -> None:
+        """Take none."""
+        assert ways == []
 
     def check_queues(self) -> None:
         """Say so."""
@@ -203,6 +219,20 @@ def test_a_look_that_fails_is_told_once_and_not_the_last(world: World) -> None:
     told: list[Any] = [each for each in world.did if isinstance(each, Told)]
     assert [each.fact for each in told] == [("host_not_seen", {"reason": "no memory"})]
     assert len(world.looks) == 3
+
+
+def test_sockets_follow_each_look_and_a_refusal_is_told_once(world: World) -> None:
+    """An interface that was made again; one that is away a moment longer."""
+    world.run(5)
+    assert world.renewed == [[Role.LINK, Role.HOST]]
+    world.faulty = "no such interface"
+    world.run(13)
+    world.faulty = ""
+    world.run(17)
+
+    told: list[Any] = [each for each in world.did if isinstance(each, Told)]
+    assert [each.fact for each in told] == [("host_not_seen", {"reason": "no such interface"})]
+    assert len(world.renewed) == 2
 
 
 def test_a_kernel_that_cannot_be_heard_is_asked_again(world: World) -> None:

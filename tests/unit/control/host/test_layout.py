@@ -79,6 +79,7 @@ PLANS = st.builds(
     host_vips=SOME,
     services=PORTS,
     neighbours=NEIGHBOURHOODS,
+    own=SOME,
     has_ipv6=st.booleans(),
     force_forwarding=st.booleans(),
 )
