@@ -21,7 +21,7 @@ from natlb.control.messages import (
 from natlb.control.roles import Role
 
 MAGIC = b"ntlb"
-VERSION = 1
+VERSION = 2
 HEADER = struct.Struct("<4sHHHHI")
 LARGEST_BODY = 64
 LARGEST_TEXT = 8192  # a path has at most 4096 octets, an error with its fix stays below this

@@ -43,14 +43,11 @@ if TYPE_CHECKING:
 FIRST_FD = 3  # sd_listen_fds(3)
 MOST_FDS = 1024
 WORDS = 7
-NEEDED = {
-    (role, 0)
-    for role in (
-        *(Role.QUEUE_PUBLIC, Role.QUEUE_PRIVATE, Role.FLOWS, Role.COUNTERS, Role.COMMANDS),
-        *(Role.EVENTS, Role.TABLES, Role.REGISTRY, Role.API_LISTENER, Role.HOST_PLAN),
-        Role.STANDING,
-    )
-}
+NEEDED = (Role.TABLES, Role.REGISTRY, Role.API_LISTENER, Role.HOST_PLAN, Role.STANDING)
+NEEDED_OF_EACH = (  # worker
+    *(Role.QUEUE_PUBLIC, Role.QUEUE_PRIVATE),
+    *(Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.EVENTS),
+)
 NOT_STORED = {Role.HANDOVER_LISTENER}  # it would look as if somebody listened there
 
 Place = tuple[Role, int]
@@ -137,7 +134,9 @@ class FdStore:
         """
         latest = _latest(self._passed)
         foreign = {stored.state for stored, _ in self._passed} - {self._state}
-        said = None if foreign or not latest.keys() >= NEEDED else _standing(latest)
+        said = None if foreign else _standing(latest)
+        if said is not None and not latest.keys() >= needed_places(len(said.restarts)):
+            said = None
         if said is None:
             if self._passed:
                 words = {"layout": " ".join(foreign)} if foreign else {"layout": "not whole"}
@@ -240,8 +239,16 @@ def _latest(passed: list[tuple[Stored, int]]) -> dict[Place, tuple[Stored, int]]
     return {place_of(stored.said): (stored, fd) for stored, fd in ordered}
 
 
+def needed_places(workers: int) -> set[Place]:
+    """Return the places without which an instance of so many workers is not whole."""
+    each = {(role, index) for role in NEEDED_OF_EACH for index in range(max(1, workers))}
+    return each | {(role, 0) for role in NEEDED}
+
+
 def _standing(latest: dict[Place, tuple[Stored, int]]) -> HandedOver | None:
     """Return what the last supervisor knew besides; None where it cannot be read."""
+    if (Role.STANDING, 0) not in latest:
+        return None
     try:
         said = decode(read_sealed(latest[Role.STANDING, 0][1]), 0)
     except (MessageError, ValueError, OSError):

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from natlb.control.events import EventLog
     from natlb.control.mapped import Mapped
     from natlb.control.publish import Publisher
-    from natlb.control.worker_link import WorkerLink
+    from natlb.control.worker_link import WorkerLinks
+    from natlb.core.commands import Commands
     from natlb.model import BackendStateName, HealthName
 
 SECONDS_TO_FLUSH = 10.0
@@ -44,17 +45,17 @@ SECONDS_A_LOOK = 0.002
 
 
 class Intents:
-    """Brings changes into force over a publisher, and flows to their end over a worker."""
+    """Brings changes into force over a publisher, and flows to their end over the workers."""
 
     def __init__(
-        self, publisher: Publisher, worker: WorkerLink, memory: Mapped, events: EventLog
+        self, publisher: Publisher, workers: WorkerLinks, memory: Mapped, events: EventLog
     ) -> None:
         """Change what this publisher has in force."""
         self.turn = asyncio.Lock()
         self.publisher = publisher
         self.memory = memory
         self.events = events
-        self._worker = worker
+        self._workers = workers
 
     @property
     def desired(self) -> Desired:
@@ -109,8 +110,8 @@ class Intents:
 
     def _start_counts(self, old: Desired, new: Desired) -> None:
         """Have nothing counted under numbers that others had."""
-        counters = self.memory.counters
-        start_counts(counters, old.indices, old.config, new.indices, new.config)
+        for counters in self.memory.counters:
+            start_counts(counters, old.indices, old.config, new.indices, new.config)
         self.memory.tally.begin(old.indices, new.indices)
 
     async def set_health(self, found: Mapping[BackendKey, HealthName]) -> bool:
@@ -152,14 +153,19 @@ class Intents:
     async def _flush(self, wanted: FlowFilter, *, reset: bool) -> Flush:
         flushed = resets = 0
         for command in flush_commands(self.desired.indices, wanted, reset=reset):
-            done = await self._await_outcome(flush.give(self.memory.commands, command))
-            flushed, resets = flushed + done.flushed, resets + done.resets
+            for done in await self._have_done(command):
+                flushed, resets = flushed + done.flushed, resets + done.resets
         return Flush(flushed=flushed, resets=resets)
 
-    async def _await_outcome(self, number: int) -> Flush:
-        self._worker.wake()
+    async def _have_done(self, command: Any) -> list[Flush]:
+        """Return what every worker did for a command: whose flow is whose is theirs to know."""
+        given = [(ring, flush.give(ring, command)) for ring in self.memory.commands]
+        self._workers.wake()
         deadline = time.monotonic() + SECONDS_TO_FLUSH
-        while (done := flush.outcome(self.memory.commands, number)) is None:
+        return [await self._await_outcome(*each, deadline) for each in given]
+
+    async def _await_outcome(self, ring: Commands, number: int, deadline: float) -> Flush:
+        while (done := flush.outcome(ring, number)) is None:
             if time.monotonic() > deadline:
                 raise WaitTimeoutError(f"no worker flushed within {SECONDS_TO_FLUSH:g} s")
             await asyncio.sleep(SECONDS_A_LOOK)
@@ -168,12 +174,13 @@ class Intents:
     async def forget_unneeded(self) -> None:
         """Give up what was kept for flows that have ended: numbers and addresses.
 
-        Judged by the workers' own table, once they read tables by which nothing new can take it up.
+        Judged by the flow tables, once all workers read tables by which nothing new can take it
+        up.
         """
         desired = self.desired
-        if not desired.keeps_for_flows or self._worker.reading != desired.generation:
+        if not desired.keeps_for_flows or self._workers.reading != desired.generation:
             return
-        held = await asyncio.to_thread(held_by_flows, [self.memory.flows], desired.retired)
+        held = await asyncio.to_thread(held_by_flows, self.memory.flows, desired.retired)
         async with self.turn:
             less = desired.without(held)
             if desired is self.desired and less != desired:

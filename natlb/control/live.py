@@ -24,6 +24,7 @@ from natlb.control.membership import Membership
 from natlb.control.rates import Rates
 from natlb.control.reloading import Reloader
 from natlb.control.saving import Saver
+from natlb.core.layout import CURRENT
 from natlb.errors import ChangedError, NatlbError
 from natlb.model import (
     FlowFilter,
@@ -36,7 +37,7 @@ from natlb.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from natlb.control.config import Config
     from natlb.control.desired import Desired, Revisions
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from natlb.control.messages import Processes
     from natlb.control.publish import Publisher
     from natlb.control.reloading import Reader
-    from natlb.control.worker_link import WorkerLink
+    from natlb.control.worker_link import WorkerLinks
     from natlb.model import (
         Backend,
         BackendStateName,
@@ -66,9 +67,10 @@ class LiveInstance:
     def __init__(
         self,
         publisher: Publisher,
-        worker: WorkerLink,
+        workers: WorkerLinks,
         memory: Mapped,
         events: EventLog,
+        processes: Mapping[int, Processes],
         *,
         read: Reader,
         read_program: Reader,
@@ -78,14 +80,15 @@ class LiveInstance:
     ) -> None:
         """Answer for what the publisher brings into force; `reloaded` is told of each reload.
 
+        `processes` says by the workers' numbers who is at work, and changes meanwhile.
         `read_access` reads who may call the API; what it returns puts that in force. `ask` makes a
         check, wherever it has to be made.
         """
-        self.processes: Processes | None = None
+        self._processes = processes
         self._publisher = publisher
         self._memory = memory
         self._events = events
-        self._intents = Intents(publisher, worker, memory, events)
+        self._intents = Intents(publisher, workers, memory, events)
         self._reloader = Reloader(
             self._intents, read=read, read_program=read_program, reloaded=reloaded
         )
@@ -120,8 +123,8 @@ class LiveInstance:
             indices=wanted.indices,
             run_time=wanted.run_time,
             tables=self._publisher.tables,
-            flows=[self._memory.flows],
-            counters=[self._memory.counters],
+            flows=self._memory.flows,
+            counters=self._memory.counters,
             now_ms=self._memory.now_ms(),
             checks=self.health.histories.last(),
         )
@@ -133,12 +136,12 @@ class LiveInstance:
 
     async def status(self) -> Status:
         """Return whether packets are forwarded, and by what."""
-        now = self.processes
+        now = self._known()
         services = self._snapshot().list_services({})
         return Status(
-            ready=bool(now and now.ready),
+            ready=bool(now) and all(each.ready for each in now),
             version=__version__,
-            engine="compiled" if now is None or now.compiled else "interpreted",
+            engine="compiled" if all(each.compiled for each in now) else "interpreted",
             driver=self._publisher.driver,
             generation=self._desired.generation,
             config=self._desired.config_path,
@@ -167,14 +170,15 @@ class LiveInstance:
 
     async def stats(self) -> Statistics:
         """Return all counters."""
-        now = self.processes
-        worker = WorkerStatistics(
-            index=0, pid=now.worker if now else 0, restarts=now.restarts if now else 0
-        )
+        workers = [
+            WorkerStatistics(index=each.index, pid=each.worker, restarts=each.restarts)
+            for each in self._known()
+        ]
         return self._snapshot().statistics(
             generation=self._desired.generation,
             uptime_seconds=(time.monotonic_ns() - self._desired.started_ns) / 1e9,
-            workers=[worker],
+            workers=workers,
+            peak_seen=self._peak_seen(),
         )
 
     async def measures(self) -> Measures:
@@ -189,12 +193,16 @@ class LiveInstance:
         )
 
     def _pids(self) -> ProcessIds:
-        now = self.processes
+        now = self._known()
         return ProcessIds(
-            supervisor=now.supervisor if now else 0,
+            supervisor=now[0].supervisor if now else 0,
             control=os.getpid(),
-            workers=[now.worker] if now and now.worker else [],
+            workers=[each.worker for each in now if each.worker],
         )
+
+    def _known(self) -> list[Processes]:
+        """Return who is at work, in the order of the workers' numbers."""
+        return [said for _, said in sorted(self._processes.items())]
 
     async def reload(
         self, config: str | None, *, dry_run: bool = False, revisions: Revisions = None
@@ -294,14 +302,21 @@ class LiveInstance:
         found = await asyncio.to_thread(self._snapshot().count_flows, wanted)
         return found if reset else replace(found, resets=0)
 
+    def _peak_seen(self) -> int:
+        """Look at how many flows there are, and return the most that were ever seen."""
+        return self._memory.tally.peaked(
+            sum(int(each.meta[CURRENT]) for each in self._memory.flows)
+        )
+
     def read_rates(self, now: float) -> None:
         """Read the counts whose rates are shown; to be called every second or so."""
+        self._peak_seen()
         snapshot = self._snapshot()
         opened = {name: snapshot.flows_opened(name) for name in self._desired.config.services}
         self._rates.note(now, opened)
         services = self._desired.config.services.values()
         counted = {
-            each.name: fallbacks_of(each, self._desired.indices, [self._memory.counters])
+            each.name: fallbacks_of(each, self._desired.indices, self._memory.counters)
             for each in services
         }
         counts = {name: count for name, count in counted.items() if count is not None}

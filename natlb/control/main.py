@@ -36,7 +36,7 @@ from natlb.control.health.sockets import opener
 from natlb.control.keeping import read_changes, resumed, without_added
 from natlb.control.link import SupervisorLink
 from natlb.control.live import LiveInstance
-from natlb.control.mapped import WORKER, make_memory, map_memory
+from natlb.control.mapped import make_memory, map_memory
 from natlb.control.memory import sealed_memfd
 from natlb.control.messages import (
     Failed,
@@ -55,7 +55,7 @@ from natlb.control.reading import FileReader
 from natlb.control.registry import Registry
 from natlb.control.roles import Role
 from natlb.control.seed import first_seed
-from natlb.control.worker_link import WorkerLink
+from natlb.control.worker_link import WorkerLinks
 from natlb.errors import HostError, NatlbError
 
 if TYPE_CHECKING:
@@ -92,12 +92,12 @@ class Control:
         self._tasks: set[asyncio.Task[None]] = set()
         self._link = SupervisorLink(channel, self)
         self._files = FileReader(self._link)
-        self._worker = WorkerLink(self._link.holdings, WORKER)
+        self._workers = WorkerLinks(self._link.holdings)
         self._events = EventLog()
         self._doors = Doors([])
         self._publisher: Publisher | None = None
         self._instance: LiveInstance | None = None
-        self._processes: Processes | None = None
+        self._processes: dict[int, Processes] = {}  # by the worker's number
         self._started_ns = 0
         self._logging = Logging(level=log.LEVELS["info"], json=0)
 
@@ -111,15 +111,15 @@ class Control:
 
     def held(self, role: Role, index: int) -> None:
         """Talk to a new worker."""
-        if (role, index) == (Role.TABLES_CHANNEL, WORKER):
-            self._worker.connect()
+        if role is Role.TABLES_CHANNEL:
+            self._workers.connect(index)
         if role is Role.HOST_PLAN and self._instance is not None:
             self._begin(self._instance.follow_host(), fatal=False)
 
     def released(self, role: Role, index: int) -> None:
         """Talk to a dead worker no longer."""
-        if (role, index) == (Role.TABLES_CHANNEL, WORKER):
-            self._worker.disconnect()
+        if role is Role.TABLES_CHANNEL:
+            self._workers.disconnect(index)
 
     def reload_wanted(self, path: str) -> None:
         """Read the configuration again."""
@@ -128,9 +128,7 @@ class Control:
 
     def processes_known(self, said: Processes) -> None:
         """Remember who is at work."""
-        self._processes = said
-        if self._instance is not None:
-            self._instance.processes = said
+        self._processes[said.index] = said
 
     def told(self, said: Told) -> None:
         """Keep what the supervisor noticed."""
@@ -140,8 +138,8 @@ class Control:
 
     def supervisor_lost(self) -> None:
         """Show that nobody supervises."""
-        if self._processes is not None:
-            self.processes_known(dataclasses.replace(self._processes, supervisor=0))
+        for said in list(self._processes.values()):
+            self.processes_known(dataclasses.replace(said, supervisor=0))
 
     def leave_wanted(self) -> None:
         """End."""
@@ -150,14 +148,14 @@ class Control:
 
     def handed_over(self) -> HandedOver:
         """Return what an adopting supervisor needs to know besides what is held."""
-        now = self._processes
+        known = [said for _, said in sorted(self._processes.items())]
         return HandedOver(
             started_ns=self._started_ns,
             level=self._logging.level,
             json=self._logging.json,
-            compiled=now.compiled if now else 1,
-            restarts=now.restarts if now else 0,
+            compiled=known[0].compiled if known else 1,
             pid=os.getpid(),
+            text=" ".join(str(said.restarts) for said in known),
         )
 
     def adopted(self) -> None:
@@ -211,12 +209,12 @@ class Control:
         programs = place_programs(sources, {})
         self._follow_logging(config)
         await self._listen(config)
-        make_memory(self._link, config.datapath.max_flows)
+        make_memory(self._link, config.datapath.max_flows, config.datapath.workers)
         seed = await asyncio.to_thread(first_seed, config)
         desired = first_desired(
             config, text, path, seed=seed, started_ns=self._started_ns, programs=programs
         )
-        self._publisher = Publisher(self._link, self._worker, desired)
+        self._publisher = Publisher(self._link, self._workers, desired)
         await self._begin_with(self._publisher, desired)
         await self._answer(self._publisher)
 
@@ -266,7 +264,7 @@ class Control:
         desired = Desired.from_record(Registry(os.dup(held.fd)).read())
         self._follow_logging(desired.config)
         self._doors.tokens = await self._tokens_again(desired.config)
-        self._publisher = Publisher(self._link, self._worker, desired)
+        self._publisher = Publisher(self._link, self._workers, desired)
         await self._publisher.take_up()
         logger.info("control_replaced", generation=desired.generation, pid=os.getpid())
         await self._answer(self._publisher)
@@ -277,16 +275,16 @@ class Control:
         memory = map_memory(self._link.holdings)
         self._instance = LiveInstance(
             publisher,
-            self._worker,
+            self._workers,
             memory,
             self._events,
+            self._processes,
             read=self._files.config,
             read_program=self._files.program,
             read_access=self._read_access,
             reloaded=self._follow_logging,
             ask=self._ask,
         )
-        self._instance.processes = self._processes
         self._begin(self._serve(self._instance, self._doors))
         self._begin(self._instance.health.run())
         self._begin(self._instance.evidence.run())

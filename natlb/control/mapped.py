@@ -22,50 +22,59 @@ if TYPE_CHECKING:
     from natlb.core.events import Events
     from natlb.core.flow_table import FlowTable
 
-WORKER = 0  # the number of the one worker
+KINDS = {
+    Role.FLOWS: Kind.FLOWS,
+    Role.COUNTERS: Kind.COUNTERS,
+    Role.COMMANDS: Kind.COMMANDS,
+    Role.EVENTS: Kind.EVENTS,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mapped:
-    """A worker's table, counters and events, the ring of commands to it, and control's counts."""
+    """The workers' tables, counters, events and rings of commands, by number; control's counts."""
 
-    flows: FlowTable
-    counters: Counters
-    commands: Commands
-    events: Events
+    flows: list[FlowTable]
+    counters: list[Counters]
+    commands: list[Commands]
+    events: list[Events]
     tally: Tally
 
     def now_ms(self) -> int:
-        """Return the time as the flow table counts it."""
+        """Return the time as the flow tables count it, all from one epoch."""
         boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        return (boot - int(self.flows.meta[EPOCH])) // 1_000_000
+        return (boot - int(self.flows[0].meta[EPOCH])) // 1_000_000
 
 
-def make_memory(link: SupervisorLink, max_flows: int) -> None:
-    """Make a worker's memory and control's counts, and have them held."""
+def make_memory(link: SupervisorLink, max_flows: int, workers: int) -> None:
+    """Make the memory of so many workers and control's counts, and have them held.
+
+    Each worker has its share of the flows, rounded up. Each table has a secret of its own.
+    """
     epoch = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    flows = create_flows(max_flows, secrets.token_bytes(SECRET_BYTES), epoch)
-    link.hold(Hold(role=Role.FLOWS, index=WORKER), flows)
-    link.hold(Hold(role=Role.COUNTERS, index=WORKER), create(Kind.COUNTERS))
-    link.hold(Hold(role=Role.COMMANDS, index=WORKER), create(Kind.COMMANDS))
-    link.hold(Hold(role=Role.EVENTS, index=WORKER), create(Kind.EVENTS))
+    for index in range(workers):
+        secret = secrets.token_bytes(SECRET_BYTES)
+        flows = create_flows(-(-max_flows // workers), secret, epoch)
+        link.hold(Hold(role=Role.FLOWS, index=index), flows)
+        for role in (Role.COUNTERS, Role.COMMANDS, Role.EVENTS):
+            link.hold(Hold(role=role, index=index), create(KINDS[role]))
     link.hold(Hold(role=Role.TALLY), create_tally())
 
 
 def map_memory(holdings: Holdings) -> Mapped:
     """Return the memory that is held. Raises ValueError where it is of another layout.
 
-    Counters are the worker's to write, but for those of numbers that nobody has (`start_counts`).
+    Counters are the workers' to write, but for those of numbers that nobody has (`start_counts`).
     """
-    kinds = {
-        Role.FLOWS: Kind.FLOWS,
-        Role.COUNTERS: Kind.COUNTERS,
-        Role.COMMANDS: Kind.COMMANDS,
-        Role.EVENTS: Kind.EVENTS,
-    }
+    numbers = [said.index for said, _ in holdings if said.role is Role.FLOWS]
+    if not numbers or numbers != list(range(len(numbers))):
+        raise ValueError(f"flow tables {numbers} are held")
     found = {
-        role: attach(kind, _fd(holdings, role), writable=role is not Role.FLOWS)
-        for role, kind in kinds.items()
+        role: [
+            attach(kind, _fd(holdings, role, index), writable=role is not Role.FLOWS)
+            for index in numbers
+        ]
+        for role, kind in KINDS.items()
     }
     return Mapped(
         flows=found[Role.FLOWS],
@@ -76,8 +85,8 @@ def map_memory(holdings: Holdings) -> Mapped:
     )
 
 
-def _fd(holdings: Holdings, role: Role) -> int:
-    held = holdings.get(role, WORKER)
+def _fd(holdings: Holdings, role: Role, index: int = 0) -> int:
+    held = holdings.get(role, index)
     if held is None:
-        raise ValueError(f"no {role.name} is held")
+        raise ValueError(f"no {role.name} of number {index} is held")
     return held.fd

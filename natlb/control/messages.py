@@ -13,6 +13,8 @@ from typing import ClassVar, Self
 
 from natlb.control.roles import Role  # noqa: TC001 - `coding` reads the annotations
 
+NO_CPU = 0xFFFF
+
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
@@ -74,7 +76,7 @@ class Leave(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Processes(Message):
-    """To control: who is at work. `ready`: packets are forwarded."""
+    """To control: who is the worker of this number. `ready`: all of them forward."""
 
     kind: ClassVar[int] = 6
     layout: ClassVar[struct.Struct] = struct.Struct("<HHIIII")
@@ -184,13 +186,18 @@ class HandedOver(Message):
     """To an adopting supervisor, after all that is held: that was everything."""
 
     kind: ClassVar[int] = 16
-    layout: ClassVar[struct.Struct] = struct.Struct("<QHHHII")
+    layout: ClassVar[struct.Struct] = struct.Struct("<QHHHI")
     started_ns: int
     level: int
     json: int
     compiled: int
-    restarts: int
     pid: int  # control's
+    text: str  # how often each worker had to be replaced, by its number
+
+    @property
+    def restarts(self) -> tuple[int, ...]:
+        """The same as numbers; a word that is none counts as never."""
+        return tuple(int(word) if word.isdecimal() else 0 for word in self.text.split())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,10 +258,12 @@ class Wake(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Fork(Message):
-    """To the nursery: make a worker that talks by this end."""
+    """To the nursery: make a worker that talks by this end, on this CPU; NO_CPU: on any."""
 
     kind: ClassVar[int] = 23
+    layout: ClassVar[struct.Struct] = struct.Struct("<H")
     fds: ClassVar[int] = 1
+    cpu: int = NO_CPU
 
 
 @dataclass(frozen=True, kw_only=True)

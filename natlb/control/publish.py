@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from natlb.control.desired import Desired
     from natlb.control.host.plan import Driver, HostPlan, Side
     from natlb.control.link import SupervisorLink
-    from natlb.control.worker_link import WorkerLink
+    from natlb.control.worker_link import WorkerLinks
     from natlb.core.tables import Tables
 
 
@@ -53,11 +53,11 @@ def wanted_of(desired: Desired) -> Wanted:
 class Publisher:
     """Brings one `Desired` after the other into force."""
 
-    def __init__(self, link: SupervisorLink, worker: WorkerLink, desired: Desired) -> None:
+    def __init__(self, link: SupervisorLink, workers: WorkerLinks, desired: Desired) -> None:
         """Begin with this, which is not in force yet."""
         self.desired = desired
         self._link = link
-        self._worker = worker
+        self._workers = workers
         self._wanted: Wanted | None = None
         self._tables: Tables | None = None
         self._sides: Sides | None = None  # that the tables know; None: another control made them
@@ -88,10 +88,10 @@ class Publisher:
         self._link.hold(Hold(role=Role.TABLES, value=desired.generation), create_tables(tables))
         self._tables = tables
         if learned is None:
-            self._worker.send_tables()
+            self._workers.send_tables()
         else:
             self._serve(learned)
-        await self._worker.await_reading(desired.generation)
+        await self._workers.await_reading(desired.generation)
 
     async def keep(self, desired: Desired) -> None:
         """Bring this into force, of which the workers see nothing."""

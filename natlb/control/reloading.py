@@ -140,12 +140,14 @@ class Reloader:
 
     def _answer(self, before: Desired, after: Config, found: Difference, generation: int) -> Reload:
         """Return what a reload does; drained are those that go and have flows that may go on."""
-        counts = self._intents.memory.counters.backends["current"]
+        counted = [each.backends["current"] for each in self._intents.memory.counters]
         reset = to_reset(before.config, after)
         drained = [
             "/".join(key)
             for key, index in before.indices.backends.items()
-            if "/".join(key) in found.removed and key not in reset and counts[index] > 0
+            if "/".join(key) in found.removed
+            and key not in reset
+            and any(counts[index] > 0 for counts in counted)
         ]
         return Reload(
             generation=generation,

@@ -161,7 +161,7 @@ class Supervisor:
         self.is_adopted = True
         said, control = left.said, left.control
         self.started_ns = said.started_ns
-        self.workers.restarts = said.restarts
+        self.workers.restore(said.restarts)
         self.workers.compiled = bool(said.compiled)
         self.log_as(Logging(level=said.level, json=said.json))
         logger.info("instance_adopted", **left.words())
@@ -227,8 +227,8 @@ class Supervisor:
             level=self.logging.level,
             json=self.logging.json,
             compiled=int(self.workers.compiled),
-            restarts=self.workers.restarts,
             pid=os.getpid(),
+            text=" ".join(map(str, self.workers.restarts)),
         )
         self.keep(Hold(role=Role.STANDING), sealed_memfd("standing", encode(now)))
 
@@ -302,8 +302,8 @@ class Supervisor:
         self.programs.end()
         self.workers.forget_unborn()
         workers = self.workers
-        children = (workers.current, workers.nursery, self.control.child, self.keeper.child)
-        living = [child for child in children if child is not None]
+        others = (workers.nursery, self.control.child, self.keeper.child)
+        living = [*workers.living, *(child for child in others if child is not None)]
         for child in living:
             child.leave()
         if self.workers.nursery is not None:

@@ -1,7 +1,7 @@
 """What a supervisor that is gone left: found with control, the keeper or a service manager, or not.
 
 Control is asked first, since it goes on as it is. Where it is dead or hangs, the keeper has the
-same fds, and where that is dead too a service manager may have them: then everybody but the worker
+same fds, and where that is dead too a service manager may have them: then everybody but the workers
 and the keeper is ended, and another control begins over what the old one wrote down.
 """
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from natlb.control.handover import Adopted
     from natlb.control.messages import HandedOver
 
-WORKER = 0
-
 logger = structlog.get_logger()
 
 
@@ -45,11 +43,9 @@ class Left:
         return words | ({"stored": self.stored} if self.stored else {})
 
     def end_others(self, token: str, holdings: Holdings) -> None:
-        """End every process of the instance but the keeper and the worker that is held."""
+        """End every process of the instance but the keeper and the workers that are held."""
         spared = {self.keeper.control.pid} if self.keeper else set()
-        worker = holdings.get(Role.LIFE_CHANNEL, WORKER)
-        if worker is not None:
-            spared.add(worker.value)
+        spared |= {said.value for said, _ in holdings if said.role is Role.LIFE_CHANNEL}
         killed = kill_all_with(token, spared=frozenset(spared))
         if killed:
             logger.warning("orphans_killed", pids=killed)

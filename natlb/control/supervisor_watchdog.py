@@ -57,8 +57,8 @@ class Watchdog:
         """Yield who is watched; a nursery at a lesson has a time for that, and is not asked."""
         supervisor = self._supervisor
         workers = supervisor.workers
-        if workers.current is not None:
-            yield "worker", workers.current
+        for worker in workers.living:
+            yield "worker", worker
         if supervisor.control.child is not None:
             yield "control", supervisor.control.child
         if workers.nursery is not None and not supervisor.programs.is_at_lesson(workers.nursery):

@@ -1,16 +1,16 @@
-"""The supervisor's side of the workers: one that forwards, and a nursery that makes the next.
+"""The supervisor's side of the workers: a place for each, and a nursery that makes the next.
 
     nursery    started -> prepared (code loaded, rights dropped)
-    worker     forked by it -> attached (has the queues) -> forwards
+    worker     forked by it into a vacant place (`supervisor_slot`)
 
-A worker is forked when there is none and everything that it needs is held. The flow table, the
-counters and the queues are not the worker's: the next one goes on where it stopped.
+There are as many places as control has made flow tables. One worker is forked at a time, which
+takes milliseconds; and where all are to be replaced, by other code or for other programs, one
+follows the other, so that never more than one place is without a worker.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 from typing import TYPE_CHECKING
 
 import structlog
@@ -21,73 +21,77 @@ from natlb.control.channel import Channel, close_all
 from natlb.control.child import Child, environment_of
 from natlb.control.messages import (
     Alive,
-    Attach,
     Ended,
     Failed,
     Fork,
     Forked,
-    Hold,
     Learned,
     Message,
     Note,
-    Output,
     Prepared,
     Processes,
-    QueueLost,
-    Reading,
-    Release,
 )
-from natlb.control.process import Process, hold, started_at
-from natlb.control.queues import SIDES, WAYS, has_ways_in, is_lost, worker_of
-from natlb.control.roles import Role
+from natlb.control.process import Process, started_at
+from natlb.control.queues import SIDES, is_lost
+from natlb.control.roles import MOST_WORKERS, Role
 from natlb.control.supervisor_control import read_failure
+from natlb.control.supervisor_slot import WorkerSlot
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from natlb.control.queues import Way
     from natlb.control.supervisor import Supervisor
 
-STANDARD_ERROR = 2
-WORKER = 0  # the number of the one worker
 SECONDS_TO_FORK = 3.0
-FREE_FORKS = 32  # that cost milliseconds each, so even many deaths in a row are no long pause
-SECONDS_A_FORK = 0.5
-SECONDS_TO_LEAVE = 3.0
-NEEDED = (Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.EVENTS, Role.TABLES)
 
 logger = structlog.get_logger()
 
 
 class WorkerKeeper:
-    """The worker, and the nursery."""
+    """The workers' places, and the nursery."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         """Know the supervisor; nothing is started yet."""
-        self.current: Child | None = None
+        self.slots: dict[int, WorkerSlot] = {}
         self.nursery: Child | None = None
-        self.forwarding = False
         self.compiled = True
-        self.restarts = 0
+        self.taught = 0  # the digest of the programs that the nursery knows; 0: none
         self._supervisor = supervisor
         self._prepared = False
-        self._unborn: Channel | None = None  # our end towards a worker that is being forked
-        self.used = False  # a worker was forked, or adopted
-        self.taught = 0  # the digest of the programs that the nursery knows; 0: none
-        self._known = 0  # the same of the worker
-        self._vacant_since: float | None = None
-        self._leaving: Child | None = None  # the worker that was asked to
-        self._is_outdated = False  # worker and control run other code
+        self._unborn: tuple[WorkerSlot, Channel] | None = None  # our end towards who is forked
+        self._restarts: Sequence[int] = ()  # of the places, under the supervisor before
+        self._is_outdated = False  # workers and control run other code
         self._is_unfiltered = False  # workers are held to no list of system calls, and it was said
-        self._fork_at = 0.0
         self._rebuild_at = 0.0
         now = supervisor.loop.now()
         self._nursery_backoff = BackOff(now)
-        self._backoff = BackOff(now, free_starts=FREE_FORKS, seconds_a_token=SECONDS_A_FORK)
         self._queue_backoff = BackOff(now)
 
     @property
     def prepared(self) -> bool:
         """Whether the nursery has loaded the packet path."""
         return self._prepared
+
+    @property
+    def forwarding(self) -> bool:
+        """Whether every worker forwards."""
+        return bool(self.slots) and all(slot.forwarding for slot in self.slots.values())
+
+    @property
+    def used(self) -> bool:
+        """Whether a worker was forked, or adopted."""
+        return any(slot.used for slot in self.slots.values())
+
+    @property
+    def restarts(self) -> list[int]:
+        """How often each worker had to be replaced, by its number."""
+        return [slot.restarts for slot in self.slots.values()]
+
+    @property
+    def living(self) -> list[Child]:
+        """The workers that there are."""
+        return [slot.current for slot in self.slots.values() if slot.current is not None]
 
     def start_nursery(self) -> None:
         """Start a nursery, if there is none."""
@@ -116,148 +120,119 @@ class WorkerKeeper:
     def forget_unborn(self) -> None:
         """Close our end towards a worker that is being forked: it is left alone, and ends."""
         if self._unborn is not None:
-            self._unborn.close()
+            self._unborn[1].close()
             self._unborn = None
 
     def renew(self) -> None:
-        """Have a worker of this code take over, once there is a nursery that can make one."""
+        """Have workers of this code take over, once there is a nursery that can make them."""
         self._is_outdated = True
 
-    def _replace_other_code(self) -> None:
-        programs, leaving = self._supervisor.holdings.get(Role.PROGRAMS), self.current
-        is_taught = programs is None or self.taught == programs.value
-        if not self._is_outdated or not self._prepared or not is_taught:
-            return
-        self._is_outdated = False
-        self._supervisor.control.replace()
-        if leaving is not None and leaving is not self._leaving:
-            self._leaving = leaving
-            leaving.leave()
-            self._supervisor.loop.after(SECONDS_TO_LEAVE, lambda: self._expect_end(leaving))
-
-    def _replace_outdated(self) -> None:
-        """Ask a worker to leave that does not know the programs, once the nursery does.
-
-        Control gives it no tables that name them; the next worker comes with those.
-        """
-        programs, leaving = self._supervisor.holdings.get(Role.PROGRAMS), self.current
-        if leaving is None or leaving is self._leaving or programs is None:
-            return
-        if not self._prepared or self.taught != programs.value or self._known == programs.value:
-            return
-        self._leaving = leaving
-        leaving.leave()
-        self._supervisor.loop.after(SECONDS_TO_LEAVE, lambda: self._expect_end(leaving))
-
-    def _expect_end(self, leaving: Child) -> None:
-        if self.current is leaving:
-            leaving.kill()
+    def restore(self, restarts: Sequence[int]) -> None:
+        """Go on counting where another supervisor stopped."""
+        self._restarts = restarts
 
     def adopt(self) -> None:
-        """Watch the worker that another supervisor had, if it lives, and equip it once more.
+        """Watch the workers that another supervisor had, as far as they live."""
+        self._find_slots()
+        for slot in self.slots.values():
+            slot.adopt()
 
-        The dead one may have got anywhere: a worker that it attached is not disturbed by that.
-        """
-        self.used = True
-        held = self._supervisor.holdings.get(Role.LIFE_CHANNEL, WORKER)
-        process = hold(held.value, held.stamp) if held else None
-        if held is None or process is None:
-            self._release_channels()
-        else:
-            channel = self._supervisor.holdings.get(Role.TABLES_CHANNEL, WORKER)
-            self._known = channel.stamp if channel else 0
-            worker = self._watch(process, Channel.from_fd(os.dup(held.fd)))
-            worker.send(Output(), STANDARD_ERROR)
-            self._equip(worker)
-
-    def _watch(self, process: Process, channel: Channel) -> Child:
-        self.current = Child(
-            self._supervisor.loop, process, channel, receiver=self._hear, mourner=self._mourn
-        )
-        return self.current
+    def _find_slots(self) -> None:
+        """Have a place for each flow table."""
+        for said, _ in self._supervisor.holdings:
+            is_new = said.role is Role.FLOWS and said.index not in self.slots
+            if is_new and said.index < MOST_WORKERS:
+                slot = self.slots[said.index] = WorkerSlot(self._supervisor, said.index)
+                if said.index < len(self._restarts):
+                    slot.restarts = self._restarts[said.index]
 
     def consider(self) -> None:
         """Have a worker forked where there is none, and all that it needs."""
-        self._replace_outdated()
+        self._find_slots()
+        if not self._is_able():
+            return
         self._replace_other_code()
-        if self.current or self._unborn or not self.nursery or not self._prepared:
+        self._replace_one()
+        slot = next((each for each in self.slots.values() if each.is_ripe), None)
+        if slot is None or self._unborn is not None or self.nursery is None:
             return
-        holdings = self._supervisor.holdings
-        is_whole = all((role, WORKER) in holdings for role in NEEDED)
-        if not (is_whole and has_ways_in(holdings, WORKER)):
-            return
-        programs = holdings.get(Role.PROGRAMS)
-        if programs is not None and self.taught != programs.value:
-            return
-        if self._supervisor.loop.now() < self._fork_at or self._supervisor.stopping:
-            return
-        self._unborn, theirs = Channel.pair()
+        ours, theirs = Channel.pair()
+        self._unborn = slot, ours
         self.nursery.send(Fork(), theirs.fileno())
         theirs.close()
-        expected = self._unborn
-        self._supervisor.loop.after(SECONDS_TO_FORK, lambda: self._expect_birth(expected))
+        self._supervisor.loop.after(SECONDS_TO_FORK, lambda: self._expect_birth(ours))
+
+    def _is_able(self) -> bool:
+        """Return whether the nursery can make such workers as are needed now."""
+        programs = self._supervisor.holdings.get(Role.PROGRAMS)
+        is_taught = programs is None or self.taught == programs.value
+        is_there = self.nursery is not None and self._prepared
+        return is_there and is_taught and not self._supervisor.stopping
+
+    def _replace_other_code(self) -> None:
+        """Have all that runs other code replaced, now that there is a nursery of ours."""
+        if self._is_outdated:
+            self._is_outdated = False
+            for slot in self.slots.values():
+                slot.is_outdated = slot.current is not None
+            self._supervisor.control.replace()
+
+    def _replace_one(self) -> None:
+        """Ask a worker to leave that runs other code or does not know the programs.
+
+        Control gives those no tables that name them; the next worker comes with those. One at a
+        time: the others forward meanwhile.
+        """
+        if any(slot.is_changing for slot in self.slots.values()):
+            return
+        programs = self._supervisor.holdings.get(Role.PROGRAMS)
+        for slot in self.slots.values():
+            if slot.is_outdated or (programs and slot.is_ignorant_of(programs.value)):
+                slot.ask_to_leave()
+                return
 
     def _expect_birth(self, expected: Channel) -> None:
         """End a nursery that hangs over a fork: another takes its place."""
-        if self._unborn is expected and self.nursery is not None:
+        is_unborn = self._unborn is not None and self._unborn[1] is expected
+        if is_unborn and self.nursery is not None:
             logger.warning("child_hung", pid=self.nursery.pid, action="kill")
             self.nursery.kill()
 
     def _attach(self, pid: int, pidfd: int) -> None:
-        """Make a newborn the worker: give it what it needs, and tell control of it."""
+        """Make a newborn the worker of the place that it was forked for."""
         assert self._unborn is not None
-        channel, self._unborn = self._unborn, None
+        (slot, channel), self._unborn = self._unborn, None
         try:
             process = Process(pid=pid, started=started_at(pid), pidfd=pidfd)
         except OSError:
             os.close(pidfd)
             channel.close()
-            self.consider()
-            return
-        self._known = self.taught
-        self._equip(self._watch(process, channel))
-
-    def _equip(self, child: Child) -> None:
-        """Give a worker all that it needs, and then the word to begin.
-
-        Control knows of it before: a worker that forwards and that nobody knows would be joined by
-        a second one over the same memory, once both supervisor and worker were replaced.
-        """
-        supervisor, process = self._supervisor, child.process
-        said = Hold(role=Role.LIFE_CHANNEL, index=WORKER, value=process.pid, stamp=process.started)
-        supervisor.hold(said, os.dup(child.channel.fileno()))
-        controls_end, workers_end = Channel.pair()
-        said = Hold(role=Role.TABLES_CHANNEL, index=WORKER, value=process.pid, stamp=self._known)
-        supervisor.hold(said, controls_end.end.detach())
-        for said, fd in supervisor.holdings:
-            if is_for(WORKER, said):
-                child.send(said, fd)
-        child.send(Hold(role=Role.TABLES_CHANNEL, index=WORKER), workers_end.fileno())
-        workers_end.close()
-        child.send(Attach(index=WORKER, takeover=int(self.used)))
-        self.used = True
+        else:
+            slot.take_in(process, channel, self.taught)
+        self.consider()
 
     def take_ways(self, ways: list[Way]) -> None:
-        """Hold new ways in and out, and have the worker use them."""
+        """Hold new ways in and out, and have the workers use them."""
         for said, fd in ways:
             self._supervisor.hold(said, fd)
-            if self.current is not None:
-                self.current.send(said, fd)
-        if self.current is not None and ways:
-            self.current.send(Attach(index=WORKER, takeover=0))
+        for slot in self.slots.values():
+            slot.take_ways(ways)
         self.consider()
 
     def announce(self) -> None:
         """Tell control who is at work."""
-        now = Processes(
-            index=WORKER,
-            ready=int(self.forwarding and self._supervisor.watch.is_whole),
-            compiled=int(self.compiled),
-            supervisor=os.getpid(),
-            worker=self.current.pid if self.current else 0,
-            restarts=self.restarts,
-        )
-        self._supervisor.control.tell(now)
+        is_ready = self.forwarding and self._supervisor.watch.is_whole
+        for index in self.slots or (0,):
+            slot = self.slots.get(index)
+            now = Processes(
+                index=index,
+                ready=int(is_ready),
+                compiled=int(self.compiled),
+                supervisor=os.getpid(),
+                worker=slot.current.pid if slot and slot.current else 0,
+                restarts=slot.restarts if slot else 0,
+            )
+            self._supervisor.control.tell(now)
 
     def _hear_nursery(self, child: Child, message: Message, fds: list[int]) -> None:
         """Hear the nursery, which holds no right."""
@@ -274,7 +249,8 @@ class WorkerKeeper:
                     self._supervisor.programs.learned(child, message, fds)
                     self.consider()
                 case Ended():
-                    self._note_exit(message)
+                    for slot in self.slots.values():
+                        slot.note_exit(message)
                 case Note():
                     log.say("".join(c for c in message.text if c.isprintable()))
                     self._supervisor.notifier.status(message.text)
@@ -298,66 +274,12 @@ class WorkerKeeper:
         self._supervisor.keep_standing()
         self.consider()
 
-    def _hear(self, child: Child, message: Message, fds: list[int]) -> None:
-        """Hear the worker, which parses what strangers send, and holds no right."""
-        try:
-            match message:
-                case Reading():
-                    self._forwards(child, message.generation)
-                case QueueLost() if message.role in SIDES:
-                    self.check_queue(message.role)
-                case Alive():
-                    self._supervisor.watchdog.answered(child, message)
-                case Failed():
-                    self._supervisor.child_failed("worker", read_failure(message, fds))
-                case _:
-                    child.refuse(f"{type(message).__name__} is not its to say")
-        finally:
-            close_all(fds)
-
-    def _forwards(self, child: Child, generation: int) -> None:
-        if self.forwarding:
-            return  # new queues taken
-        self.forwarding = True
-        if self._vacant_since is not None:
-            took = round((self._supervisor.loop.now() - self._vacant_since) * 1000, 1)
-            logger.info("worker_replaced", pid=child.pid, generation=generation, milliseconds=took)
-            self._vacant_since = None
-        self.announce()
-        self._supervisor.consider_ready()
-
-    def _mourn(self, child: Child, _status: int | None) -> None:
-        self.current = None
-        self.forwarding = False
-        self._vacant_since = self._supervisor.loop.now()
-        self._release_channels()
-        if child is self._leaving:
-            delay = 0.0
-        else:
-            self.restarts += 1
-            self._supervisor.keep_standing()
-            delay = self._supervisor.count_death("worker", child, None, self._backoff)
-        self._fork_at = self._supervisor.loop.now() + delay
-        self._supervisor.loop.after(delay, self.consider)
-        self.consider()
-        self.announce()
-
     def _mourn_nursery(self, child: Child, status: int | None) -> None:
         self.nursery = None
         self._supervisor.programs.nursery_died(child)
         self.forget_unborn()
         delay = self._supervisor.count_death("nursery", child, status, self._nursery_backoff)
         self._supervisor.loop.after(delay, self.start_nursery)
-
-    def _note_exit(self, said: Ended) -> None:
-        """Report how a worker ended, where it is not as `kill -9` does it."""
-        status = said.status - (1 << 32) if said.status >> 31 else said.status
-        if status not in {0, -signal.SIGKILL} and self._backoff.worth_a_line:
-            logger.warning("worker_exit", pid=said.pid, status=status)
-
-    def _release_channels(self) -> None:
-        for role in (Role.TABLES_CHANNEL, Role.LIFE_CHANNEL):
-            self._supervisor.release(Release(role=role, index=WORKER))
 
     def check_queues(self) -> None:
         """Look whether the devices still stand: where no worker runs, nobody else would notice."""
@@ -366,7 +288,7 @@ class WorkerKeeper:
 
     def check_queue(self, role: Role) -> None:
         """Make the device of this side again where it is gone."""
-        held = self._supervisor.holdings.get(role, WORKER)
+        held = self._supervisor.holdings.get(role)
         if held is not None and is_lost(held.fd):
             self.rebuild(role)
 
@@ -384,13 +306,6 @@ class WorkerKeeper:
             kind, words["reason"] = "device_not_rebuilt", str(error)
         if self._queue_backoff.worth_a_line:
             self._supervisor.watch.tell(kind, "warning", words)
-
-
-def is_for(worker: int, said: Hold) -> bool:
-    """Return whether the worker of this number is given what is held here."""
-    if said.role is Role.NEXT_HOPS:
-        return True
-    return said.role in (*NEEDED, *WAYS) and worker_of(said.index) == worker
 
 
 def ignore_message(_child: Child, _message: Message, fds: list[int]) -> None:

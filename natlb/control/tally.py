@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 MAGIC = 0x4E41544C42544C59  # "NATLBTLY"
 VERSION = 1
-TOTALS = ("magic", "version", "success", "failure", "last_success_us", *("reserved",) * 3)
-SUCCESS, FAILURE, LAST_SUCCESS_US = range(2, 5)
+TOTALS = ("magic", "version", "success", "failure", "last_success_us", "peak", "reserved", "_")
+SUCCESS, FAILURE, LAST_SUCCESS_US, PEAK = range(2, 6)
 DIRECTIONS = ("up", "down", "ready", "draining", "maint")  # what a backend can turn to
 RESULTS = ("up", "down")  # what one check can find
 WORDS = len(DIRECTIONS) + len(RESULTS) + 1  # room for one more
@@ -96,6 +96,11 @@ class Tally:
         self._totals[SUCCESS if well else FAILURE] += 1
         if well:
             self._totals[LAST_SUCCESS_US] = _micros(self._clock())
+
+    def peaked(self, flows: int) -> int:
+        """Return the most flows that there ever were at a look, with this one."""
+        self._totals[PEAK] = max(int(self._totals[PEAK]), flows)
+        return int(self._totals[PEAK])
 
     def checked(self, number: int, *, well: bool) -> None:
         """Count what one health check of the backend with this number found."""

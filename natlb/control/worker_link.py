@@ -96,3 +96,47 @@ class WorkerLink:
         if isinstance(message, Reading):
             self.reading = message.generation
             self._news.set()
+
+
+class WorkerLinks:
+    """The conversations with all workers; there is one for each flow table that is held."""
+
+    def __init__(self, holdings: Holdings) -> None:
+        """Know no worker yet."""
+        self._holdings = holdings
+        self._links: dict[int, WorkerLink] = {}
+
+    @property
+    def reading(self) -> int:
+        """The generation that every worker reads, or a later one; 0 where one reads none."""
+        return min((link.reading for link in self._all()), default=0)
+
+    def _all(self) -> list[WorkerLink]:
+        return [self._link(said.index) for said, _ in self._holdings if said.role is Role.FLOWS]
+
+    def _link(self, index: int) -> WorkerLink:
+        if index not in self._links:
+            self._links[index] = WorkerLink(self._holdings, index)
+        return self._links[index]
+
+    def connect(self, index: int) -> None:
+        """Talk to the worker of this number that is held now, and send it the tables there are."""
+        self._link(index).connect()
+
+    def disconnect(self, index: int) -> None:
+        """Talk to no worker of this number: it is gone."""
+        self._link(index).disconnect()
+
+    def send_tables(self) -> None:
+        """Have all workers read the newest tables."""
+        for link in self._all():
+            link.send_tables()
+
+    def wake(self) -> None:
+        """Have all workers look at their commands."""
+        for link in self._all():
+            link.wake()
+
+    async def await_reading(self, generation: int) -> bool:
+        """Return whether all read this generation or a later one, within a few seconds."""
+        return all(await asyncio.gather(*(each.await_reading(generation) for each in self._all())))

@@ -138,9 +138,18 @@ class Snapshot:
         ]
 
     def statistics(
-        self, *, generation: int, uptime_seconds: float, workers: list[WorkerStatistics]
+        self,
+        *,
+        generation: int,
+        uptime_seconds: float,
+        workers: list[WorkerStatistics],
+        peak_seen: int = 0,
     ) -> Statistics:
-        """Return all counters, summed over the workers."""
+        """Return all counters, summed over the workers.
+
+        Each worker knows its own peak, at a moment of its own: the highest of these and of the
+        sums that were looked at (`peak_seen`) is a peak that there was. One worker's is exact.
+        """
         totals = _sum([counters.totals for counters in self.counters])
         meta = _sum([table.meta for table in self.flows])
         names = ("received", "forwarded", "passed", "replied", "dropped", "held", "sent")
@@ -154,7 +163,7 @@ class Snapshot:
             ),
             flows=FlowCounts(
                 current=int(meta[CURRENT]),
-                peak=int(meta[PEAK]),
+                peak=max(peak_seen, *(int(table.meta[PEAK]) for table in self.flows)),
                 opened=int(meta[OPENED]),
                 closed=int(meta[CLOSED]),
                 expired=int(meta[EXPIRED]),

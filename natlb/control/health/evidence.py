@@ -69,7 +69,7 @@ class PassiveWatch:
         """Go on where another control has stopped reading."""
         self._intents = intents
         self._arbiter = arbiter
-        self._ring = EventRing(intents.memory.events)
+        self._rings = [EventRing(events) for events in intents.memory.events]
         self._judge = PassiveJudge()
         self._desired: Desired | None = None
         self._owners: dict[int, BackendKey] = {}
@@ -84,11 +84,12 @@ class PassiveWatch:
     def look(self) -> None:
         """Hear what was told since the last look, and judge."""
         self._follow()
-        lost = self._ring.lost
-        events = self._ring.read()
+        lost = self._lost()
+        told = np.concatenate([ring.read() for ring in self._rings])
+        events = told[np.argsort(told["time_ms"], kind="stable")]
         for key, told in self._by_backend(events):
             self._hear(key, told)
-        if self._ring.lost > lost:
+        if self._lost() > lost:
             self._hear_of_lost(events)
         self._failed = self._count_failed()
         for verdict in self._judge.judge(self._intents.memory.now_ms(), self._standing):
@@ -97,6 +98,15 @@ class PassiveWatch:
             if verdict.down:
                 seconds = (until - self._intents.memory.now_ms()) / 1000
                 self._tell(verdict.key, verdict.why, round(seconds))
+
+    def _lost(self) -> int:
+        """Return how many events were overwritten before they were read, in all rings."""
+        return sum(ring.lost for ring in self._rings)
+
+    def _notes(self, field: str, numbers: list[int]) -> NDArray[np.int64]:
+        """Return what the workers keep of these backends in a field: [worker, place]."""
+        counters = self._intents.memory.counters
+        return np.stack([each.notes[field][numbers] for each in counters])
 
     def _tell(self, key: BackendKey, why: str, seconds: int) -> None:
         service, backend = key
@@ -128,8 +138,7 @@ class PassiveWatch:
 
     def _count_failed(self) -> NDArray[np.int64]:
         """Return how many openings have failed of each who is judged."""
-        notes = self._intents.memory.counters.notes
-        counted: NDArray[np.int64] = notes["failed"][list(self._owners)]
+        counted: NDArray[np.int64] = self._notes("failed", list(self._owners)).sum(axis=0)
         return counted
 
     def _by_backend(self, events: NDArray[Any]) -> Iterator[tuple[BackendKey, NDArray[Any]]]:
@@ -189,8 +198,7 @@ class PassiveWatch:
 
     def _ever_replies(self, service: str) -> bool:
         """Return whether any backend of a service has replied to a datagram."""
-        notes = self._intents.memory.counters.notes
-        return bool(notes["replied_ms"][self._numbers_of(service)].any())
+        return bool(self._notes("replied_ms", self._numbers_of(service)).any())
 
     def _standing(self, key: BackendKey) -> Standing | None:
         """Return how a suspect stands now, None where it is judged no more."""
@@ -198,9 +206,9 @@ class PassiveWatch:
         number = self._desired.indices.backends.get(key)
         if number is None or number not in self._owners:
             return None
-        note = self._intents.memory.counters.notes[number]
+        answered = (self._notes(field, [number]).max() for field in ("answered_ms", "replied_ms"))
         return Standing(
-            answered_ms=max(int(note["answered_ms"]), int(note["replied_ms"])),
+            answered_ms=int(max(answered)),
             is_held=self._arbiter.passive(key) is not None,
             is_spare=self._is_spare(key),
         )

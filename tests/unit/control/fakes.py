@@ -198,7 +198,7 @@ class FakeControl:
             self._say(said, fd)
         restarts = self.processes.restarts if self.processes else 0
         over = HandedOver(
-            started_ns=5, level=20, json=0, compiled=0, restarts=restarts, pid=os.getpid()
+            started_ns=5, level=20, json=0, compiled=0, pid=os.getpid(), text=str(restarts)
         )
         self._say(over)
 

@@ -327,7 +327,7 @@ class World:
         if link._accepting is not None:
             asyncio.get_running_loop().remove_reader(link._accepting.fileno())
             link._accepting.close()
-        self.control._worker.disconnect()
+        self.control._workers.disconnect(0)
         link.holdings.close()
 
     async def end(self) -> None:

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from natlb.control.coding import HEADER, LARGEST, LARGEST_TEXT, MessageError, decode, encode
+from natlb.control.coding import (
+    HEADER,
+    LARGEST,
+    LARGEST_TEXT,
+    VERSION,
+    MessageError,
+    decode,
+    encode,
+)
 from natlb.control.messages import (
     KINDS,
     Attach,
@@ -74,13 +82,13 @@ def test_an_unknown_kind_and_another_version_are_refused() -> None:
     good = encode(Leave())
     with pytest.raises(MessageError, match="kind 999"):
         decode(good[:6] + struct.pack("<H", 999) + good[8:], 0)
-    with pytest.raises(MessageError, match="version 2"):
-        decode(good[:4] + struct.pack("<H", 2) + good[6:], 0)
+    with pytest.raises(MessageError, match=f"version {VERSION + 1}"):
+        decode(good[:4] + struct.pack("<H", VERSION + 1) + good[6:], 0)
 
 
 def test_text_on_a_kind_without_text_is_refused() -> None:
     """Nothing that is said goes unread."""
-    octets = HEADER.pack(b"ntlb", 1, Attach.kind, 0, Attach.layout.size, 2)
+    octets = HEADER.pack(b"ntlb", VERSION, Attach.kind, 0, Attach.layout.size, 2)
 
     with pytest.raises(MessageError, match="no text"):
         decode(octets + bytes(Attach.layout.size) + b"hi", 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from natlb.control import notify
 from natlb.control.coding import encode
-from natlb.control.fd_store import NEEDED, FdStore, Stored, take_passed_fds
+from natlb.control.fd_store import NEEDED_OF_EACH, FdStore, Stored, needed_places, take_passed_fds
 from natlb.control.holdings import Holdings
 from natlb.control.memory import sealed_memfd
 from natlb.control.messages import (
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STATE = "4.3.1"
-STANDING = HandedOver(started_ns=5, level=20, json=0, compiled=1, restarts=3, pid=7)
+STANDING = HandedOver(started_ns=5, level=20, json=0, compiled=1, pid=7, text="3")
+NEEDED = needed_places(1)
 
 
 @pytest.fixture
@@ -177,14 +179,18 @@ def test_of_two_of_a_kind_the_later_counts(
     assert len(stored(manager)) == len(NEEDED)
 
 
-@pytest.mark.parametrize("missing", sorted(NEEDED), ids=lambda place: str(place[0].name))
+@pytest.mark.parametrize("missing", sorted(NEEDED), ids=lambda place: f"{place[0].name} {place[1]}")
 def test_what_is_not_whole_is_not_believed(
     manager: ServiceManager, notifier: Notifier, holdings: Holdings, missing: tuple[Role, int]
 ) -> None:
     """The store is empty then, and nothing listens any more where a successor wants to."""
     FdStore(notifier, STATE).follow(holdings)
     manager.hear()
-    (lost,) = [n for n in manager.store if (s := Stored.parse(n)) and s.said.role is missing[0]]
+    (lost,) = [
+        name
+        for name in manager.store
+        if (held := Stored.parse(name)) and (held.said.role, held.said.index) == missing
+    ]
     os.close(manager.store.pop(lost))
     listener = holdings.get(Role.API_LISTENER)
     assert listener is not None
@@ -317,3 +323,17 @@ def test_fds_for_others_are_not_taken(environment: dict[str, str]) -> None:
     words = {key: ours if word == "ours" else word for key, word in environment.items()}
     assert take_passed_fds(words) == []
     assert words == {}
+
+
+def test_what_lacks_a_worker_is_not_whole(
+    manager: ServiceManager, notifier: Notifier, holdings: Holdings
+) -> None:
+    """How many there were is known to who stored them."""
+    assert needed_places(2) - NEEDED == {(role, 1) for role in NEEDED_OF_EACH}
+    two = encode(replace(STANDING, text="3 0"))
+    holdings.take(Hold(role=Role.STANDING), sealed_memfd("standing", two))
+    FdStore(notifier, STATE).follow(holdings)
+    store, found = FdStore(notifier, STATE, passed(manager)), Holdings()
+
+    assert store.recover(found) is None
+    assert len(found) == 0

@@ -40,7 +40,7 @@ def control() -> Iterator[subprocess.Popen[bytes]]:
 
 def said_by(pid: int) -> HandedOver:
     """Return what a control says at the end."""
-    return HandedOver(started_ns=5, level=20, json=0, compiled=1, restarts=3, pid=pid)
+    return HandedOver(started_ns=5, level=20, json=0, compiled=1, pid=pid, text="3")
 
 
 def answer(path: Path, speak: Callable[[Channel], None]) -> threading.Thread:
@@ -79,7 +79,7 @@ def test_everything_that_control_holds_is_taken_over(
 
     assert adopted is not None
     assert adopted.control.pid == control.pid
-    assert adopted.said.restarts == 3
+    assert adopted.said.restarts == (3,)
     assert adopted.channel.receive() == (Wake(), [])
     assert [(said.role, said.value) for said, _ in holdings] == [(Role.FLOWS, 0), (Role.TABLES, 4)]
     adopted.control.forget()

@@ -18,11 +18,11 @@ async def test_nothing_is_forgotten_before_the_workers_read_the_new_tables(world
     instance = await world.begin()
     world.configure(CONFIG.replace("b2", "b3"))
     await instance.reload(None)
-    world.control._worker.reading = 1
+    world.control._workers._link(0).reading = 1
     await instance.forget_unneeded()
 
     assert instance._desired.keeps_for_flows
-    world.control._worker.reading = 2
+    world.control._workers._link(0).reading = 2
     await instance.forget_unneeded()
     assert not instance._desired.keeps_for_flows
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-STANDING = HandedOver(started_ns=5, level=20, json=0, compiled=1, restarts=3, pid=1)
+STANDING = HandedOver(started_ns=5, level=20, json=0, compiled=1, pid=1, text="3")
 
 
 class Kept:
@@ -104,7 +104,7 @@ def test_it_hands_over_to_the_next_and_listens_to_it(kept: Kept) -> None:
     assert [each.role for each in said if isinstance(each, Hold)] == [Role.FLOWS, Role.STANDING]
     last = said[-1]
     assert isinstance(last, HandedOver)
-    assert (last.restarts, last.pid) == (3, os.getpid())
+    assert (last.restarts, last.pid) == ((3,), os.getpid())
 
 
 def test_while_its_supervisor_lives_nobody_gets_anything(

@@ -82,7 +82,7 @@ class Ear:
 
     def handed_over(self) -> HandedOver:
         """Return anything."""
-        return HandedOver(started_ns=1, level=20, json=0, compiled=1, restarts=0, pid=os.getpid())
+        return HandedOver(started_ns=1, level=20, json=0, compiled=1, pid=os.getpid(), text="0")
 
     def adopted(self) -> None:
         """Write it down."""

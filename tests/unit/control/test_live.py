@@ -150,4 +150,4 @@ async def test_a_large_configuration_is_published_and_kept(world: World) -> None
     successor = await world.succeed()
 
     assert len(await successor.backends("web")) == 1999
-    assert map_memory(world.control._link.holdings).counters.backends.size >= 2000
+    assert map_memory(world.control._link.holdings).counters[0].backends.size >= 2000

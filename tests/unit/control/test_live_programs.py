@@ -140,7 +140,7 @@ async def test_a_program_that_is_at_a_loss_is_told_of(world: World) -> None:
     instance = await world.begin()
     instance.read_rates(1.0)
     at = CHOICES * instance._publisher.desired.indices.services["web"] * POLICY_WORDS
-    instance._memory.counters.policy[at + WORD_FALLBACKS] += 3
+    instance._memory.counters[0].policy[at + WORD_FALLBACKS] += 3
 
     assert instance._fallbacks.note(2.0, {"web": 0}) == {}
     instance.read_rates(3.0)

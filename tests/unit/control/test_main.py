@@ -137,7 +137,7 @@ async def test_an_adopting_supervisor_gets_everything(world: World) -> None:
             os.close(fd)
 
     assert got == held
-    assert (over.pid, over.restarts, over.started_ns) == (os.getpid(), 2, 1)
+    assert (over.pid, over.restarts, over.started_ns) == (os.getpid(), (2,), 1)
     message, _ = await eventually(lambda: _receive(channel))
     assert isinstance(message, Serving)
     channel.send(Leave())

@@ -13,7 +13,7 @@ from natlb.control.link import SupervisorLink
 from natlb.control.mapped import make_memory, map_memory
 from natlb.control.messages import Hold
 from natlb.control.roles import Role
-from natlb.core.layout import ROWS
+from natlb.core.layout import EPOCH, ROWS
 from tests.unit.control.test_link import Ear
 
 
@@ -23,13 +23,14 @@ def test_memory_that_is_made_is_held_and_can_be_mapped_again() -> None:
     async def live() -> None:
         near, far = Channel.pair()
         link = SupervisorLink(near, Ear())
-        make_memory(link, 100)
+        make_memory(link, 101, 2)
         first, second = map_memory(link.holdings), map_memory(link.holdings)
 
-        assert first.flows.meta[ROWS] == 100
-        assert not first.flows.meta.flags.writeable
-        first.commands.counts[0] = 5
-        assert second.commands.counts[0] == 5
+        assert [int(table.meta[ROWS]) for table in first.flows] == [51, 51]
+        assert first.flows[0].meta[EPOCH] == first.flows[1].meta[EPOCH]
+        assert not first.flows[1].meta.flags.writeable
+        first.commands[1].counts[0] = 5
+        assert [int(ring.counts[0]) for ring in second.commands] == [0, 5]
         assert 0 <= first.now_ms() < 60_000
         link._lose()
         link.holdings.close()
@@ -41,7 +42,7 @@ def test_memory_that_is_made_is_held_and_can_be_mapped_again() -> None:
 def test_memory_of_another_kind_is_refused() -> None:
     """State is never misread."""
     holdings = Holdings()
-    with pytest.raises(ValueError, match="no FLOWS is held"):
+    with pytest.raises(ValueError, match=r"flow tables \[\] are held"):
         map_memory(holdings)
     holdings.take(Hold(role=Role.FLOWS), os.memfd_create("nothing"))
     with pytest.raises(ValueError, match="octets are no flows"):

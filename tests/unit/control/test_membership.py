@@ -55,7 +55,7 @@ async def test_an_added_backend_is_in_the_pool_and_told_as_a_change(world: World
 async def test_what_is_added_counts_from_zero(world: World) -> None:
     """Whatever was counted under the number that it gets."""
     instance = await world.begin()
-    instance._memory.counters.backends["total"][3] = 9
+    instance._memory.counters[0].backends["total"][3] = 9
     tried = await instance.add_backend("web", "10.77.0.14:8080", dry_run=True)
     added = await instance.add_backend("web", "10.77.0.14:8080")
 
@@ -89,7 +89,7 @@ async def test_on_remove_reset_ends_the_flows_of_who_goes(world: World) -> None:
     world.configure(
         CONFIG.replace("  web:\n", "  web:\n    on_remove: reset\n").replace("b1", "b9")
     )
-    instance._memory.counters.backends["current"][0] = 3
+    instance._memory.counters[0].backends["current"][0] = 3
     done = await instance.reload(None)
     ended = [(each["backend"], each["reset"]) for each in world.workers[0].commands]
 
@@ -249,7 +249,7 @@ async def test_health_states_and_counters_carry_over_by_name(world: World) -> No
     instance = await world.begin()
     await instance._intents.set_health({("web", "b1"): "down", ("web", "b2"): "up"})
     await instance.set_backend("web", "b2", state="draining", weight=7)
-    instance._memory.counters.backends["total"][1] = 42
+    instance._memory.counters[0].backends["total"][1] = 42
     world.configure(CONFIG.replace("10.77.0.12:8080", "10.77.0.22:8080"))
     await instance.reload(None)
     one, two = await instance.backends("web")

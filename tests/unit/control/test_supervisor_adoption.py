@@ -29,7 +29,7 @@ LOCK: Any = SimpleNamespace(previous=object(), token="t", handover="control", ke
 
 def says(restarts: int) -> Adopted:
     """Return one who answers."""
-    said = HandedOver(started_ns=1, level=20, json=0, compiled=1, restarts=restarts, pid=restarts)
+    said = HandedOver(started_ns=1, level=20, json=0, compiled=1, pid=restarts, text=str(restarts))
     process: Any = SimpleNamespace(pid=restarts)
     channel: Any = None
     return handover.Adopted(control=process, channel=channel, said=said)
@@ -63,7 +63,7 @@ def test_control_is_believed_first(
     holdings.close()
 
     assert left is not None
-    assert (left.said.restarts, left.words()) == (restarts, words)
+    assert (left.said.restarts, left.words()) == ((restarts,), words)
     assert held == [restarts]
     assert left.kept == ({(Role.FLOWS, 0)} if "keeper" in living else set())
 

@@ -103,7 +103,7 @@ class Kept:
 
     def leaving(self) -> set[int]:
         """Return the processes that were told to leave, or killed, and live on."""
-        staying = (self.workers.nursery, self.programs._learner, self.workers.current)
+        staying = (self.workers.nursery, self.programs._learner, *self.workers.living)
         known = {each.pid for each in staying if each is not None}
         found = list(processes_with(self.supervisor.lock.token))
         for process in found:
@@ -148,23 +148,25 @@ def test_a_broken_one_is_refused_and_the_nursery_stays(kept: Kept) -> None:
 
     assert kept.answer() == Refused(serial=5, exit_code=65, text="mine.py:1:1: broken\0mend it")
     kept.publish()
-    assert kept.workers.current is not None
+    assert kept.workers.slots[0].current is not None
 
 
 def test_another_nursery_learns_and_takes_the_place(kept: Kept) -> None:
     """Nothing has changed before control says so; then nursery and worker have."""
     kept.publish()
-    nursery, worker = kept.workers.nursery, kept.workers.current
+    nursery, worker = kept.workers.nursery, kept.workers.slots[0].current
     kept.learn(GOOD)
 
     assert kept.answer() == Done(serial=5)
-    assert (kept.workers.nursery, kept.workers.current) == (nursery, worker)
+    assert (kept.workers.nursery, kept.workers.slots[0].current) == (nursery, worker)
 
     kept.serve(GOOD)
-    kept.until(lambda: kept.workers.current not in (None, worker) and kept.workers.forwarding)
+    kept.until(
+        lambda: kept.workers.slots[0].current not in (None, worker) and kept.workers.forwarding
+    )
     assert nursery is not kept.workers.nursery
     assert kept.workers.taught == digest_of(GOOD)
-    assert kept.workers.restarts == 0
+    assert kept.workers.restarts == [0]
 
 
 @pytest.mark.parametrize(
@@ -173,13 +175,13 @@ def test_another_nursery_learns_and_takes_the_place(kept: Kept) -> None:
 def test_what_a_learner_meets_is_control_to_know(kept: Kept, programs: bytes, said: str) -> None:
     """The others go on."""
     kept.publish()
-    before = kept.workers.nursery, kept.workers.current
+    before = kept.workers.nursery, kept.workers.slots[0].current
     kept.learn(programs)
     answer = kept.answer()
 
     assert isinstance(answer, Refused)
     assert answer.text.startswith(said)
-    assert (kept.workers.nursery, kept.workers.current) == before
+    assert (kept.workers.nursery, kept.workers.slots[0].current) == before
 
 
 def test_one_that_never_compiles_is_given_up(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +244,7 @@ def test_programs_that_nobody_learned_are_learned_where_they_serve(kept: Kept) -
 def test_a_worker_is_replaced_where_its_learner_died_before_it_served(kept: Kept) -> None:
     """The other nursery learns instead; the worker has no tables, and asks for none."""
     kept.publish()
-    worker = kept.workers.current
+    worker = kept.workers.slots[0].current
     kept.learn(GOOD)
     kept.answer()
     learner = kept.programs._learner
@@ -250,10 +252,12 @@ def test_a_worker_is_replaced_where_its_learner_died_before_it_served(kept: Kept
     learner.process.signal(signal.SIGKILL)
     kept.until(lambda: kept.programs._learner is None)
     kept.serve(GOOD)
-    kept.until(lambda: kept.workers.current not in (None, worker) and kept.workers.forwarding)
+    kept.until(
+        lambda: kept.workers.slots[0].current not in (None, worker) and kept.workers.forwarding
+    )
 
     assert kept.workers.taught == digest_of(GOOD)
-    assert kept.workers.restarts == 0
+    assert kept.workers.restarts == [0]
 
 
 def test_a_nursery_that_begins_anew_replaces_no_worker_that_knows_enough(kept: Kept) -> None:
@@ -262,14 +266,14 @@ def test_a_nursery_that_begins_anew_replaces_no_worker_that_knows_enough(kept: K
     kept.answer()
     kept.serve(GOOD)
     kept.publish()
-    worker, nursery = kept.workers.current, kept.workers.nursery
+    worker, nursery = kept.workers.slots[0].current, kept.workers.nursery
     assert nursery is not None
     nursery.process.signal(signal.SIGKILL)
     kept.until(lambda: kept.workers.nursery not in (None, nursery) and kept.workers.taught)
     for _ in range(20):
         kept.loop.step(0.01)
 
-    assert kept.workers.current is worker
+    assert kept.workers.slots[0].current is worker
 
 
 @pytest.mark.parametrize("how", ["said", "dead"])
@@ -333,9 +337,11 @@ def test_what_cannot_be_learned_any_more_stops_no_worker(
     monkeypatch.setattr(supervisor_programs, "SECONDS_TO_LEARN", 0.2)
     kept.publish()
     kept.supervisor._ready = True
-    worker = kept.workers.current
+    worker = kept.workers.slots[0].current
     kept.serve(programs)
-    kept.until(lambda: kept.workers.current not in (None, worker) and kept.workers.forwarding)
+    kept.until(
+        lambda: kept.workers.slots[0].current not in (None, worker) and kept.workers.forwarding
+    )
 
     assert kept.workers.prepared
     assert kept.workers.taught == digest_of(programs)

@@ -46,7 +46,7 @@ class World:
         self.worker, self.control, self.nursery, self.keeper = map(FakeChild, range(1, 5))
         supervisor: Any = SimpleNamespace(
             loop=SimpleNamespace(now=lambda: self.time, after=self._after),
-            workers=SimpleNamespace(current=self.worker, nursery=self.nursery),
+            workers=SimpleNamespace(living=[self.worker], nursery=self.nursery),
             control=SimpleNamespace(child=self.control, tell=lambda *_: None),
             keeper=SimpleNamespace(child=self.keeper),
             programs=SimpleNamespace(is_at_lesson=lambda _: self.at_lesson),

@@ -22,10 +22,9 @@ from natlb.control.messages import (
     QueueLost,
 )
 from natlb.control.process import hold
-from natlb.control.queues import place_index
 from natlb.control.roles import Role
 from natlb.control.supervisor import Supervisor
-from natlb.control.supervisor_workers import is_for
+from natlb.control.supervisor_slot import WorkerSlot
 from natlb.errors import HostError
 from tests.unit.control.fakes import MODULES, FakeHost
 
@@ -49,8 +48,9 @@ class Kept:
         ours, self.channel = Channel.pair()
         me = hold(os.getpid())
         assert me is not None
-        self.keeper.current = Child(
-            self.loop, me, ours, receiver=self.keeper._hear, mourner=lambda *_: None
+        self.slot = self.keeper.slots[0] = WorkerSlot(self.supervisor, 0)
+        self.slot.current = Child(
+            self.loop, me, ours, receiver=self.slot._hear, mourner=lambda *_: None
         )
         self.far = {}
         for role in (Role.QUEUE_PUBLIC, Role.QUEUE_PRIVATE):
@@ -70,9 +70,9 @@ class Kept:
 
     def close(self) -> None:
         """Let go."""
-        assert self.keeper.current is not None
-        self.keeper.current._forget()
-        self.keeper.current.process.forget()
+        assert self.slot.current is not None
+        self.slot.current._forget()
+        self.slot.current.process.forget()
         self.channel.close()
         self.supervisor.holdings.close()
         self.supervisor.lock.release()
@@ -135,7 +135,7 @@ def test_workers_without_a_filter_are_told_of_once(
 ) -> None:
     """However many nurseries come to the same end."""
     log.configure()
-    child = kept.keeper.current
+    child = kept.slot.current
     assert child is not None
     for _ in range(2):
         kept.keeper._hear_nursery(child, Prepared(compiled=1, dropped=1, text="none\0get it"), [])
@@ -143,23 +143,3 @@ def test_workers_without_a_filter_are_told_of_once(
     lines = [line for line in capsys.readouterr().err.splitlines() if "unfiltered" in line]
     assert len(lines) == 1
     assert 'warning workers_unfiltered reason=none fix="get it"' in lines[0]
-
-
-@pytest.mark.parametrize(
-    ("role", "index", "given"),
-    [
-        (Role.QUEUE_PUBLIC, 1, True),
-        (Role.QUEUE_PUBLIC, 0, False),
-        (Role.FLOWS, 1, True),
-        (Role.OUTPUT_PRIVATE, 1, True),
-        (Role.LINK, place_index(1, 3), True),
-        (Role.LINK, place_index(0, 1), False),
-        (Role.NEXT_HOPS, 0, True),
-        (Role.REGISTRY, 1, False),
-    ],
-)
-def test_a_worker_is_given_its_own_and_what_is_everybodys(
-    role: Role, index: int, *, given: bool
-) -> None:
-    """Several of a kind have numbers above the worker's."""
-    assert is_for(1, Hold(role=role, index=index)) is given

@@ -101,3 +101,11 @@ def test_memory_of_another_layout_is_refused() -> None:
     finally:
         os.close(short)
         os.close(other)
+
+
+def test_the_most_that_was_seen_stays_the_most() -> None:
+    """Of flows, over many looks; it outlives who looked."""
+    fd = create_tally()
+    assert [Tally(fd).peaked(flows) for flows in (3, 9, 4)] == [3, 9, 9]
+    assert Tally(fd).peaked(0) == 9
+    os.close(fd)

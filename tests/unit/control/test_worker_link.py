@@ -15,7 +15,7 @@ from natlb.control.messages import (
     Wake,
 )
 from natlb.control.roles import Role
-from natlb.control.worker_link import WorkerLink
+from natlb.control.worker_link import WorkerLink, WorkerLinks
 from tests.unit.control.instances import eventually
 
 
@@ -102,6 +102,41 @@ def test_a_dead_worker_is_talked_to_no_longer() -> None:
         await eventually(lambda: link.reading == 0)
         link.send_tables()
         link.wake()
+        holdings.close()
+
+    asyncio.run(live())
+
+
+def test_what_all_workers_read_is_what_the_last_one_does() -> None:
+    """There are as many as there are flow tables; one that is gone reads nothing."""
+
+    async def live() -> None:
+        holdings = Holdings()
+        links, ends = WorkerLinks(holdings), []
+        assert links.reading == 0
+        for index in range(2):
+            holdings.take(Hold(role=Role.FLOWS, index=index), os.memfd_create("flows"))
+            near, far = Channel.pair()
+            holdings.take(Hold(role=Role.TABLES_CHANNEL, index=index), near.end.detach())
+            links.connect(index)
+            ends.append(far)
+        waiting = asyncio.ensure_future(links.await_reading(3))
+        ends[0].send(Reading(index=0, generation=4))
+        await eventually(lambda: links._link(0).reading == 4)
+        assert (links.reading, waiting.done()) == (0, False)
+        ends[1].send(Reading(index=1, generation=3))
+        assert await waiting
+        assert links.reading == 3
+
+        hold_tables(holdings, 5)
+        links.send_tables()
+        assert [take(far).value for far in ends] == [5, 5]
+        links.wake()
+        assert [far.receive() for far in ends] == [(Wake(), [])] * 2
+        for index, far in enumerate(ends):
+            links.disconnect(index)
+            far.close()
+        assert links.reading == 0
         holdings.close()
 
     asyncio.run(live())

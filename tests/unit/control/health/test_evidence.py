@@ -37,7 +37,7 @@ class Scene:
         self.said: list[tuple[str, bool, str]] = []
         self.log = EventLog()
         self.memory = SimpleNamespace(
-            events=self.path._core.events, counters=self.path._counters, now_ms=self._now_ms
+            events=[self.path._core.events], counters=[self.path._counters], now_ms=self._now_ms
         )
         intents: Any = SimpleNamespace(memory=self.memory, events=self.log, desired=None)
         self.intents = intents
@@ -417,7 +417,7 @@ def test_it_looks_again_and_again_until_it_is_cancelled() -> None:
 async def test_a_control_hears_its_workers(world: World) -> None:
     """From the memory that both map to tables that workers read, and to an event."""
     instance = await world.begin()
-    ring, counts = instance._memory.events
+    ring, counts = instance._memory.events[0]
     for at in range(3):
         ring[at]["kind"], ring[at]["identity"] = REFUSED, identity_of("web", "b1")
         ring[at]["time_ms"] = instance._memory.now_ms()
