@@ -24,6 +24,8 @@ OF_COMPILED := tests/property tests/sim tests/conformance
 PROCESSES := $(addprefix tests/netns/,test_commands.py test_policies.py) \
   $(wildcard tests/netns/test_lab*.py tests/netns/test_processes_*.py)
 PYTEST_FLAGS ?=
+CACHES := .pytest_cache
+INSTALL := tests/install-packages
 BENCH_FLAGS ?=
 FUZZ_RUNS ?= 100000
 
@@ -76,21 +78,22 @@ $(FUZZING): requirements-fuzz.lock | $(TESTING)
 ## ---- tests
 
 packages: # what Debian has to give: installed as root, named otherwise (those tests then skip)
-	@tests/install-packages
+	@$(INSTALL)
 
 # Two lanes, one a core. Beside: kernels as plain Python, where coverage sees them, and then what has
-# none. Before: kernels compiled, and then whole natlbs; its last line is pytest's own.
+# none. Before: kernels compiled, and then whole natlbs. What failed of real processes is run again
+# alone, and said (docs/decisions/0055). The last line is pytest's own.
 test: $(TESTING) packages ## all tests, kernels twice; under ten minutes
-	@failed=; log=$$(mktemp); \
-	setsid env --default-signal=INT $(SHELL) -c 'status=0; for run in warm interpreted others; do \
-	  $(MAKE) --no-print-directory $$run || status=1; \
-	done; exit $$status' >"$$log" 2>&1 & beside=$$!; \
-	trap 'kill -- -$$beside 2>/dev/null; rm -f "$$log"*' EXIT; \
-	$(MAKE) --no-print-directory compiled || failed="$$failed compiled"; \
-	$(MAKE) --no-print-directory processes >"$$log.processes" 2>&1 || failed="$$failed processes"; \
-	wait $$beside || failed="$$failed interpreted or others"; \
+	@log=$$(mktemp); \
+	setsid env --default-signal=INT $(SHELL) -c 'for run in warm interpreted others; do \
+	  $(MAKE) --no-print-directory $$run || echo $$run >>"$$0.failed"; \
+	done' "$$log" >"$$log" 2>&1 & beside=$$!; \
+	trap 'kill -- -$$beside 2>/dev/null || :; rm -f "$$log"*' EXIT; \
+	$(MAKE) --no-print-directory compiled || echo compiled >>"$$log.failed"; \
+	$(MAKE) --no-print-directory processes >"$$log.processes" 2>&1 || echo processes >>"$$log.failed"; \
+	wait $$beside || echo beside >>"$$log.failed"; \
 	cat "$$log" "$$log.processes"; \
-	if [ -n "$$failed" ]; then echo "error: failed:$$failed" >&2; exit 1; fi
+	if [ -e "$$log.failed" ]; then $(BIN)/python -m tests.again $$(cat "$$log.failed"); fi
 
 warm: $(RUNTIME) # a worker's loop in the cache, while tests need no core for it yet
 	@$(BIN)/python -c 'from natlb.io.loop import PacketLoop; PacketLoop().prepare(print)'
@@ -106,12 +109,14 @@ compiled: $(TESTING)
 
 processes: $(TESTING)
 	@echo "tests of whole natlbs" >&2
-	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(PROCESSES)
+	@rm -rf $(CACHES)/$@
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -o cache_dir=$(CACHES)/$@ $(PROCESSES)
 
 # tests/unit/test_core_interpreted.py does what `interpreted` does, for who runs pytest alone
 others: $(TESTING)
 	@echo "tests of the rest" >&2
-	@$(BIN)/python -m pytest $(PYTEST_FLAGS) \
+	@rm -rf $(CACHES)/$@
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS) -o cache_dir=$(CACHES)/$@ \
 	  $(addprefix --ignore=,$(OF_KERNELS) $(OF_COMPILED) $(PROCESSES) tests/unit/test_core_interpreted.py)
 
 ## ---- checks: what CI asks for before the tests

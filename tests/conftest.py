@@ -15,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 from natlb import jit
+from tests import again
 from tests.host import MARK, Leftovers, others_are_testing, why_no_docker, why_no_namespaces
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def nothing_is_left_behind() -> Iterator[None]:
+def nothing_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail the session if it leaves a namespace, a link or a process on this host."""
     session = str(os.getpid())
     os.environ[MARK] = session
@@ -54,4 +55,6 @@ def nothing_is_left_behind() -> Iterator[None]:
     if others_are_testing(session):
         left = [each for each in left if each.startswith("process")]
 
+    if left and request.config.pluginmanager.hasplugin("cacheprovider"):
+        request.config.cache.set(again.LEFT, left)  # no one test's failure: not to be run again
     assert not left, f"the tests left behind: {'; '.join(left)}"
