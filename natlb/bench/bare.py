@@ -1,6 +1,6 @@
 """A bare forwarder: what any forwarder through TUN in this language must pay, and nothing more.
 
-    python -m natlb.bench.bare PATH VIP BACKEND JOURNAL
+    python -m natlb.bench.bare PATH VIP BACKEND JOURNAL CLIENT-MAC BACKEND-MAC
 
 Reads, writes and waits as natlb does, by natlb's own kernels, on two TUN devices that natlb's own
 set-up of the host made. Between them one fixed address is replaced, VIP by backend and back, and
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from natlb.bench.bare_ways import hops_to, outputs
 from natlb.control.host import (
     PRIVATE_TUN,
     PUBLIC_TUN,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
 IP4_PROTOCOL, IP4_HEADER, UDP_HEADER, TCP_OFFSET = 9, 20, 8, 12
 LOOK_UP_MS = 1000
+DIRECT = "tun-direct"
 ADDRESS, DELTA = 0, 1
 
 
@@ -132,17 +134,20 @@ def set_up(vip: IPv4Address, backend: IPv4Address, journal: Path) -> Mapping[str
 
 def main() -> None:
     """Set up, say `ready`, forward. The namespace goes when it is killed, and all with it."""
-    vip, backend = (IPv4Address(word) for word in sys.argv[2:4])
-    tuns = set_up(vip, backend, Path(sys.argv[4]))
-    queues = make_queues(
-        [
-            Port(PortKind.TUN, PUBLIC, tuns[PUBLIC_TUN].fd),
-            Port(PortKind.TUN, PRIVATE, tuns[PRIVATE_TUN].fd),
-        ]
-    )
+    path, vip, backend, journal, client_mac, backend_mac = sys.argv[1:7]
+    addresses = IPv4Address(vip), IPv4Address(backend)
+    tuns = set_up(*addresses, Path(journal))
+    ports = [
+        Port(PortKind.TUN, PUBLIC, tuns[PUBLIC_TUN].fd),
+        Port(PortKind.TUN, PRIVATE, tuns[PRIVATE_TUN].fd),
+    ]
     hops = no_hops()
+    if path == DIRECT:
+        ports += outputs()
+        hops = hops_to({PUBLIC: client_mac, PRIVATE: backend_mac})
+    queues = make_queues(ports)
     batch, counters = make_batch(BATCH), make(Kind.COUNTERS)
-    changes = changes_of(vip, backend)
+    changes = changes_of(*addresses)
     compile_for(forward, queues, batch, counters, hops, changes)
     sys.stdout.write("ready\n")
     sys.stdout.flush()

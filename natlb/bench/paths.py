@@ -27,6 +27,7 @@ from natlb.lab import rights
 from natlb.lab.balancer import GRACE_SECONDS, start_balancer
 from natlb.lab.process import stop
 from natlb.lab.topology import load_topology
+from natlb.netlink import Netlink
 
 if TYPE_CHECKING:
     from natlb.bench.forwarders import Say
@@ -36,7 +37,7 @@ READY_SECONDS = 120.0  # a first compile on a busy machine
 COMPILING_SECONDS = 15.0  # a start that takes longer compiled something
 NOT_HERE = "not in this version"
 TUN_PATHS = ("tun-route", "tun-direct")
-BARE_PATHS = ("tun-route",)  # those that the bare forwarder has
+BARE_PATHS = TUN_PATHS  # those that the bare forwarder has
 ABOUT = {
     "tun-route": "in by TUN, out by TUN and the kernel's routes",
     "tun-direct": "in by TUN, out by a packet socket straight to the other interface",
@@ -100,7 +101,8 @@ def unless_bare(path: str) -> str:
 def begin_bare(path: str, lab: Lab, _: Say) -> Lab:
     """Start the bare forwarder and wait until it forwards."""
     journal = lab.directory / "bare.journal"
-    command = [sys.executable, "-m", "natlb.bench.bare", path, VIP, BACKEND, str(journal)]
+    macs = [mac_of(lab, host) for host in ("client", "backend")]
+    command = [sys.executable, "-m", "natlb.bench.bare", path, VIP, BACKEND, str(journal), *macs]
     read, write = os.pipe()
     try:
         try:
@@ -112,6 +114,12 @@ def begin_bare(path: str, lab: Lab, _: Say) -> Lab:
     finally:
         os.close(read)
     return lab
+
+
+def mac_of(lab: Lab, host: str) -> str:
+    """Return the Ethernet address of a host of the lab."""
+    with Netlink(lab.netns(host)) as netlink:
+        return netlink.link("eth0").mac
 
 
 def ours(path: str) -> Forwarder:
