@@ -5,7 +5,8 @@
 It asks what the packet sockets' filters ask (`filters.py`), but for ARP and neighbour discovery:
 those are the kernel's, which has an entry for each address to answer for. Steering is the one of
 `steering.py`. An AF_XDP socket belongs to one queue of an interface and gets packets of that alone,
-so each worker has one for each queue: number `queue * workers + worker` in the map.
+so each worker has one for each queue: number `queue * workers + worker` in the map. The kernel
+binds a second socket to a queue only if it shares the memory and rings of the first (tried: EBUSY).
 
 Where there is no socket in the map, for a worker that is gone or a queue that nobody serves, the
 kernel gets the packet (the redirect's own fallback, Linux 5.3); a socket that is closed leaves the
