@@ -247,6 +247,8 @@ class PaperProbe:
     mask: int = (1 << 41) - 1
     installed: tuple[str, ...] = ("numba",)
     no_tun: NatlbError | None = None
+    no_packet: NatlbError | None = None
+    no_xdp: NatlbError | None = None
     has_memfd: bool = True
     may_execute: bool = True
     read_only: bool = False
@@ -272,6 +274,14 @@ class PaperProbe:
     def tun(self) -> NatlbError | None:
         """Return the reason."""
         return self.no_tun
+
+    def packet(self) -> NatlbError | None:
+        """Return the reason."""
+        return self.no_packet
+
+    def xdp(self) -> NatlbError | None:
+        """Return the reason."""
+        return self.no_xdp
 
     def memfd(self) -> bool:
         """Return what was set down."""

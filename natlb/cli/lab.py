@@ -34,6 +34,13 @@ topology_option = click.option(
     metavar="NAME",
     help="How it is wired: basic, routed, two-sides, or a file.",
 )
+driver_option = click.option(
+    "--driver",
+    type=click.Choice(["auto", "tun", "packet"]),
+    default="auto",
+    show_default=True,
+    help="What natlb receives packets by in there.",
+)
 name_argument = click.argument("name", default=DEFAULT_NAME, metavar="[NAME]")
 
 
@@ -41,6 +48,7 @@ name_argument = click.argument("name", default=DEFAULT_NAME, metavar="[NAME]")
 @shared()
 @json_option
 @topology_option
+@driver_option
 @click.option(
     "--count",
     type=click.IntRange(min=1),
@@ -49,24 +57,25 @@ name_argument = click.argument("name", default=DEFAULT_NAME, metavar="[NAME]")
     help="Requests of each kind to each service.",
 )
 @click.pass_obj
-def demo(terms: Terms, topology: str, count: int) -> int:
+def demo(terms: Terms, topology: str, driver: str, count: int) -> int:
     """Bring a lab up, send traffic through natlb, show who got what, remove the lab."""
     from natlb import lab as labs
 
-    return labs.demo(topology=topology, count=count, json_=terms.json)
+    return labs.demo(topology=topology, driver=driver, count=count, json_=terms.json)
 
 
 @lab.command()
 @shared()
 @json_option
 @topology_option
+@driver_option
 @name_argument
 @click.pass_obj
-def up(terms: Terms, name: str, topology: str) -> None:
+def up(terms: Terms, name: str, topology: str, driver: str) -> None:
     """Bring a lab up, to stay; print the socket of the natlb in it."""
     from natlb import lab as labs
 
-    made = labs.up(name=name, topology=topology, say=note)
+    made = labs.up(name=name, topology=topology, driver=driver, say=note)
     if terms.json:
         say(json.dumps(next(asdict(each) for each in labs.ls() if each.name == name)), terms)
         return

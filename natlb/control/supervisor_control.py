@@ -207,6 +207,8 @@ class ControlKeeper:
         self._supervisor.hold(Hold(role=Role.HOST_PLAN), sealed_memfd("plan", plan))
         self._supervisor.workers.take_ways(ways)
         self._supervisor.watch.renew_ways()
+        for kind, level, words in self._supervisor.host.decided():
+            self._supervisor.watch.tell(kind, level, words)
         self._supervisor.watch.follow()
 
     def _listen(self, place: str) -> None:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
+FactWords = tuple[str, str, dict[str, str]]
+"""A past fact's kind, its level, and its fields."""
+
+
 class Host(Protocol):
     """The host's network, set up and put back; every method may raise HostError."""
 
@@ -38,6 +42,9 @@ class Host(Protocol):
         The first brings all; a later one none, unless a device had to be made anew.
         Where it fails, the host looks as it did before. Octets that want nothing sensible raise.
         """
+
+    def decided(self) -> list[FactWords]:
+        """Return what was decided since this was asked last: the driver, and why it is that."""
 
     def adopt(self, plan: bytes) -> None:
         """Take this plan as applied: a supervisor that died did it."""
@@ -74,7 +81,7 @@ class Found:
     `is_whole` is False while something of natlb's own is missing: packets do not get through.
     """
 
-    facts: list[tuple[str, str, dict[str, str]]]  # kind, level, fields
+    facts: list[FactWords]
     lost: list[Role]
     plan: bytes | None
     is_whole: bool
@@ -91,6 +98,7 @@ class NetworkHost:
         self._upkeep: Upkeep | None = None
         self._ears: dict[str, tuple[int, Events]] = {}
         self._links: Links | None = None
+        self._decided: list[FactWords] = []
 
     def recover(self) -> None:
         """Undo what a crash left: what the journal says, and what bears natlb's mark."""
@@ -104,6 +112,7 @@ class NetworkHost:
         """Make the host's network so; return the plan that was applied, and new ways."""
         from natlb.control.host import (  # noqa: PLC0415 - the module says why
             KernelReader,
+            choose,
             decode_wanted,
             encode_plan,
             filters_of,
@@ -116,11 +125,19 @@ class NetworkHost:
             self._wanted = hoped  # what the adopted plan came of, though it may not work now
         with KernelReader() as reader:
             plan = resolve(hoped.as_running(self._plan), reader).remembering(self._plan)
+            if self._plan is None:
+                words = {"driver": plan.driver, "reason": choose(hoped, reader).reason}
+                self._decided.append(("driver_chosen", "info", words))
         filters_of(plan)  # what does not fit is refused before anything is changed
         ways = self._make(operations(self._plan, plan))
         self._plan, self._wanted = plan, hoped
         self._announce(plan)
         return encode_plan(plan), ways
+
+    def decided(self) -> list[FactWords]:
+        """Return which driver was chosen, and why, the first time after that."""
+        decided, self._decided = self._decided, []
+        return decided
 
     def adopt(self, plan: bytes) -> None:
         """Take this plan as applied; what its predecessor began beyond it is taken back.

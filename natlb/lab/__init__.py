@@ -33,20 +33,22 @@ def up(
     name: str = DEFAULT,
     topology: str = "basic",
     balancer: bool = True,
+    driver: str = "auto",
     say: Callable[[str], None] = _silent,
 ) -> Lab:
     """Return the lab of that name, up; made, mended or left alone, whatever it needs.
 
     `topology` names one that comes with natlb, or a file. `balancer=False` makes the lab without
-    natlb running in it. The lab's `socket` is that of its natlb. A failure leaves nothing.
+    natlb running in it. `driver` is what natlb receives by: `auto`, `tun` or `packet`. The lab's
+    `socket` is that of its natlb. A failure leaves nothing.
     """
     from natlb.lab import lifecycle, rights  # noqa: PLC0415 - a backend needs none of it
 
-    if balancer:
+    if balancer and driver != "packet":
         rights.check_tun()
     rights.enter(make=True)
     try:
-        return lifecycle.up_lab(name, topology, say, balancer=balancer)
+        return lifecycle.up_lab(name, topology, say, balancer=balancer, driver=driver)
     finally:
         rights.settle()
 
@@ -111,16 +113,20 @@ def demo(
     *,
     topology: str = "basic",
     count: int = 1000,
+    driver: str = "auto",
     json_: bool = False,
     console: Console | None = None,
 ) -> int:
     """Bring a lab up, send traffic through natlb, show who got what, and remove the lab.
 
-    `count` is the number of requests of each kind to each service. `console` is where it is shown,
-    standard output by default: colour and a live table on a terminal, lines elsewhere. `json_`
+    `count` is the number of requests of each kind to each service; `driver` is as for `up`.
+    `console` is where it is shown, standard output by default: colour and a live table on a
+    terminal, lines elsewhere. `json_`
     writes one JSON document instead. Returns the exit status: 0, 1 if the client saw an error, 130
     if interrupted. The lab is removed in any case.
     """
     from natlb.lab import demonstration  # noqa: PLC0415
 
-    return demonstration.run(topology=topology, count=count, json_=json_, console=console)
+    return demonstration.run(
+        topology=topology, count=count, driver=driver, json_=json_, console=console
+    )

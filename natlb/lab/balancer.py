@@ -34,6 +34,8 @@ def write_configuration(lab: Lab, topology: Topology) -> None:
     """Write what natlb is told in this lab; what it keeps stays in the lab's directory."""
     configuration = topology.configuration(lab.name)
     configuration.setdefault("state", str(lab.directory / "state"))
+    if lab.driver != "auto":
+        configuration["datapath"] = {**configuration.get("datapath", {}), "driver": lab.driver}
     with lab.configuration.open("w") as file:
         YAML(typ="rt", pure=True).dump(configuration, file)
 

@@ -97,6 +97,7 @@ class Findings:
             "python": platform.python_version(),
             "kernel": platform.release(),
             "topology": self.topology.name,
+            "driver": self.status.driver if self.status else None,
             "up_seconds": round(self.up_seconds, 3),
             "ready_seconds": round(self.ready_seconds, 3),
             "traffic": [asdict(outcome) for outcome in self.outcomes],
@@ -109,7 +110,7 @@ class Findings:
         }
 
 
-def run(*, topology: str, count: int, json_: bool, console: Console | None) -> int:
+def run(*, topology: str, count: int, driver: str, json_: bool, console: Console | None) -> int:
     """Run the demo, and return its exit status: 0, 1 after errors, 130 if interrupted."""
     # With --json standard output is the document's alone; words go to standard error.
     screen = Screen(console or Console(stderr=json_, highlight=False))
@@ -117,12 +118,13 @@ def run(*, topology: str, count: int, json_: bool, console: Console | None) -> i
     found = Findings(topology=load_topology(topology), engine=engine)
     python, kernel = platform.python_version(), platform.release()
     screen.say(f"natlb {__version__}, {engine}, Python {python}, Linux {kernel}", "bold")
-    rights.check_tun()
+    if driver != "packet":
+        rights.check_tun()
     rights.enter(make=True)
     try:
         with signals_interrupt():
             try:
-                _show(found, topology, count, screen)
+                _show(found, topology, driver, count, screen)
             finally:
                 try:
                     _clean_up(found, screen)
@@ -157,9 +159,9 @@ def signals_interrupt() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _show(found: Findings, topology: str, count: int, screen: Screen) -> None:
+def _show(found: Findings, topology: str, driver: str, count: int, screen: Screen) -> None:
     began = time.perf_counter()
-    lab = _up_own(topology, screen)
+    lab = _up_own(topology, driver, screen)
     found.up_seconds = time.perf_counter() - began
     hosts = ", ".join(lab.namespaces.values())
     screen.say(f"lab up in {found.up_seconds:.1f} s: {hosts}")
@@ -170,6 +172,8 @@ def _show(found: Findings, topology: str, count: int, screen: Screen) -> None:
     screen.say(f"natlb ready in {found.ready_seconds:.1f} s, its socket {lab.socket}")
     _send(found, lab, count, screen)
     _ask(found, Client(lab.socket))
+    if found.status is not None:
+        screen.say(f"driver {found.status.driver}, {found.status.engine}")
     screen.show([Row(""), *service_table(found.services, found.backends, found.seconds())])
     screen.show([Row(""), *client_table(found.outcomes), *error_rows(found.outcomes), Row("")])
     for outcome in found.hashed():
@@ -178,13 +182,13 @@ def _show(found: Findings, topology: str, count: int, screen: Screen) -> None:
     screen.say(f"errors {found.errors}", "red" if found.errors else "green")
 
 
-def _up_own(topology: str, screen: Screen) -> Lab:
+def _up_own(topology: str, driver: str, screen: Screen) -> Lab:
     """Return a lab of this process alone, under the first name that no other demo holds."""
     remove_abandoned(screen.say)
     owner = this_process("owner")
     for name in ("demo", *(f"demo{number}" for number in range(2, MOST_DEMOS))):
         with suppress(BusyError):
-            return up_lab(name, topology, screen.say, balancer=False, owner=owner)
+            return up_lab(name, topology, screen.say, balancer=False, owner=owner, driver=driver)
     raise BusyError(f"{MOST_DEMOS} demos run already", fix="natlb lab down --all")
 
 

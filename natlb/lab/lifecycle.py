@@ -34,21 +34,27 @@ INSTANCES = Path("/run/natlb")
 
 
 def up_lab(
-    name: str, topology: str, say: Say, *, balancer: bool = True, owner: Process | None = None
+    name: str,
+    topology: str,
+    say: Say,
+    *,
+    balancer: bool = True,
+    owner: Process | None = None,
+    driver: str = "auto",
 ) -> Lab:
     """Return the lab of that name, up: made if it is not there, mended if some of it has died.
 
     A failure while it is made leaves nothing. `owner`: the process that has it for itself, and
-    with whose end it counts as left behind.
+    with whose end it counts as left behind. `driver`: what natlb is to receive by.
     """
     paper = load_topology(topology)
     while True:
         with locked(name):
             lab = load(name)
             if lab is None:
-                return _make(name, paper, say, balancer=balancer, owner=owner)
+                return _make(name, paper, say, balancer=balancer, owner=owner, driver=driver)
             if not _is_left_behind(lab):
-                _check_usable(lab, paper.source, owner)
+                _check_usable(lab, paper.source, owner, driver)
                 return _mend(lab, paper, say, balancer=balancer)
             _remove(lab, say)  # and with it the directory that is locked: begin anew
             say(f"lab {name!r} was left half-made: removed")
@@ -116,7 +122,7 @@ def _is_abandoned(lab: Lab) -> bool:
     return lab.owner is not None and not lab.owner.alive
 
 
-def _check_usable(lab: Lab, topology: str, owner: Process | None) -> None:
+def _check_usable(lab: Lab, topology: str, owner: Process | None, driver: str) -> None:
     """Raise BusyError if the lab is another's, or another one than is wanted."""
     if lab.owner != owner:
         whose = f"of the demo that is pid {lab.owner.pid}" if lab.owner else "there already"
@@ -125,9 +131,21 @@ def _check_usable(lab: Lab, topology: str, owner: Process | None) -> None:
         raise BusyError(
             f"lab {lab.name!r} is up with topology {lab.topology}", fix=f"natlb lab down {lab.name}"
         )
+    if driver not in ("auto", lab.driver):
+        raise BusyError(
+            f"lab {lab.name!r} is up with driver {lab.driver}", fix=f"natlb lab down {lab.name}"
+        )
 
 
-def _make(name: str, paper: Topology, say: Say, *, balancer: bool, owner: Process | None) -> Lab:
+def _make(
+    name: str,
+    paper: Topology,
+    say: Say,
+    *,
+    balancer: bool,
+    owner: Process | None,
+    driver: str,
+) -> Lab:
     netns = {host: f"{name}-{host}" for host in paper.hosts}
     check_free(netns.values())
     lab = save(
@@ -139,6 +157,7 @@ def _make(name: str, paper: Topology, say: Say, *, balancer: bool, owner: Proces
             balancer=paper.balancer,
             namespaces=netns,
             processes=(owner,) if owner else (),
+            driver=driver,
         )
     )
     try:

@@ -31,7 +31,10 @@ State = Literal["making", "up"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lab:
-    """A lab: `namespaces` by host, `socket` that of the natlb in it (None: it runs without one)."""
+    """A lab: `namespaces` by host, `socket` that of the natlb in it (None: it runs without one).
+
+    `driver` is what natlb was told to receive by; `auto` leaves it the topology's, or natlb's.
+    """
 
     name: str
     topology: str
@@ -41,6 +44,7 @@ class Lab:
     namespaces: dict[str, str]
     processes: tuple[Process, ...] = ()
     socket: str | None = None
+    driver: str = "auto"
 
     @property
     def directory(self) -> Path:

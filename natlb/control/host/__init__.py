@@ -1,6 +1,7 @@
 """The host's network as natlb needs it: worked out, set up, and put back exactly as it was.
 
 Wanted.of(config)         what a configuration wants                             plan
+choose(wanted, reader)    which driver brings packets in, and why                choose
 resolve(wanted, reader)   which interfaces that means here, or why it cannot be  resolve, view
 operations(old, new)      the steps from plan to plan, pure                      operations
 apply(steps, journal)     the steps made; what undoes each is written first      apply, journal
@@ -13,6 +14,7 @@ checks(...)               what in this host would stop natlb                    
 from natlb.control.host.announce import announce
 from natlb.control.host.apply import apply, undo
 from natlb.control.host.check import Check, verdict
+from natlb.control.host.choose import choose
 from natlb.control.host.concern import Concern, Need
 from natlb.control.host.doctor import examine
 from natlb.control.host.journal import Journal
@@ -53,6 +55,7 @@ __all__ = [
     "Wanted",
     "announce",
     "apply",
+    "choose",
     "cleanup",
     "decode_plan",
     "decode_wanted",

@@ -1,7 +1,7 @@
 """What in this host would stop natlb: every question asked, nothing changed.
 
-A lab needs namespaces and TUN devices, as root or in a user namespace; a gateway needs the rights
-here. `examine` gives one or more checks for each thing, in the order a person would read them.
+A lab needs namespaces, as root or in a user namespace; a gateway needs the rights here.
+`examine` gives one or more checks for each thing, in the order a person would read them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from natlb.control.host.check import Check, fail, ok, warn
+from natlb.control.host.drivers import CAPABILITIES, drivers, used_driver
 from natlb.control.host.filters import filters
 from natlb.control.host.operation import kernels_local
 from natlb.control.host.plan import PROTOCOLS, Wanted
@@ -20,13 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from natlb.control.config.values import Config
-    from natlb.control.host.plan import HostPlan, Side, Version
+    from natlb.control.host.plan import Driver, HostPlan, Side, Version
     from natlb.control.host.probe import Probe
     from natlb.control.host.reader import HostReader
 
 OLDEST_PYTHON = (3, 11, 0)
-CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}  # Linux: capability.h
-CAP_SYS_ADMIN = 21
+CAP_SYS_ADMIN = 21  # Linux: capability.h
 USO_SINCE = (6, 2)  # Linux: if_tun.h, TUN_F_USO4
 PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
 NO_USER_NAMESPACES = {
@@ -46,10 +46,10 @@ def examine(
         *_python(probe),
         *_kernel(probe),
         *_rights(probe),
-        *_tun(probe),
+        *drivers(probe, wanted),
         *_memory(probe),
         *_ipv6(probe),
-        *_forwarding(probe),
+        *_forwarding(probe, used_driver(wanted)),
         *filters(probe, vips),
         *_leftovers(probe, running=running),
     ]
@@ -103,14 +103,6 @@ def _rights(probe: Probe) -> Iterator[Check]:
     yield ok("namespaces", "labs run in a user namespace; sides in other namespaces need root")
 
 
-def _tun(probe: Probe) -> Iterator[Check]:
-    reason = probe.tun()
-    if reason is None:
-        yield ok("tun", "/dev/net/tun opens")
-    else:
-        yield fail("tun", reason.message, reason.fix)
-
-
 def _memory(probe: Probe) -> Iterator[Check]:
     if probe.memfd():
         yield ok("memfd", "sealed shared memory")
@@ -132,8 +124,11 @@ def _ipv6(probe: Probe) -> Iterator[Check]:
         yield ok("ipv6", "IPv6 is here")
 
 
-def _forwarding(probe: Probe) -> Iterator[Check]:
+def _forwarding(probe: Probe, driver: Driver) -> Iterator[Check]:
     """Say what is set now, and what natlb will make of it on its own interfaces."""
+    if driver != "tun":
+        yield ok("sysctls", f"driver {driver} leaves them all as they are")
+        return
     for name, path in (
         ("ip_forward", "/proc/sys/net/ipv4/ip_forward"),
         ("ipv6 forwarding", "/proc/sys/net/ipv6/conf/all/forwarding"),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from natlb.bpf.attach import attach_filter
 from natlb.bpf.filters import public_filter
-from natlb.errors import DeniedError, HostError
+from natlb.errors import DeniedError, HostError, NatlbError
 from natlb.netlink import inside
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from natlb.control.host.plan import Version
 
-# Linux: if_ether.h, if_packet.h, asm-generic/socket.h, in6.h
+# Linux: socket.h, if_ether.h, if_packet.h, asm-generic/socket.h, in6.h
+AF_XDP = 44
 ETH_P_ALL = 0x0003
 SOL_PACKET = 263
 PACKET_AUXDATA, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 8, 15, 23
@@ -58,6 +59,19 @@ def open_link(name: str, netns: str) -> int:
         made.close()
         raise
     return made.detach()
+
+
+def why_no_packet(family: int = socket.AF_PACKET) -> NatlbError | None:
+    """Return why this process gets no packet socket, having tried; None where it does.
+
+    `family` may be AF_XDP instead.
+    """
+    try:
+        with _asking("driver packet" if family == socket.AF_PACKET else "driver xdp"):
+            socket.socket(family, socket.SOCK_RAW, 0).close()
+    except NatlbError as error:
+        return error
+    return None
 
 
 def open_host(version: Version, netns: str) -> int:

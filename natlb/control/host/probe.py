@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from natlb.control.host.leftovers import find
+from natlb.control.host.packet_sockets import AF_XDP, why_no_packet
 from natlb.control.host.tun import why_no_tun
 from natlb.netlink import dropping_chains
 
@@ -53,6 +54,12 @@ class Probe(Protocol):
 
     def tun(self) -> NatlbError | None:
         """Return why /dev/net/tun cannot be opened, or None."""
+
+    def packet(self) -> NatlbError | None:
+        """Return why there is no packet socket for this process, or None."""
+
+    def xdp(self) -> NatlbError | None:
+        """Return why there is no AF_XDP socket for this process, or None."""
 
     def memfd(self) -> bool:
         """Return whether there is sealed memory to share."""
@@ -100,6 +107,14 @@ class HostProbe:
     def tun(self) -> NatlbError | None:
         """Return why /dev/net/tun cannot be opened, having tried."""
         return why_no_tun()
+
+    def packet(self) -> NatlbError | None:
+        """Return why there is no packet socket, having tried."""
+        return why_no_packet()
+
+    def xdp(self) -> NatlbError | None:
+        """Return why there is no AF_XDP socket, having tried."""
+        return why_no_packet(AF_XDP)
 
     def memfd(self) -> bool:
         """Return whether memfds can be made and sealed, having made one."""

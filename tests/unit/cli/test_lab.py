@@ -68,14 +68,14 @@ def test_up_prints_the_socket_and_nothing_else_as_data(command, labs) -> None:
     assert said.code == 0
     assert said.out == f"{SOCKET}\n"
     assert said.err == "up is done\nlab lab is up: lab-client, lab-lb\n"
-    assert labs == [("up", {"name": "lab", "topology": "basic"})]
+    assert labs == [("up", {"name": "lab", "topology": "basic", "driver": "auto"})]
 
 
-def test_up_takes_a_name_and_a_topology(command, labs) -> None:
+def test_up_takes_a_name_a_topology_and_a_driver(command, labs) -> None:
     """A second lab beside the first."""
-    command("lab", "up", "mine", "--topology", "two-sides")
+    command("lab", "up", "mine", "--topology", "two-sides", "--driver", "packet")
 
-    assert labs == [("up", {"name": "mine", "topology": "two-sides"})]
+    assert labs == [("up", {"name": "mine", "topology": "two-sides", "driver": "packet"})]
 
 
 def test_up_in_json_is_the_lab_as_ls_lists_it(command, labs) -> None:
@@ -156,7 +156,7 @@ def test_exec_needs_a_host_and_a_command(command, labs, words) -> None:
 def test_demo_is_the_labs_own_and_so_is_its_exit_code(command, labs) -> None:
     """1 after an error that the client saw."""
     assert command("lab", "demo", "--json", "--count", "10").code == 1
-    assert labs == [("demo", {"topology": "basic", "count": 10, "json_": True})]
+    assert labs == [("demo", {"topology": "basic", "driver": "auto", "count": 10, "json_": True})]
 
 
 def test_a_lab_that_is_not_there_is_64(command, monkeypatch) -> None:

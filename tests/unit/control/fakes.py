@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from natlb.control.queues import Way
+    from natlb.control.supervisor_network import FactWords
     from natlb.io.ports import Port
 
 MODULES = Modules(
@@ -86,6 +87,10 @@ class FakeHost:
         """Give a new pipe."""
         self._note(f"rebuild {lost.name}")
         return [(Hold(role=lost), _queue())]
+
+    def decided(self) -> list[FactWords]:
+        """Have decided nothing."""
+        return []
 
     def renew(self, held: list[Way]) -> list[Way]:  # noqa: ARG002
         """Have nothing to renew."""

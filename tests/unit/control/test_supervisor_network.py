@@ -74,6 +74,19 @@ def test_the_first_wish_brings_both_queues_and_the_next_none(hands: Hands, tmp_p
     assert hands.done == ["apply True", "announce", "apply False", "announce"]
 
 
+def test_which_driver_was_chosen_is_told_once_with_the_reason(hands: Hands, tmp_path: Path) -> None:
+    """At the start: it does not change while natlb runs."""
+    network = NetworkHost(tmp_path / "journal")
+    assert network.decided() == []
+    for _ in range(2):
+        network.apply(encode_wanted(wanted(driver="tun")))
+
+    words = {"driver": "tun", "reason": "datapath.driver is tun"}
+    assert network.decided() == [("driver_chosen", "info", words)]
+    assert network.decided() == []
+    assert hands.done
+
+
 def test_an_adopted_plan_is_where_the_next_begins(hands: Hands, tmp_path: Path) -> None:
     """A dead supervisor applied it; devices that stand are not made again."""
     network = NetworkHost(tmp_path / "journal")

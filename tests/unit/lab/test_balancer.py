@@ -111,3 +111,13 @@ def test_a_topology_may_keep_its_state_elsewhere(lab: Lab) -> None:
     write_configuration(lab, replace(paper, natlb={**paper.natlb, "state": "/x"}))
 
     assert YAML(typ="safe").load(lab.configuration)["state"] == "/x"
+
+
+def test_the_driver_that_is_asked_for_is_configured(lab: Lab) -> None:
+    """What else the topology says of the datapath stays."""
+    paper = load_topology("two-sides")
+    write_configuration(replace(lab, driver="packet"), paper)
+    datapath = YAML(typ="safe").load(lab.configuration)["datapath"]
+
+    assert datapath.pop("driver") == "packet"
+    assert set(datapath) == set(paper.natlb["datapath"])

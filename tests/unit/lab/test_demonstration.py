@@ -123,7 +123,9 @@ def stage(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def demo(*, json_: bool = False) -> tuple[int, str]:
     """Return the demo's exit status and what it showed."""
     out = StringIO()
-    return run(topology="basic", count=1, json_=json_, console=Console(file=out)), out.getvalue()
+    console = Console(file=out)
+    code = run(topology="basic", count=1, driver="auto", json_=json_, console=console)
+    return code, out.getvalue()
 
 
 def test_a_demo_that_fails_removes_its_lab(

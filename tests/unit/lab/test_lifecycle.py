@@ -104,6 +104,17 @@ def test_a_demo_does_not_take_somebodys_lab(lab: Lab, there: list[str], removed:
     assert not removed
 
 
+def test_a_lab_with_another_driver_is_not_taken_for_the_one_that_was_asked_for(
+    lab: Lab, there: list[str], removed: list[str]
+) -> None:
+    """Who asks for none in particular takes what there is."""
+    record.save(replace(lab, driver="tun"))
+    with pytest.raises(BusyError, match="lab 'paper' is up with driver tun"):
+        up_lab("paper", lab.topology, silent, balancer=False, driver="packet")
+    assert up_lab("paper", lab.topology, silent, balancer=False).driver == "tun"
+    assert not removed
+
+
 def test_only_what_a_dead_demo_left_is_removed(
     lab: Lab, there: list[str], removed: list[str]
 ) -> None:

@@ -13,6 +13,7 @@ from natlb.control.config.values import (
     Listen,
     ServiceConfig,
 )
+from natlb.control.host.check import verdict
 from natlb.control.host.doctor import examine
 from natlb.errors import DeniedError, HostError
 from tests.paper_host import PaperHost, PaperProbe, link
@@ -82,12 +83,16 @@ def test_what_would_stop_natlb_is_found(
     assert check.fix or status != "fail"
 
 
-def test_why_there_is_no_tun_is_told_as_run_would_tell_it() -> None:
-    """With the same mend."""
+def test_without_a_tun_nothing_is_said_of_what_only_that_needs() -> None:
+    """Forwarding and the like are let be by the others."""
     reason = HostError("/dev/net/tun cannot be opened, mode 0600, owner 0:0", fix="chmod")
-    check = found("tun", PaperProbe(no_tun=reason))
+    asked = replace(CONFIG, datapath=replace(CONFIG.datapath, driver="packet"))
+    checks = examine(PaperProbe(no_tun=reason, read_only=True), PaperHost(), asked)
 
-    assert (check.status, check.seen, check.fix) == ("fail", reason.message, "chmod")
+    [sysctls] = [check for check in checks if check.name == "sysctls"]
+    assert (sysctls.status, sysctls.seen) == ("ok", "driver packet leaves them all as they are")
+    assert "rp_filter" not in {check.name for check in checks}
+    assert verdict(checks) == "lab ready, gateway ready"
 
 
 @pytest.mark.parametrize(
