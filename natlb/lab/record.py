@@ -170,7 +170,8 @@ def locked(name: str) -> Iterator[None]:
 def _lock(path: Path) -> int:
     while True:
         with suppress(FileNotFoundError):  # removed by the one before us: once more
-            path.mkdir(mode=0o755, parents=True, exist_ok=True)
+            with suppress(FileExistsError):  # `exist_ok` asks again, when it may be gone by then
+                path.mkdir(mode=0o755, parents=True)
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             fcntl.flock(fd, fcntl.LOCK_EX)
             if _is_at(fd, path):
