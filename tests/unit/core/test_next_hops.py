@@ -26,7 +26,7 @@ def test_a_mask_keeps_the_first_bits(length: int) -> None:
     """Over all four lanes."""
     ones = (0xFFFFFFFF,) * 4
     found = masked(ones, length)
-    whole = sum(lane << shift for lane, shift in zip(found, (96, 64, 32, 0), strict=True))
+    whole = sum(int(lane) << shift for lane, shift in zip(found, (96, 64, 32, 0), strict=True))
     assert whole == ((1 << length) - 1) << 128 - length
 
 
