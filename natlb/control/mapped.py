@@ -54,7 +54,8 @@ def make_memory(link: SupervisorLink, max_flows: int, workers: int) -> None:
     epoch = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     for index in range(workers):
         secret = secrets.token_bytes(SECRET_BYTES)
-        flows = create_flows(-(-max_flows // workers), secret, epoch)
+        share = -(-max_flows // workers)
+        flows = create_flows(share, secret, epoch, worker=index, workers=workers)
         link.hold(Hold(role=Role.FLOWS, index=index), flows)
         for role in (Role.COUNTERS, Role.COMMANDS, Role.EVENTS):
             link.hold(Hold(role=role, index=index), create(KINDS[role]))

@@ -17,9 +17,10 @@ from natlb.control.roles import Role
 from natlb.errors import NatlbError, UnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from natlb.control.host import HostPlan, Links, Step, Tun, Upkeep, Wanted
+    from natlb.control.host import HostPlan, Links, Steering, Step, Tun, Upkeep, Wanted
     from natlb.control.queues import Way
     from natlb.netlink import Events
 
@@ -55,7 +56,8 @@ class Host(Protocol):
     def renew(self, held: list[Way]) -> list[Way]:
         """Have the sockets that are held let in what the plan says; return those to be added.
 
-        One of these may take the place of one that is held. For a TUN there is nothing to do.
+        One of these may take the place of one that is held. TUN devices of several queues
+        steer by the plan.
         """
 
     def watched(self) -> list[int]:
@@ -99,6 +101,7 @@ class NetworkHost:
         self._ears: dict[str, tuple[int, Events]] = {}
         self._links: Links | None = None
         self._decided: list[FactWords] = []
+        self._steering: Steering | None = None
 
     def recover(self) -> None:
         """Undo what a crash left: what the journal says, and what bears natlb's mark."""
@@ -117,6 +120,7 @@ class NetworkHost:
             encode_plan,
             filters_of,
             operations,
+            programs_of,
             resolve,
         )
 
@@ -129,7 +133,8 @@ class NetworkHost:
                 words = {"driver": plan.driver, "reason": choose(hoped, reader).reason}
                 self._decided.append(("driver_chosen", "info", words))
         filters_of(plan)  # what does not fit is refused before anything is changed
-        ways = self._make(operations(self._plan, plan))
+        with programs_of(plan) as programs:
+            ways = self._make(operations(self._plan, plan), programs)
         self._plan, self._wanted = plan, hoped
         self._announce(plan)
         return encode_plan(plan), ways
@@ -159,18 +164,26 @@ class NetworkHost:
 
     def rebuild(self, lost: Role) -> list[Way]:
         """Make the device of this side again, with what the kernel dropped along with it."""
-        from natlb.control.host import PRIVATE_TUN, PUBLIC_TUN, repair  # noqa: PLC0415 - as above
+        from natlb.control.host import (  # noqa: PLC0415 - as above
+            PRIVATE_TUN,
+            PUBLIC_TUN,
+            programs_of,
+            repair,
+        )
 
         assert self._plan is not None
         name = PUBLIC_TUN if lost is Role.QUEUE_PUBLIC else PRIVATE_TUN
-        return self._make(repair(self._plan, name))
+        with programs_of(self._plan) as programs:
+            return self._make(repair(self._plan, name), programs)
 
     def renew(self, held: list[Way]) -> list[Way]:
         """Have the sockets that are held let in what the plan says; return those to be added."""
-        from natlb.control.host import Links  # noqa: PLC0415 - the module says why
+        from natlb.control.host import Links, Steering  # noqa: PLC0415 - the module says why
 
         if self._plan is None:
             return []
+        self._steering = self._steering or Steering()
+        self._steering.renew(self._plan, held)
         self._links = self._links or Links()
         return self._links.renew(self._plan, held)
 
@@ -243,11 +256,15 @@ class NetworkHost:
         self._ears.clear()
         undo(Journal(self._journal))
 
-    def _make(self, steps: list[Step]) -> list[Way]:
+    def _make(self, steps: list[Step], steering: Mapping[str, int]) -> list[Way]:
         from natlb.control.host import Journal, apply  # noqa: PLC0415 - the module says why
 
-        made: dict[str, Tun] = apply(steps, Journal(self._journal))
-        return [(Hold(role=role_of(name)), tun.fd) for name, tun in made.items()]
+        made: dict[str, Tun] = apply(steps, Journal(self._journal), steering)
+        return [
+            (Hold(role=role_of(name), index=index), fd)
+            for name, tun in made.items()
+            for index, fd in enumerate(tun.fds)
+        ]
 
     @staticmethod
     def _announce(plan: HostPlan) -> None:

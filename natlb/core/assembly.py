@@ -10,6 +10,7 @@ from natlb.core.layout import ROWS
 from natlb.core.memory import Kind, make
 from natlb.core.sources import count_all_sources, make_sources
 from natlb.core.state import Core
+from natlb.core.steering import share_of
 from natlb.core.tables import FRAGMENTS, MOST_PER_SOURCE, SOURCES4, SOURCES6
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ def assemble(
     tables: Tables, flows: FlowTable, counters: Counters, batch: Batch, events: Events | None = None
 ) -> Core:
     """Return a core with memory of its own as large as its tables ask for.
+
+    Of the fragments that may be followed at once each of several workers has its share.
 
     Events that nobody gave a place for are written where nobody reads them.
 
@@ -43,7 +46,7 @@ def assemble(
         flows=flows,
         counters=counters,
         batch=batch,
-        fragments=make_fragments(int(numbers[FRAGMENTS])),
+        fragments=make_fragments(share_of(flows.meta, int(numbers[FRAGMENTS]))),
         sources=sources,
         cooling=make_cooling(rows if is_full_nat_possible else 0),
         events=make(Kind.EVENTS) if events is None else events,

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from natlb.core.batch import NOW
 from natlb.core.layout import ERROR_DEBT, ERROR_MS
+from natlb.core.steering import share_of
 from natlb.core.tables import ERROR_RATE
-from natlb.jit import rare_kernel
+from natlb.jit import i64, rare_kernel
 
 if TYPE_CHECKING:
     from natlb.core.state import Core
@@ -25,11 +26,12 @@ LONGEST_MS = BURST * COST  # in which any debt is paid, be it at one error a sec
 def may_send_error(core: Core) -> bool:
     """Return whether one more error may be sent now, and count it.
 
-    In any second at most the rate and the burst together are sent, whoever asks for them.
+    In any second at most the rate and the burst together are sent, whoever asks for them. Each of
+    several workers has its share of both.
     """
     meta, now = core.flows.meta, core.batch.numbers[NOW]
-    rate = core.tables.numbers[ERROR_RATE]
-    most = min(BURST, rate) * COST
+    rate = share_of(meta, i64(core.tables.numbers[ERROR_RATE]))
+    most = min(share_of(meta, BURST), rate) * COST
     elapsed = max(0, now - meta[ERROR_MS])
     debt = max(0, meta[ERROR_DEBT] - min(elapsed, LONGEST_MS) * rate)
     meta[ERROR_MS] = now

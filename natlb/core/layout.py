@@ -144,12 +144,14 @@ META = (
     "error_ms",  # when that was worked out
     "identification",  # the last IPv4 identification that natlb gave
     "direct",  # rows in state DIRECT
-    *(f"reserved{number}" for number in range(9)),
+    "worker",  # whose table it is
+    "workers",  # of so many, who share nothing; 0 as 1
+    *(f"reserved{number}" for number in range(7)),
 )
 ROWS, BUCKETS, FREE_HEAD, FRESH, CURRENT, PEAK, OPENED, CLOSED = range(8)
 EXPIRED, EVICTED, SWEEP, KEY0, KEY1, EPOCH, TICK, DRAWS = range(8, 16)
 OLDEST, YOUNGEST, UNCONFIRMED, ERROR_DEBT, ERROR_MS, IDENTIFICATION = range(16, 22)
-DIRECT_ROWS = 22
+DIRECT_ROWS, WORKER, WORKERS = 22, 23, 24
 
 MOST_SERVICES = 4096
 MOST_BACKENDS = 65536

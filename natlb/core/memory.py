@@ -52,6 +52,8 @@ from natlb.core.layout import (
     SWEEP,
     TOTALS,
     WAY,
+    WORKER,
+    WORKERS,
 )
 from natlb.core.next_hops import (
     ANSWERED,
@@ -157,8 +159,19 @@ def flow_items(max_flows: int) -> dict[str, int]:
     return {"rows": max_flows + 1, "buckets": bucket_count(max_flows) * BUCKET}
 
 
-def start_flows(flows: FlowTable, max_flows: int, secret: bytes, epoch_ns: int) -> None:
-    """Set the numbers of a table whose memory is all zero; `secret` is 12 random octets."""
+def start_flows(
+    flows: FlowTable,
+    max_flows: int,
+    secret: bytes,
+    epoch_ns: int,
+    *,
+    worker: int = 0,
+    workers: int = 1,
+) -> None:
+    """Set the numbers of a table whose memory is all zero; `secret` is 12 random octets.
+
+    It is that of one worker among so many.
+    """
     key0, key1, draws = np.frombuffer(secret, np.uint32)
     flows.meta[ROWS] = max_flows
     flows.meta[BUCKETS] = bucket_count(max_flows)
@@ -168,6 +181,8 @@ def start_flows(flows: FlowTable, max_flows: int, secret: bytes, epoch_ns: int) 
     flows.meta[KEY1] = key1
     flows.meta[DRAWS] = int(draws) | 1  # xorshift never leaves zero
     flows.meta[EPOCH] = epoch_ns
+    flows.meta[WORKER] = worker
+    flows.meta[WORKERS] = workers
 
 
 def make(kind: Kind, **items: int) -> Any:

@@ -8,6 +8,9 @@ A client keeps its address for as long as there is a port of it (RFC 4787 REQ-2)
 at random, by the table's secret, so that nobody can tell the next from those before (RFC 6056);
 where many draws in a row were taken, the ports behind the last one are tried, a bounded number.
 One that a flow used a moment ago is left out (`cooling.py`).
+
+Of several workers each draws from its own ports alone, every n-th of them: answers are steered by
+the port they come to (`steering.py`), and so to the one that knows the flow.
 """
 
 from __future__ import annotations
@@ -27,7 +30,9 @@ from natlb.core.layout import (
     KEY0,
     KEY1,
     PUBLIC,
+    WORKERS,
 )
+from natlb.core.steering import first_own_port
 from natlb.core.tables import PORT_FIRST, PORT_LAST, SOURCES4, SOURCES6, kind_of_address
 from natlb.core.tracking import first_state
 from natlb.jit import i64, kernel, rare_kernel
@@ -122,17 +127,22 @@ def _bind_to_address(core: Core, number: int, at: int, now: int) -> int:
     last = core.tables.numbers[PORT_LAST]
     if port >= PRIVILEGED and last >= PRIVILEGED:
         least = max(least, PRIVILEGED)
-    span = last - least + 1
+    workers = max(1, i64(flows.meta[WORKERS]))
+    least = first_own_port(flows.meta, least)
+    span = (last - least + workers) // workers
+    if span <= 0:
+        return CONFLICT
     drawn = 0
     for attempt in range(MOST_DRAWS):
         word = port << 16 | attempt
         lanes = source_lanes(original)
         drawn = draw_hash(flows.meta[KEY0], flows.meta[KEY1], lanes, flows.meta[DRAWS], word) % span
-        bound = _bind_to_port(core, number, least + drawn, now)
+        bound = _bind_to_port(core, number, least + drawn * workers, now)
         if bound != CONFLICT:
             return bound
     for step in range(1, min(span, MOST_PROBES) + 1):
-        bound = _bind_to_port(core, number, least + (drawn + step) % span, now)
+        port = least + (drawn + step) % span * workers
+        bound = _bind_to_port(core, number, port, now)
         if bound != CONFLICT:
             return bound
     return CONFLICT

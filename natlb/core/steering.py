@@ -29,8 +29,15 @@ modulo the number of workers.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from natlb.core.hashing import WORD, State
-from natlb.jit import kernel
+from natlb.core.layout import WORKER, WORKERS
+from natlb.jit import i64, kernel
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FOLD = 0x1E35A7BD
 MIX = 0x045D9F3B
@@ -60,3 +67,17 @@ def worker_of(lanes: State, workers: int) -> int:
 def worker_of_port(port: int, workers: int) -> int:
     """Return the worker that a port of a source address belongs to: its answers come home."""
     return port % workers
+
+
+@kernel
+def share_of(meta: NDArray[np.int64], whole: int) -> int:
+    """Return a worker's part of what all workers may have together, rounded up."""
+    workers = max(1, i64(meta[WORKERS]))
+    return (whole + workers - 1) // workers
+
+
+@kernel
+def first_own_port(meta: NDArray[np.int64], least: int) -> int:
+    """Return the first port from `least` on whose answers come home to the table's worker."""
+    workers = max(1, i64(meta[WORKERS]))
+    return least + (i64(meta[WORKER]) + workers - least % workers) % workers

@@ -98,13 +98,19 @@ def _cut(memory: NDArray[np.uint8], header: Any, at: int, shape: Shape) -> NDArr
     return cut.reshape((items, *shape.shape[1:]))
 
 
-def create_flows(max_flows: int, secret: bytes, epoch_ns: int) -> int:
-    """Make an empty flow table for `max_flows` (1 to MOST_FLOWS) and return its memfd."""
+def create_flows(
+    max_flows: int, secret: bytes, epoch_ns: int, *, worker: int = 0, workers: int = 1
+) -> int:
+    """Make an empty flow table for `max_flows` (1 to MOST_FLOWS) and return its memfd.
+
+    It is that of one worker among so many.
+    """
     if not 1 <= max_flows <= MOST_FLOWS:
         message = f"max_flows {max_flows} is not in 1..{MOST_FLOWS}"
         raise ValueError(message)
     fd = create(Kind.FLOWS, **flow_items(max_flows))
-    start_flows(attach(Kind.FLOWS, fd), max_flows, secret, epoch_ns)
+    flows = attach(Kind.FLOWS, fd)
+    start_flows(flows, max_flows, secret, epoch_ns, worker=worker, workers=workers)
     return fd
 
 

@@ -6,6 +6,7 @@ resolve(wanted, reader)   which interfaces that means here, or why it cannot be 
 operations(old, new)      the steps from plan to plan, pure                      operations
 apply(steps, journal)     the steps made; what undoes each is written first      apply, journal
 Links()                   the sockets that packets come in by, where that is no TUN   links
+Steering()                whose a packet is among several workers' queues         steering
 Upkeep(journal)           the host kept so, whatever others do to it            upkeep, concern
 undo(journal)             everything taken back, also after a crash              apply
 checks(...)               what in this host would stop natlb                     doctor
@@ -32,6 +33,7 @@ from natlb.control.host.plan import PRIVATE_TUN, PUBLIC_TUN, HostPlan, Side, Wan
 from natlb.control.host.probe import HostProbe
 from natlb.control.host.reader import HostReader, KernelReader
 from natlb.control.host.resolve import resolve
+from natlb.control.host.steering import Steering, programs_of
 from natlb.control.host.tun import Tun, open_tun
 from natlb.control.host.upkeep import Upkeep
 
@@ -49,6 +51,7 @@ __all__ = [
     "Links",
     "Need",
     "Side",
+    "Steering",
     "Step",
     "Tun",
     "Upkeep",
@@ -65,6 +68,7 @@ __all__ = [
     "filters_of",
     "open_tun",
     "operations",
+    "programs_of",
     "repair",
     "resolve",
     "undo",

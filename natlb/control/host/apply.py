@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import TYPE_CHECKING
 
 from natlb.control.host.hands import Hands
 from natlb.errors import HostError, NatlbError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from natlb.control.host.journal import Entry, Journal
     from natlb.control.host.operation import Operation
@@ -18,13 +17,15 @@ if TYPE_CHECKING:
     from natlb.control.host.tun import Tun
 
 
-def apply(steps: Sequence[Step], journal: Journal) -> dict[str, Tun]:
+def apply(
+    steps: Sequence[Step], journal: Journal, steering: Mapping[str, int] | None = None
+) -> dict[str, Tun]:
     """Make these steps; return the queues of the TUN devices that were made, by name.
 
     All or nothing: where the host refuses a step, those before it are taken back and the refusal
-    is raised. The caller owns the queues.
+    is raised. The caller owns the queues. `steering` are programs that choose a queue, by device.
     """
-    with Hands() as hands:
+    with Hands(steering) as hands:
         done: list[Operation] = []
         known = {entry.operation for entry in journal.entries()}
         try:
@@ -38,7 +39,7 @@ def apply(steps: Sequence[Step], journal: Journal) -> dict[str, Tun]:
             with contextlib.suppress(NatlbError):  # the first refusal is the one to report
                 _take_back(reversed(done), hands, journal)
             for queue in hands.queues.values():
-                os.close(queue.fd)
+                queue.close()
             raise
         return hands.queues
 

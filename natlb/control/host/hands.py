@@ -8,6 +8,8 @@ from natlb.control.host.sessions import Sessions
 from natlb.netlink import namespaces, read_sysctl, sysctl_names, write_sysctl
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from natlb.control.host.tun import Tun
 
 
@@ -18,10 +20,11 @@ class Hands(Sessions):
     here owns them; the others are closed at the end.
     """
 
-    def __init__(self) -> None:
-        """Open nothing yet."""
+    def __init__(self, steering: Mapping[str, int] | None = None) -> None:
+        """Open nothing yet; `steering` are programs for devices of several queues, by name."""
         super().__init__()
         self.queues: dict[str, Tun] = {}
+        self.steering = steering or {}
 
     def exists(self, netns: str) -> bool:
         """Return whether there still is such a namespace."""

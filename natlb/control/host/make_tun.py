@@ -10,11 +10,11 @@ IPv6 without noise            no link-local address, router solicitation or mult
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from ipaddress import ip_interface
 from typing import TYPE_CHECKING, ClassVar
 
+from natlb.bpf.attach import attach_tun_steering
 from natlb.control.host.operation import Before, Operation, unless_gone, unless_there
 from natlb.control.host.tun import open_tun
 from natlb.errors import HostError
@@ -51,6 +51,7 @@ class MakeTun(Operation):
     mtu: int
     address: str
     scope: AddressScope
+    queues: int = 1
 
     def __str__(self) -> str:
         return f"device {self.name}"
@@ -61,12 +62,17 @@ class MakeTun(Operation):
         return self.name
 
     def do(self, hands: Hands) -> None:
-        """Make the device and leave its queue in `hands.queues`."""
-        queue = open_tun(self.name, self.netns or None)
+        """Make the device and leave its queues in `hands.queues`.
+
+        Whose a packet is among several is settled before the first one comes.
+        """
+        queue = open_tun(self.name, self.netns or None, self.queues)
         try:
+            if self.name in hands.steering:
+                attach_tun_steering(queue.fd, hands.steering[self.name])
             self._set_up(hands)
         except BaseException:
-            os.close(queue.fd)
+            queue.close()
             raise
         hands.queues[self.name] = queue
 

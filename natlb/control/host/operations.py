@@ -10,6 +10,7 @@ Order: what closes comes before what opens, and a device before what needs it; b
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from natlb.control.host.closing import closing
@@ -100,9 +101,9 @@ def _keep_ra(netns: str, device: str) -> SetSysctl:
 def _tuns(plan: HostPlan) -> Iterator[Operation]:
     public, private = plan.public.netns, plan.private.netns
     # Of scope `host`: a client on the host itself calls from an address that answers reach.
-    mtu = plan.tun_mtu
-    yield MakeTun(netns=public, name=PUBLIC_TUN, mtu=mtu, address=PUBLIC_ADDRESS, scope="host")
-    yield MakeTun(netns=private, name=PRIVATE_TUN, mtu=mtu, address=PRIVATE_ADDRESS, scope="global")
+    made = partial(MakeTun, mtu=plan.tun_mtu, queues=plan.workers)
+    yield made(netns=public, name=PUBLIC_TUN, address=PUBLIC_ADDRESS, scope="host")
+    yield made(netns=private, name=PRIVATE_TUN, address=PRIVATE_ADDRESS, scope="global")
     if plan.uses(6):
         # Processes of the host call a VIP from it; apart, from what the kernel picks.
         own = PUBLIC_ADDRESS6 if plan.has_own_source(6) else None

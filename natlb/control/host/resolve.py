@@ -54,6 +54,7 @@ def resolve(wanted: Wanted, reader: HostReader, now: HostPlan | None = None) -> 
     hosts = _hosts(public, wanted) if together else held
     plan = HostPlan(
         driver=choice.driver,
+        workers=wanted.workers,
         public=replace(public.side(outer, ()), hosts=hosts),
         private=private.side(inner, ways.values()),
         tun_mtu=_tun_mtu(outer + inner),

@@ -3,6 +3,9 @@
 A queue is made without packet information, with a 10-octet virtio-net header before each packet,
 so that super-packets of up to 64 KiB pass unsegmented. The device lives as long as one copy of
 the queue's descriptor is open, in whatever process, and its queue keeps its packets as long.
+
+A device for several workers has a queue for each, in the order of their numbers: the kernel counts
+queues as they are attached. One that is closed for good gives its number to the last.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ VNET_HEADER_OCTETS = 10  # Linux: virtio_net.h, struct virtio_net_hdr
 
 # Linux: if_tun.h. IFF_TUN_EXCL: an existing device is refused, not joined.
 IFF_TUN, IFF_NO_PI, IFF_VNET_HDR, IFF_TUN_EXCL = 0x0001, 0x1000, 0x4000, 0x8000
+IFF_MULTI_QUEUE = 0x0100
 TUNSETIFF, TUNSETOFFLOAD, TUNSETVNETHDRSZ = 0x400454CA, 0x400454D0, 0x400454D8
 TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 = 0x01, 0x02, 0x04
 TUN_F_USO4, TUN_F_USO6 = 0x20, 0x40  # since Linux 6.2
@@ -34,32 +38,53 @@ OFFLOADS = (SEGMENTS | TUN_F_USO4 | TUN_F_USO6, SEGMENTS, 0)  # the best that is
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tun:
-    """A device's queue: its non-blocking descriptor, and the offloads the kernel took."""
+    """A device's queues: their non-blocking descriptors, and the offloads the kernel took."""
 
     name: str
-    fd: int
+    fd: int  # of the first
     offloads: int
+    others: tuple[int, ...] = ()
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """All queues, by number."""
+        return self.fd, *self.others
+
+    def close(self) -> None:
+        """Close all queues, and so the device where nobody else has any of them."""
+        for fd in self.fds:
+            os.close(fd)
 
 
-def open_tun(name: str, netns: str | None = None) -> Tun:
-    """Return the queue of a new TUN device, down and without addresses, in that namespace.
+def open_tun(name: str, netns: str | None = None, queues: int = 1) -> Tun:
+    """Return the queues of a new TUN device, down and without addresses, in that namespace.
 
     BusyError where the name is taken, HostError where there is no TUN, DeniedError where the
     right to make one is missing.
     """
     if not 0 < len(name.encode()) <= NAME_OCTETS:
         raise HostError(f"{name!r} is not a name of 1 to {NAME_OCTETS} octets for an interface")
-    # The device comes to be in the namespace in which /dev/net/tun was opened.
+    fds: list[int] = []
+    offloads = 0
+    try:
+        for number in range(queues):
+            fds.append(_open_inside(netns))
+            flags = (IFF_MULTI_QUEUE if queues > 1 else 0) | (0 if number else IFF_TUN_EXCL)
+            offloads = _attach(fds[-1], name, netns, flags)
+    except BaseException:
+        for fd in fds:
+            os.close(fd)
+        raise
+    return Tun(name=name, fd=fds[0], offloads=offloads, others=tuple(fds[1:]))
+
+
+def _open_inside(netns: str | None) -> int:
+    """Return the device opened there: in that namespace what it is attached to comes to be."""
     with inside(netns):
         try:
-            fd = open_device()
+            return open_device()
         except NatlbError as error:
             raise type(error)(error.message, fix=f"{error.fix}; or {WITHOUT}") from error
-    try:
-        return Tun(name=name, fd=fd, offloads=_attach(fd, name, netns))
-    except BaseException:
-        os.close(fd)
-        raise
 
 
 def open_device() -> int:
@@ -107,9 +132,9 @@ def _mode_and_owner() -> str:
     return f"mode {stat.S_IMODE(found.st_mode):04o}, owner {found.st_uid}:{found.st_gid}"
 
 
-def _attach(fd: int, name: str, netns: str | None) -> int:
-    """Make the device and return the offloads taken."""
-    flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL
+def _attach(fd: int, name: str, netns: str | None, flags: int) -> int:
+    """Make the device, or one more queue of it, and return the offloads taken."""
+    flags |= IFF_TUN | IFF_NO_PI | IFF_VNET_HDR
     try:
         ioctl(fd, TUNSETIFF, pack("16sH22x", name.encode(), flags))
         ioctl(fd, TUNSETVNETHDRSZ, pack("i", VNET_HEADER_OCTETS))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from natlb.control import host
-from natlb.control.host import Journal, Step, encode_plan, encode_wanted, operations
+from natlb.control.host import Journal, Step, Tun, encode_plan, encode_wanted, operations
 from natlb.control.host.operation import AddRoute
 from natlb.control.roles import Role
 from natlb.control.supervisor_network import NetworkHost
@@ -44,11 +44,12 @@ class Hands:
         self.done.append("undo")
         return []
 
-    def _apply(self, steps: list[Any], _: Any) -> dict[str, Any]:
+    def _apply(self, steps: list[Any], _: Any, steering: Any = None) -> dict[str, Any]:
+        assert not steering
         self.done.append(f"apply {len(steps) > 0}")
         self.steps = steps
         names = {step.operation.device for step in steps} - {None}
-        return {name: type("Tun", (), {"fd": len(name)})() for name in names}
+        return {name: Tun(name=name, fd=len(name), offloads=0) for name in names}
 
     def _announce(self, _: Any) -> None:
         self.done.append("announce")

@@ -224,7 +224,7 @@ def test_a_look_that_fails_is_told_once_and_not_the_last(world: World) -> None:
 def test_sockets_follow_each_look_and_a_refusal_is_told_once(world: World) -> None:
     """An interface that was made again; one that is away a moment longer."""
     world.run(5)
-    assert world.renewed == [[Role.LINK, Role.HOST]]
+    assert world.renewed == [[Role.LINK, Role.HOST, Role.QUEUE_PUBLIC]]
     world.faulty = "no such interface"
     world.run(13)
     world.faulty = ""

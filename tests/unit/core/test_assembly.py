@@ -4,6 +4,7 @@ from typing import Any
 
 from natlb.core.assembly import assemble
 from natlb.core.batch import make_batch
+from natlb.core.layout import WORKERS
 from natlb.testing import packets
 from tests.datapath import CLIENT, VIP, engine
 
@@ -36,3 +37,12 @@ def test_a_worker_that_takes_over_knows_how_many_flows_each_client_has() -> None
 
     assert sorted(int(each) for each in counts["flows"] if each) == [1, 3]
     assert (counts == path._core.sources.counts).all()
+
+
+def test_each_of_several_workers_follows_its_share_of_the_fragments() -> None:
+    """All together follow what is configured."""
+    path = engine()
+    alone = taken_over(path).fragments
+    path._core.flows.meta[WORKERS] = 4
+
+    assert 3 < alone[0].size / taken_over(path).fragments[0].size < 5

@@ -6,7 +6,7 @@ import pytest
 
 from natlb.core.batch import NOW
 from natlb.core.error_rate import BURST, may_send_error
-from natlb.core.layout import ERROR_DEBT
+from natlb.core.layout import ERROR_DEBT, WORKERS
 from natlb.core.tables import ERROR_RATE
 from natlb.engine import DropReason, Verdict
 from natlb.testing import packets
@@ -109,3 +109,12 @@ def test_echo_has_no_limit() -> None:
     ping = packets.echo_request("198.51.100.2", VIP)
 
     assert all(path.process(ping, 0.0).verdict is Verdict.REPLY for _ in range(9))
+
+
+def test_each_of_several_workers_has_its_share_of_the_rate_and_of_the_burst() -> None:
+    """Together they send no more than one would, but for what rounding up gives."""
+    core = core_at(1000)
+    core.flows.meta[WORKERS] = 4
+
+    assert sent(core, 0, 100) == 13
+    assert sum(sent(core, now, 1) for now in range(1, 1001)) == 250

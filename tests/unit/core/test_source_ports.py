@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from natlb.core.layout import ACTION_IPID, ACTION_NAT, ACTION_XLAT, BUCKETS, CLOSED, CLOSING
+from natlb.core.layout import (
+    ACTION_IPID,
+    ACTION_NAT,
+    ACTION_XLAT,
+    BUCKETS,
+    CLOSED,
+    CLOSING,
+    WORKER,
+    WORKERS,
+)
 from natlb.core.lifetime import end_flow
 from natlb.engine import DropReason, Engine, PacketMeta, Verdict
 from natlb.testing import packets
@@ -343,3 +352,29 @@ def test_without_addresses_nothing_is_kept_for_them() -> None:
     """The memory for what cools is a worker's own, and not small."""
     assert engine()._core.cooling.ended.size == 1
     assert full_nat()._core.cooling.ended.size >= 1 << 16
+
+
+def of_workers(path: Engine, worker: int, workers: int) -> Engine:
+    """Return an engine as one worker of several."""
+    path._core.flows.meta[WORKER], path._core.flows.meta[WORKERS] = worker, workers
+    return path
+
+
+@pytest.mark.parametrize("worker", [0, 1, 2])
+def test_each_of_several_workers_has_every_nth_port_to_the_last(worker: int) -> None:
+    """Answers to the others' ports are steered to them."""
+    path = of_workers(full_nat(full(SERVER), ports="5000-5019"), worker, 3)
+    own = [port for port in range(5000, 5020) if port % 3 == worker]
+
+    assert sorted(ports_of(path, len(own))) == own
+    result = path.process(packets.tcp(f"{CLIENT}:40000", WEB), 0.0)
+    assert result.reason is DropReason.PORT_EXHAUSTED
+
+
+def test_a_worker_without_a_port_of_its_own_says_so() -> None:
+    """Where fewer ports are configured than there are workers."""
+    path = of_workers(full_nat(full(SERVER), ports="5000-5001"), 5, 8)
+
+    assert path.process(packets.tcp(f"{CLIENT}:40000", WEB), 0.0).reason is (
+        DropReason.PORT_EXHAUSTED
+    )

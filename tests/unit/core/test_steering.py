@@ -3,11 +3,19 @@ from __future__ import annotations
 import random
 from collections import Counter
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
-from natlb.core.steering import steering_hash, worker_of, worker_of_port
+from natlb.core.layout import META, WORKER, WORKERS
+from natlb.core.steering import (
+    first_own_port,
+    share_of,
+    steering_hash,
+    worker_of,
+    worker_of_port,
+)
 from tests.bpf_packets import lanes_of
 from tests.kernels import needs_plain_kernels
 
@@ -79,3 +87,27 @@ def test_ports_are_dealt_round() -> None:
 
     assert sorted(shares) == [0, 1, 2]
     assert max(shares.values()) - min(shares.values()) <= 1
+
+
+def meta_of(worker: int, workers: int) -> Any:
+    """Return the numbers of a worker's table, as far as steering goes."""
+    meta = np.zeros(len(META), np.int64)
+    meta[WORKER], meta[WORKERS] = worker, workers
+    return meta
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 64])
+@pytest.mark.parametrize("least", [1, 1024, 1025])
+def test_a_workers_own_ports_are_those_that_come_home(workers: int, least: int) -> None:
+    """The first of them is the next from any port on."""
+    for worker in range(workers):
+        first = first_own_port(meta_of(worker, workers), least)
+        assert worker_of_port(first, workers) == worker
+        assert least <= first < least + workers
+
+
+@pytest.mark.parametrize(("workers", "share"), [(0, 100), (1, 100), (3, 34), (64, 2), (1000, 1)])
+def test_a_share_is_rounded_up(workers: int, share: int) -> None:
+    """So that none is left without; a table that says nothing is the only one."""
+    assert share_of(meta_of(0, workers), 100) == share
+    assert share_of(meta_of(0, workers), 0) == 0

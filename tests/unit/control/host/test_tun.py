@@ -77,7 +77,7 @@ def test_a_kernel_without_segmentation_of_datagrams_takes_the_rest(
     monkeypatch.setattr(tun, "_takes", takes)
     monkeypatch.setattr(tun, "ioctl", lambda *_: 0)
 
-    assert tun._attach(-1, "natlb-t0", None) == SEGMENTS
+    assert tun._attach(-1, "natlb-t0", None, 0) == SEGMENTS
     assert asked == [0x67, 0x07]
 
 
