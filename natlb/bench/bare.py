@@ -69,7 +69,7 @@ def forward(
 ) -> int:
     """Forward until a queue is gone. `changes[way]` is (address, checksum delta)."""
     while True:
-        if read_batch(queues, batch) == 0:
+        if read_batch(queues, batch, hops) == 0:
             seen = wait(queues, LOOK_UP_MS)
             if seen >= LOST:
                 return seen

@@ -55,6 +55,24 @@ LINK_ADDRESS = np.dtype(  # sockaddr_ll, packet(7)
         ("address1", np.uint32),
     ]
 )
+# What stands beside a frame: a cmsghdr with its tpacket_auxdata
+AUXDATA = np.dtype(
+    [
+        ("octets", np.int64),
+        ("level", np.int32),
+        ("type", np.int32),
+        ("status", np.uint32),
+        ("length", np.uint32),
+        ("kept", np.uint32),
+        ("link", np.uint16),
+        ("network", np.uint16),
+        ("tag", np.uint16),
+        ("tag_type", np.uint16),
+        ("padding", np.uint32),
+    ]
+)
+AUXDATA_OCTETS = AUXDATA.itemsize
+VLAN_VALID = 0x10  # of `status`: there was a tag
 LINK_ADDRESS_OCTETS = LINK_ADDRESS.itemsize
 PACKET_HOST = 0
 PACKET_OTHERHOST = 3

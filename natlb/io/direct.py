@@ -20,6 +20,7 @@ from natlb.io.calls import MMSGHDR, MSG_DONTWAIT, POLLOUT, poll, sendmmsg
 from natlb.io.errno import EAGAIN, EINTR, ENOBUFS, last_error
 from natlb.io.fallback import send_by_host
 from natlb.io.known_hops import destination_of, look_up_hop
+from natlb.io.packet import tag_of_output
 from natlb.io.sending import RUN, SIDES
 from natlb.io.unsent import NONE_LOST, account_lost, headers_of
 from natlb.jit import i64, kernel, rare_kernel
@@ -94,7 +95,7 @@ def _append(queues: Queues, batch: Batch, at: int, known: Any, headers: int) -> 
     side, packet = i64(frame["way"]), i64(frame["start"])
     slot = batch.slots[frame["slot"]]
     kind = TYPE_IP4 if i64(slot[packet]) >> 4 == 4 else TYPE_IP6
-    tag = 0
+    tag = tag_of_output(queues, batch, at)
     start = write_type(slot, packet, kind, tag)
     write_addresses(
         slot,

@@ -8,8 +8,10 @@ from natlb.jit import COMPILED, external, i64, kernel
 
 # The numbers of Linux (asm-generic): where others differ, natlb does not run
 EINTR = 4
+EBADF = 9
 EAGAIN = 11
 EINVAL = 22
+ENOTSOCK = 88
 EMSGSIZE = 90
 ENETDOWN = 100
 ENOBUFS = 105

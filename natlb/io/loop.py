@@ -39,9 +39,10 @@ from natlb.core.relief import relieve
 from natlb.core.tables import TABLE_GENERATION
 from natlb.io.path import LOST, may_be_more, read_batch, wait, write_batch
 from natlb.io.ports import Port, PortKind
-from natlb.io.queues import TTL, make_queues
+from natlb.io.queues import DRIVER, TTL, TUN_DRIVER, make_queues
 from natlb.io.sending import forget_hops
 from natlb.io.shared import attach
+from natlb.io.sieve import leave_to_host
 from natlb.jit import entry, external, i64, kernel
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ def turn(
     ttl = i64(queues.numbers[TTL])
     while True:
         if batch.numbers[TRACKED_SO_FAR] >= batch.numbers[COUNT_IN]:
-            read_batch(queues, batch)
+            count = read_batch(queues, batch, hops)
+            if queues.numbers[DRIVER] != TUN_DRIVER:
+                leave_to_host(core, count)
         micros = microseconds_now(timespec, meta[EPOCH])
         now = micros // 1000
         batch.numbers[MICROS] = micros

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from natlb.io.calls import POLLERR, POLLHUP, POLLIN, POLLNVAL, poll
+from natlb.io.calls import POLLERR, POLLHUP, POLLNVAL, poll
 from natlb.io.direct import send_directly
-from natlb.io.queues import BY_ROUTE, OUTPUT_BY
+from natlb.io.packet import read_links
+from natlb.io.queues import BY_ROUTE, DRIVER, OUTPUT_BY, PACKET_DRIVER, TUN_DRIVER
 from natlb.io.tun import read_tuns, write_tuns
 from natlb.jit import i64, kernel, rare_kernel
 
@@ -23,8 +24,10 @@ WOKEN = 3
 
 
 @kernel
-def read_batch(queues: Queues, batch: Batch) -> int:
+def read_batch(queues: Queues, batch: Batch, hops: NextHops) -> int:
     """Fill the batch with what waits, an equal share of it from each way in; return how many."""
+    if queues.numbers[DRIVER] == PACKET_DRIVER:
+        return read_links(queues, batch, hops)
     return read_tuns(queues, batch)
 
 
@@ -41,15 +44,18 @@ def write_batch(queues: Queues, batch: Batch, counters: Counters, hops: NextHops
 def wait(queues: Queues, milliseconds: int) -> int:
     """Wait for a packet or the wake fd: return WOKEN, LOST, READY, or IDLE at the time's end."""
     polled = queues.polled
+    gone = POLLNVAL  # a packet socket says POLLERR of a link that is down, once
+    if queues.numbers[DRIVER] == TUN_DRIVER:
+        gone = POLLERR | POLLHUP | POLLNVAL
     if poll(polled.ctypes.data, polled.size, milliseconds) <= 0:
         return IDLE
     if i64(polled[queues.fds.size]["revents"]) != 0:
         return WOKEN
     for way in range(queues.fds.size):
         seen = i64(polled[way]["revents"])
-        if seen & (POLLERR | POLLHUP | POLLNVAL):
+        if seen & gone:
             return LOST
-        if seen & POLLIN:
+        if seen != 0:
             queues.ready[way] = 1
     return READY
 

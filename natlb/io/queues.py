@@ -14,6 +14,7 @@ from natlb.core.layout import PRIVATE, PUBLIC
 from natlb.core.state import TTL_DIRECT, TTL_OWN, TTL_ROUTE
 from natlb.io.calls import POLLFD, POLLIN
 from natlb.io.ports import Port, PortKind
+from natlb.io.receiving import Receiving, make_receiving
 from natlb.io.sending import Sending, make_sending
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Queues(NamedTuple):
     ready: NDArray[np.int64]  # [way in] 1: there may be a packet; 0: there was none, so ask poll()
     polled: NDArray[np.void]  # POLLFD[ways in + 1]
     sending: Sending
+    receiving: Receiving  # of packet sockets
 
 
 def make_queues(ports: Sequence[Port]) -> Queues:
@@ -72,6 +74,7 @@ def make_queues(ports: Sequence[Port]) -> Queues:
         ready=np.ones(ways, np.int64),
         polled=polled,
         sending=sending,
+        receiving=make_receiving(inward),
     )
 
 

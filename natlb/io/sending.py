@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SIDES = 2
 VERSIONS = 2
+NAME_OCTETS = 28  # sockaddr_in6
+SEGMENT_OCTETS = 1 << 16
 RUN = 128  # messages that one call sends at the most
 
 # A destination's next hop as it was found; its place is given by a hash of both
@@ -48,6 +50,8 @@ class Sending(NamedTuple):
     lost: NDArray[np.int64]  # [side] the last output frame that could not be sent, or -1
     known: NDArray[np.void]  # KNOWN[MOST_KNOWN]
     polled: NDArray[np.void]  # POLLFD[1]
+    name: NDArray[np.uint8]  # [NAME_OCTETS] a destination, as a raw socket takes it
+    segment: NDArray[np.uint8]  # one of a super-packet, cut out of it
     error: NDArray[np.int32]  # [1]
 
 
@@ -71,6 +75,8 @@ def make_sending(ports: Sequence[Port]) -> Sending:
         lost=np.full(SIDES, -1, np.int64),
         known=np.zeros(MOST_KNOWN, KNOWN),
         polled=np.zeros(1, POLLFD),
+        name=np.zeros(NAME_OCTETS, np.uint8),
+        segment=np.zeros(SEGMENT_OCTETS, np.uint8),
         error=np.zeros(1, np.int32),
     )
     sending.addresses["family"] = AF_PACKET

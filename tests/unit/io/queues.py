@@ -36,6 +36,14 @@ class FakeQueue:
                 return found
             found.append((unpack(HEADER, octets[:HEADER_OCTETS]), octets[HEADER_OCTETS:]))
 
+    def drain(self) -> None:
+        """Forget what waits in the queue."""
+        while True:
+            try:
+                self.inner.recv(1 << 17)
+            except BlockingIOError:
+                return
+
     def port(self, side: int) -> Port:
         """Return it as a worker is given it."""
         return Port(PortKind.TUN, side, self.inner.fileno())

@@ -35,7 +35,7 @@ def test_a_batch_goes_in_and_out_by_tun(
     """Where there is nothing but TUN queues, output is by route."""
     batch = make_batch(4)
     public.arrive(b"a packet of 16..")
-    assert read_batch(queues, batch) == batch.numbers[COUNT_IN] == 1
+    assert read_batch(queues, batch, no_hops()) == batch.numbers[COUNT_IN] == 1
     emit(batch, batch.frames[0], PRIVATE)
     write_batch(queues, batch, make(Kind.COUNTERS), no_hops())
 
