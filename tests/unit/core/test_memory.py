@@ -75,7 +75,7 @@ def test_names_and_places_of_numbers_agree() -> None:
     places |= {"tick_ms": layout.TICK, "oldest": layout.OLDEST, "youngest": layout.YOUNGEST}
     places |= {"unconfirmed": layout.UNCONFIRMED, "error_debt": layout.ERROR_DEBT}
     places |= {"error_ms": layout.ERROR_MS, "identification": layout.IDENTIFICATION}
-    places |= {"direct": layout.DIRECT_ROWS}
+    places |= {"direct": layout.DIRECT_ROWS, "worker": layout.WORKER, "workers": layout.WORKERS}
     totals = {"received": layout.RECEIVED, "forwarded": layout.FORWARDED, "passed": layout.PASSED}
     totals |= {"replied": layout.REPLIED_TOTAL, "dropped": layout.DROPPED, "held": layout.HELD}
     totals |= {"sent": layout.SENT, "bytes_received": layout.BYTES_RECEIVED}
