@@ -79,7 +79,10 @@ class Keeper:
         if received is None:
             self._supervisor.close()
             self._supervisor = None
-            return True
+            return (
+                Role.STANDING,
+                0,
+            ) in self.holdings  # else a successor begins anew: nobody will ask
         message, fds = received
         match message:
             case Hold(role=Role.HANDOVER_LISTENER):

@@ -141,6 +141,12 @@ def test_without_a_socket_it_does_not_outlive_its_supervisor() -> None:
     Keeper(theirs).run()
 
 
+def test_without_anything_whole_it_does_not_outlive_its_supervisor(kept: Kept) -> None:
+    """A successor begins anew then, and asks nobody: a keeper would wait for ever."""
+    kept.supervisor.close()
+    kept.thread.join(20)
+
+
 def test_nonsense_is_not_obeyed(kept: Kept) -> None:
     """And harms nothing."""
     waiting(kept.supervisor).end.send(b"nonsense")
