@@ -36,7 +36,7 @@ def worker_of(index: int) -> int:
 
 
 def place_value(side: int, ifindex: int = 0, number: int = 0) -> int:
-    """Return the value of a `Hold`: `number` is HOST's IP version, and XSK's queue."""
+    """Return the value of a `Hold`: `number` as in a `Port`."""
     return number << NUMBER_VALUE_SHIFT | side << SIDE_SHIFT | ifindex
 
 
@@ -46,11 +46,12 @@ def ports_of(held: Holdings) -> list[Port]:
 
 
 def _port(held: Holdings, said: Hold, fd: int) -> Port:
+    number = said.value >> NUMBER_VALUE_SHIFT
     if said.role in SIDES:
         return Port(PortKind.TUN, SIDES.index(said.role), fd)
     if said.role in OUTPUTS:
-        return Port(PortKind.OUTPUT, OUTPUTS.index(said.role), fd)
-    side, number = said.value >> SIDE_SHIFT & OCTET, said.value >> NUMBER_VALUE_SHIFT
+        return Port(PortKind.OUTPUT, OUTPUTS.index(said.role), fd, number=number)
+    side = said.value >> SIDE_SHIFT & OCTET
     if said.role is Role.HOST:
         return Port(PortKind.HOST, side, fd, number=number)
     ifindex = said.value & WORD

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ALLOWED = """
     read write readv writev pread64 pwrite64 lseek close
     poll ppoll select pselect6 epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 eventfd2
-    recvmsg sendmsg getsockname getpeername getsockopt
+    recvmsg sendmsg recvmmsg sendmmsg sendto getsockname getpeername getsockopt
     dup dup2 dup3 fstat memfd_create ftruncate
     brk munmap mremap madvise futex
     clock_gettime gettimeofday time clock_nanosleep nanosleep restart_syscall sched_yield

@@ -19,7 +19,7 @@ from natlb.control.messages import (
     Hold,
     Told,
 )
-from natlb.control.queues import SIDES
+from natlb.control.queues import OUTPUTS, SIDES
 from natlb.control.roles import Role
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class HostWatch:
     def renew_ways(self) -> None:
         """Have workers receive from the interfaces that are there what the plan says."""
         supervisor = self._supervisor
-        roles = (*SIDES, Role.LINK, Role.HOST)
+        roles = (*SIDES, Role.LINK, Role.HOST, *OUTPUTS)
         held = [(said, fd) for said, fd in supervisor.holdings if said.role in roles]
         supervisor.workers.take_ways(supervisor.host.renew(held))
 

@@ -28,7 +28,7 @@ from natlb.control.messages import (
     QueueLost,
     Reading,
 )
-from natlb.control.queues import WAYS_IN, is_lost, ports_of
+from natlb.control.queues import SIDES, is_lost, ports_of
 from natlb.control.roles import Role
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Worker:
 
         Without both there is no way through; their packets wait in the queues that are left.
         """
-        lost = [said for said, fd in self._held if said.role in WAYS_IN and is_lost(fd)]
+        lost = [said for said, fd in self._held if said.role in SIDES and is_lost(fd)]
         for said in lost:
             self._say(self._supervisor, QueueLost(role=said.role, index=said.index))
         return bool(lost)

@@ -14,13 +14,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from natlb.core.batch import OUTPUT
-from natlb.core.layout import SLOT_BYTES
+from natlb.core.batch import OF_NO_PACKET, OUTPUT
+from natlb.core.layout import PUBLIC, SLOT_BYTES
+from natlb.core.verdict import PASS
 from natlb.io.calls import MMSGHDR, MSG_DONTWAIT, POLLOUT, poll, sendmmsg
 from natlb.io.errno import EAGAIN, EINTR, ENOBUFS, last_error
 from natlb.io.fallback import send_by_host
 from natlb.io.known_hops import destination_of, look_up_hop
 from natlb.io.packet import tag_of_output
+from natlb.io.ports import SHUT_4, SHUT_6
+from natlb.io.queues import DRIVER, SHUT, TUN_DRIVER
 from natlb.io.sending import RUN, SIDES
 from natlb.io.unsent import NONE_LOST, account_lost, headers_of
 from natlb.jit import i64, kernel, rare_kernel
@@ -59,6 +62,9 @@ def send_directly(queues: Queues, batch: Batch, counters: Counters, hops: NextHo
 @kernel
 def _send_frame(queues: Queues, batch: Batch, counters: Counters, hops: NextHops, at: int) -> None:
     """Put an output frame into its side's run, or have the host send it."""
+    if queues.numbers[SHUT] != 0 and _is_shut_in(queues, batch, at):
+        _shut_in(queues, batch, counters, at)
+        return
     sending = queues.sending
     frame = batch.output[at]
     side, slot = i64(frame["way"]), batch.slots[frame["slot"]]
@@ -76,6 +82,24 @@ def _send_frame(queues: Queues, batch: Batch, counters: Counters, hops: NextHops
         if sending.filled[side] == RUN:
             send_run(queues, batch, counters, side)
         _append(queues, batch, at, known, headers)
+
+
+@rare_kernel
+def _is_shut_in(queues: Queues, batch: Batch, at: int) -> bool:
+    """Return whether an output frame is a backend's own packet that nobody carried before natlb."""
+    frame, origin = batch.output[at], i64(batch.origins[at])
+    if origin == OF_NO_PACKET or i64(frame["way"]) != PUBLIC:
+        return False
+    version = i64(batch.slots[frame["slot"]][frame["start"]]) >> 4
+    shut = i64(queues.numbers[SHUT]) & (SHUT_4 if version == 4 else SHUT_6)
+    return i64(batch.outcomes[origin]) & 0xFF == PASS and shut != 0
+
+
+@rare_kernel
+def _shut_in(queues: Queues, batch: Batch, counters: Counters, at: int) -> None:
+    """Have the host's rules refuse such a packet by TUN, or else drop it, as they would."""
+    if queues.numbers[DRIVER] == TUN_DRIVER:
+        _send_apart(queues, batch, counters, at)
 
 
 @rare_kernel

@@ -22,6 +22,10 @@ class PortKind(IntEnum):
     XSK = 5  # an AF_XDP socket of one queue of an interface
 
 
+# A host that forwarded nothing from the private side must not begin to for natlb's sake
+SHUT_4, SHUT_6 = 1, 2
+
+
 class Port(NamedTuple):
     """One way in, out, or both; fields that its kind does not have are -1."""
 
@@ -29,5 +33,5 @@ class Port(NamedTuple):
     side: int  # PUBLIC or PRIVATE
     fd: int
     ifindex: int = -1  # of LINK and XSK
-    number: int = -1  # of HOST: the IP version; of XSK: the queue of the interface
+    number: int = -1  # of HOST: the IP version; of XSK: the queue; of OUTPUT: SHUT_4, SHUT_6
     memory: int = -1  # of XSK: the memfd of its frames (UMEM)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # What a worker's ways are, by position in `Queues.numbers`
-QUEUE_NUMBERS = ("driver", "output", "ttl")
-DRIVER, OUTPUT_BY, TTL = range(3)
+QUEUE_NUMBERS = ("driver", "output", "ttl", "shut")
+DRIVER, OUTPUT_BY, TTL, SHUT = range(4)  # SHUT: SHUT_4, SHUT_6
 TUN_DRIVER, PACKET_DRIVER, XDP_DRIVER = range(3)
 BY_ROUTE, DIRECT = range(2)
 
@@ -64,6 +64,8 @@ def make_queues(ports: Sequence[Port]) -> Queues:
     numbers[DRIVER] = drivers.pop()
     numbers[OUTPUT_BY] = DIRECT if (sending.outputs >= 0).all() else BY_ROUTE
     numbers[TTL] = _hops_of(int(numbers[DRIVER]), int(numbers[OUTPUT_BY]))
+    out = [port.number for port in ports if (port.kind, port.side) == (PortKind.OUTPUT, PUBLIC)]
+    numbers[SHUT] = max([0, *out])
     polled = np.zeros(ways + 1, POLLFD)
     polled["fd"] = [*(port.fd for port in inward), -1]
     polled["events"] = POLLIN

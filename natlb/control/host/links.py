@@ -26,11 +26,14 @@ from natlb.control.host.packet_sockets import (
     leave_solicited,
     open_host,
     open_link,
+    open_output,
 )
 from natlb.control.host.plan import VERSIONS
+from natlb.control.host.rules import has_closed_private
 from natlb.control.messages import Hold
-from natlb.control.queues import SIDE_SHIFT, place_index, place_value, worker_of
+from natlb.control.queues import OUTPUTS, SIDE_SHIFT, place_index, place_value, worker_of
 from natlb.control.roles import Role
+from natlb.io.ports import SHUT_4, SHUT_6
 from natlb.netlink import inside
 
 if TYPE_CHECKING:
@@ -103,7 +106,7 @@ class Links:
         try:
             new.extend(_missing_links(plan, values, links))
             self._let_in({values[place]: filters[place] for place in values}, links, new)
-            new.extend(_missing_hosts(plan, held) if filters else ())
+            new.extend(_missing_ways_out(plan, held) if filters else ())
             self._steer(plan, values, links)
         except BaseException:
             for _, fd in new:
@@ -190,10 +193,25 @@ def _steering(plan: HostPlan, side: int) -> bytes:
     return fanout_program(side, plan.workers, plan.vips, plan.sources)
 
 
-def _missing_hosts(plan: HostPlan, held: Sequence[Way]) -> Iterator[Way]:
-    """Yield a raw socket for each worker, side and IP version that has none."""
+def shut(plan: HostPlan) -> int:
+    """Return of which IP versions nothing of the backends' own may leave, since nothing did before.
+
+    As `closing` has it for the TUN: where a private interface forwarded nothing, and from one
+    namespace to another always.
+    """
+    closed = [not plan.together or has_closed_private(plan, version) for version in VERSIONS]
+    return SHUT_4 * closed[0] | SHUT_6 * closed[1]
+
+
+def _missing_ways_out(plan: HostPlan, held: Sequence[Way]) -> Iterator[Way]:
+    """Yield what a worker lacks of a socket to send by on each side, and raw ones by IP version."""
     known = {(said.index, said.value) for said, _ in held if said.role is Role.HOST}
+    sending = {(said.role, said.index) for said, _ in held}
     for side, stands in sides(plan):
+        for worker in range(plan.workers):
+            if (OUTPUTS[side], worker) not in sending:
+                value = place_value(side, number=shut(plan))
+                yield Hold(role=OUTPUTS[side], index=worker, value=value), open_output(stands.netns)
         for version in VERSIONS if plan.has_ipv6 else (VERSIONS[0],):
             for worker in range(plan.workers):
                 index = place_index(worker, side * len(VERSIONS) + VERSIONS.index(version))

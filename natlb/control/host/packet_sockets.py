@@ -74,6 +74,20 @@ def why_no_packet(family: int = socket.AF_PACKET) -> NatlbError | None:
     return None
 
 
+def open_output(netns: str) -> int:
+    """Return the fd of a packet socket that sends frames by any interface, and receives nothing."""
+    with _asking("sending"), inside(netns or None):
+        made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+    try:
+        with _asking("sending"):
+            made.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+        _enlarge(made, SO_SNDBUFFORCE, socket.SO_SNDBUF, SEND_OCTETS)
+    except BaseException:
+        made.close()
+        raise
+    return made.detach()
+
+
 def open_host(version: Version, netns: str) -> int:
     """Return the fd of a raw socket by which the host sends what is written to it."""
     family = socket.AF_INET if version == 4 else socket.AF_INET6

@@ -40,7 +40,7 @@ def test_ports_are_told_from_what_is_held() -> None:
     held, fds = Holdings(), {}
     said = (
         Hold(role=Role.QUEUE_PRIVATE, index=2),
-        Hold(role=Role.OUTPUT_PUBLIC, index=2),
+        Hold(role=Role.OUTPUT_PUBLIC, index=2, value=place_value(0, number=3)),
         Hold(role=Role.LINK, index=place_index(2, 1), value=place_value(1, 7)),
         Hold(role=Role.HOST, index=place_index(2, 3), value=place_value(1, number=6)),
         Hold(role=Role.XSK, index=place_index(2, 4), value=place_value(0, 5, 3)),
@@ -53,7 +53,7 @@ def test_ports_are_told_from_what_is_held() -> None:
 
     assert ports_of(held) == [
         Port(PortKind.TUN, 1, fds[Role.QUEUE_PRIVATE]),
-        Port(PortKind.OUTPUT, 0, fds[Role.OUTPUT_PUBLIC]),
+        Port(PortKind.OUTPUT, 0, fds[Role.OUTPUT_PUBLIC], number=3),
         Port(PortKind.LINK, 1, fds[Role.LINK], ifindex=7),
         Port(PortKind.HOST, 1, fds[Role.HOST], number=6),
         Port(PortKind.XSK, 0, fds[Role.XSK], 5, 3, fds[Role.XSK_MEMORY]),

@@ -14,11 +14,11 @@ from natlb.core.batch import OF_NO_PACKET, Batch, emit, make_batch, start_batch
 from natlb.core.layout import DROPPED, FORWARDED, HEADROOM, PRIVATE, PUBLIC, SENT
 from natlb.core.memory import Kind, make
 from natlb.core.next_hops import ON_LINK
-from natlb.core.verdict import FORWARD
+from natlb.core.verdict import FORWARD, PASS
 from natlb.io.direct import send_directly
 from natlb.io.fallback import send_by_host
-from natlb.io.ports import Port, PortKind
-from natlb.io.queues import make_queues
+from natlb.io.ports import SHUT_4, SHUT_6, Port, PortKind
+from natlb.io.queues import DRIVER, PACKET_DRIVER, SHUT, TUN_DRIVER, make_queues
 from natlb.io.sending import RUN
 from natlb.testing import packets
 from natlb.wire.frame import GSO_TCP4
@@ -226,6 +226,28 @@ def test_what_natlb_sends_of_its_own_accord_goes_the_same_way(stand: Stand) -> N
     stand.send()
 
     assert stand.on_wire() == [ETHERNET + datagram()]
+
+
+@pytest.mark.parametrize("driver", [TUN_DRIVER, PACKET_DRIVER])
+def test_what_a_closed_host_did_not_carry_is_not_carried_past_it(stand: Stand, driver: int) -> None:
+    """A backend's own packets: by TUN the host's rules refuse them. Flows go on."""
+    stand.queues.numbers[SHUT], stand.queues.numbers[DRIVER] = SHUT_4, driver
+    stand.put(datagram(1, to="198.51.100.9"), side=PUBLIC)
+    stand.batch.outcomes[0] = PASS
+    stand.send()
+    assert stand.on_wire(PUBLIC) == []
+    assert len(stand.by_host(PUBLIC)) == (driver == TUN_DRIVER)
+
+    stand.queues.numbers[DRIVER] = TUN_DRIVER
+    stand.put(datagram(2))
+    stand.send()
+    assert len(stand.on_wire()) == 1
+    for shut, origin in ((SHUT_6, 0), (SHUT_4, OF_NO_PACKET)):
+        stand.queues.numbers[SHUT] = shut
+        stand.put(datagram(3, to="198.51.100.9"), side=PUBLIC)
+        stand.batch.outcomes[0], stand.batch.origins[0] = PASS, origin
+        stand.send()
+        assert len(stand.by_host(PUBLIC)) == 1
 
 
 def test_the_forms_of_queues_are_those_of_packet_sockets() -> None:

@@ -11,12 +11,13 @@ import pytest
 
 from natlb.bpf.filters import private_filter, public_filter
 from natlb.control.host import links
-from natlb.control.host.links import Links, filters_of
+from natlb.control.host.links import Links, filters_of, shut
 from natlb.control.host.packet_sockets import NOTHING
 from natlb.control.messages import Hold
-from natlb.control.queues import place_index, place_value
+from natlb.control.queues import OUTPUTS, place_index, place_value
 from natlb.control.roles import Role
 from natlb.errors import HostError
+from natlb.io.ports import SHUT_4, SHUT_6
 from natlb.netlink.values import Proxy
 from tests.paper_host import apart, host_plan, opened
 
@@ -44,7 +45,14 @@ class Kernel:
         self.solicited: set[tuple[str, int]] = set()
         self.made: list[int] = []
         self.refuses = 99
-        for name in ("open_link", "open_host", "attach_filter", "join_fanout", "steer_fanout"):
+        for name in (
+            "open_link",
+            "open_output",
+            "open_host",
+            "attach_filter",
+            "join_fanout",
+            "steer_fanout",
+        ):
             monkeypatch.setattr(links, name, getattr(self, f"_{name}"))
         monkeypatch.setattr(
             links, "join_solicited", lambda _, *group: self.solicited.add(self._named(*group))
@@ -65,6 +73,9 @@ class Kernel:
         return self.made[-1]
 
     def _open_link(self, _name: str, _netns: str) -> int:
+        return self._open()
+
+    def _open_output(self, _netns: str) -> int:
         return self._open()
 
     def _open_host(self, _version: int, _netns: str) -> int:
@@ -133,6 +144,7 @@ def test_the_first_time_all_are_made_and_then_none(kernel: Kernel) -> None:
 
     assert values(ways) == LINKS
     assert values(ways, Role.HOST) == HOSTS
+    assert {said.role for said, _ in ways} >= set(OUTPUTS)
     assert [kernel.filters[fd] for _, fd in ways[:2]] == list(filters_of(PLAN).values())
     assert known.renew(PLAN, ways) == []
     assert values(Links().renew(replace(PLAN, has_ipv6=False), []), Role.HOST) == HOSTS[::2]
@@ -192,6 +204,20 @@ def test_several_workers_are_a_group_on_each_interface(kernel: Kernel) -> None:
     assert kernel.steered == []
     assert known.renew(replace(plan, vips=(VIP6,)), ways) == []
     assert kernel.steered == [ways[0][1], ways[3][1]]
+
+
+def test_what_was_closed_stays_shut(kernel: Kernel) -> None:
+    """Of a host that forwarded IPv4 alone, and of two namespaces, which nothing joined."""
+    half = replace(PLAN.private, devices=(replace(PLAN.private.devices[0], open6=False),))
+    for plan, expected in (
+        (PLAN, 0),
+        (replace(PLAN, private=half), SHUT_6),
+        (apart(PLAN), SHUT_4 | SHUT_6),
+    ):
+        assert shut(plan) == expected
+        ways = Links().renew(plan, [])
+        assert values(ways, Role.OUTPUT_PUBLIC) == [place_value(0, number=expected)]
+    assert kernel.made
 
 
 def test_a_refusal_leaves_nothing_open(kernel: Kernel) -> None:

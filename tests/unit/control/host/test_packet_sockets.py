@@ -15,6 +15,7 @@ from natlb.control.host.packet_sockets import (
     leave_solicited,
     open_host,
     open_link,
+    open_output,
 )
 from natlb.errors import DeniedError, HostError, NatlbError
 from natlb.netlink import call_inside
@@ -57,6 +58,25 @@ def test_nothing_enters_a_link_before_it_has_a_filter(place: Gateway) -> None:
 
     assert frame[VNET_AND_ETHERNET + 16 :][:4] == ip_address(VIP4).packed
     assert frame.endswith(b"for natlb")
+
+
+@netns
+def test_a_frame_leaves_by_the_interface_that_is_said(place: Gateway) -> None:
+    """Behind a virtio-net header; nothing ever comes in."""
+    link, output = open_link("c0", place.client), open_output(place.gateway)
+    try:
+        attach_filter(link, public_filter([ip_address(VIP4)], []))
+        [to] = ip(place.client, "link", "show", "dev", "c0")
+        [by] = ip(place.gateway, "link", "show", "dev", "pub")
+        macs = bytes.fromhex((to["address"] + by["address"]).replace(":", ""))
+        packet = bytes.fromhex("4500001c0000000040110000c6336401") + ip_address(VIP4).packed
+        with socket.socket(fileno=os.dup(output)) as sender:
+            sender.sendto(bytes(10) + macs + b"\x08\x00" + packet + bytes(8), ("pub", 0x0800))
+        assert received(link, 20).endswith(packet + bytes(8))
+        assert received(output, 0) == b""
+    finally:
+        os.close(link)
+        os.close(output)
 
 
 @netns
