@@ -9,9 +9,10 @@ Packets come in only if they were sent to this host's MAC address, as the kernel
 others; a request for an address may be sent to everybody.
 
     PUBLIC     to a VIP
-    PRIVATE    from a backend; to a VIP (hairpin) or to a natlb source address (full NAT); and
-               errors that routers before the backends send to clients, about packets that natlb
-               sent: these go to addresses that are not natlb's, but quote one that is
+    PRIVATE    from a backend; to a VIP (hairpin) or to a natlb source address (full NAT); and all
+               ICMP: routers before the backends send errors to clients about packets that natlb
+               sent. The host is kept from its copy of them by a rule, which knows no types, so
+               natlb sends on what is not its own
     both       ARP requests and neighbour solicitations for the addresses natlb answers for
 
 What a backend sends to an address of the host is the host's alone (answers to its checks). An
@@ -28,9 +29,11 @@ from natlb.bpf.packets import (
     ARP,
     ETHERNET_HEADER,
     ETHERNET_TYPE,
+    ICMP4,
     ICMP6,
     IP4,
     IP4_DESTINATION,
+    IP4_PROTOCOL,
     IP4_SOURCE,
     IP6,
     IP6_DESTINATION,
@@ -90,20 +93,49 @@ def private_filter(
     sources: Iterable[Address],
     answered: Iterable[Address],
     own: Iterable[Address] = (),
+    beside: Iterable[Address] = (),
 ) -> bytes:
-    """Return the filter for the private side: what backends send, and what is about it.
+    """Return the filter for the private side: what backends send, and all ICMP that passes by.
 
-    Not what is sent to `own`, the host's addresses. HostError where there are more addresses than
-    fit into a program: about 850 IPv4 backends without neighbours, or as many ranges of them.
+    Not what is sent to `own`, the host's addresses, nor ICMP to the addresses of `beside`, which
+    another socket of the interface lets in. HostError where there are more addresses than
+    fit into a program: about 1,800 IPv4 backends without neighbours, or as many ranges of them.
     """
     sets = {
         "natlb": [*vips, *sources],
         "backends": list(backends),
         "answered": list(answered),
         "own": list(own),
+        "beside": list(beside),
     }
     but_not = IP4_DESTINATION, IP6_DESTINATION, "own"
-    return _program(sets, but_not, (from_backends4, from_backends6))
+    return _program(sets, but_not, (_private4, _private6))
+
+
+def _private4(code: Code, base: int) -> None:
+    """Accept ICMP, and IPv4 packets that are natlb's."""
+    code.do("ldb", base + IP4_PROTOCOL)
+    code.jump("jeq", ICMP4, no="no_icmp4")
+    code.do("ldw", base + IP4_DESTINATION)
+    code.member4("beside", yes="no_icmp4", no="accept")
+    code.label("no_icmp4")
+    _accept_member4(code, "ldw", base + IP4_DESTINATION, "natlb")
+    _accept_member4(code, "ldw", base + IP4_SOURCE, "backends")
+    code.go("reject")
+
+
+def _private6(code: Code, base: int) -> None:
+    """Accept ICMPv6, and IPv6 packets that are natlb's."""
+    find_transport6(code, base, none="no_icmp6")
+    code.jump("jeq", ICMP6, no="no_icmp6")
+    load_address6(code, base + IP6_DESTINATION)
+    code.member6("beside", yes="no_icmp6", no="accept")
+    code.label("no_icmp6")
+    load_address6(code, base + IP6_DESTINATION)
+    _accept_member6(code, "natlb")
+    load_address6(code, base + IP6_SOURCE)
+    _accept_member6(code, "backends")
+    code.go("reject")
 
 
 def _program(

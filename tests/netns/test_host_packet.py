@@ -151,7 +151,7 @@ def test_the_host_neither_answers_nor_forwards_nor_is_changed_otherwise(
         during = snapshot(place.gateway)
         changed = {key for key in before if before[key] != during[key]}
         assert {each.split()[0] for each in changed} == {"route", "rule"}
-        assert len(complete(plan)) == 4
+        assert len(complete(plan)) == 6
     assert snapshot(place.gateway) == before
 
 

@@ -73,8 +73,10 @@ def filters_of(plan: HostPlan) -> dict[Place, bytes]:
         found[PUBLIC, name] = public_filter(plan.vips, answered, beside)
     for name in names[PRIVATE]:
         answered = [] if name in both else _answered(plan.private_proxies, name)
-        vips = () if name in both else plan.vips
-        found[PRIVATE, name] = private_filter(plan.backends, vips, plan.sources, answered, plan.own)
+        vips, beside = ((), plan.vips) if name in both else (plan.vips, ())
+        found[PRIVATE, name] = private_filter(
+            plan.backends, vips, plan.sources, answered, plan.own, beside
+        )
     return found
 
 

@@ -131,7 +131,7 @@ def test_an_interface_of_both_sides_has_two_sockets_that_share_nothing(kernel: K
     asked = [proxy.address for proxy in answers]
 
     assert found[0, "eth1"] == public_filter(plan.vips, asked, plan.backends)
-    assert found[1, "eth1"] == private_filter(plan.backends, [], [], [], plan.own)
+    assert found[1, "eth1"] == private_filter(plan.backends, [], [], [], plan.own, plan.vips)
     assert filters_of(apart(plan))[0, "eth1"] == public_filter(plan.vips, asked[:1])
     assert values(Links().renew(plan, [])) == [place_value(0, 3), place_value(1, 3)]
     assert len(set(kernel.filters.values())) == 2

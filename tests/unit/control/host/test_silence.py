@@ -17,12 +17,18 @@ def routes(version: int, **changes: object) -> list[tuple[str, str]]:
     return [(each.netns, each.destination) for each in found if isinstance(each, AddBlackhole)]
 
 
-def test_vips_are_dropped_and_what_backends_send() -> None:
+def test_vips_are_dropped_and_what_backends_and_routers_send() -> None:
     """Of one IP version at a time, backends merged into prefixes."""
     assert routes(4) == [("", "203.0.113.10/32")]
     assert routes(6) == [("", "2001:db8:2::10/128")]
-    assert rules_of(silence(PLAN, 4)) == ["100 iif eth1 from 10.77.0.10/31 blackhole"]
-    assert rules_of(silence(PLAN, 6)) == ["100 iif eth1 from fd77::11/128 blackhole"]
+    assert rules_of(silence(PLAN, 4)) == [
+        "100 iif eth1 from 10.77.0.10/31 blackhole",
+        "102 iif eth1 proto 1 blackhole",
+    ]
+    assert rules_of(silence(PLAN, 6)) == [
+        "100 iif eth1 from fd77::11/128 blackhole",
+        "102 iif eth1 proto 58 blackhole",
+    ]
 
 
 def test_addresses_of_full_nat_are_dropped_on_the_private_side() -> None:
