@@ -43,7 +43,10 @@ if TYPE_CHECKING:
 FIRST_FD = 3  # sd_listen_fds(3)
 MOST_FDS = 1024
 WORDS = 7
-NEEDED = (Role.TABLES, Role.REGISTRY, Role.API_LISTENER, Role.HOST_PLAN, Role.STANDING)
+NEEDED = (
+    *(Role.LOADS, Role.TABLES, Role.REGISTRY),
+    *(Role.API_LISTENER, Role.HOST_PLAN, Role.STANDING),
+)
 NEEDED_OF_EACH = (  # worker
     *(Role.QUEUE_PUBLIC, Role.QUEUE_PRIVATE),
     *(Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.EVENTS),

@@ -11,7 +11,7 @@ from natlb.control.messages import Hold
 from natlb.control.roles import Role
 from natlb.control.tally import Tally, create_tally
 from natlb.core.layout import EPOCH
-from natlb.core.memory import SECRET_BYTES, Kind
+from natlb.core.memory import SECRET_BYTES, Kind, load_items
 from natlb.io.shared import attach, create, create_flows
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def make_memory(link: SupervisorLink, max_flows: int, workers: int) -> None:
         link.hold(Hold(role=Role.FLOWS, index=index), flows)
         for role in (Role.COUNTERS, Role.COMMANDS, Role.EVENTS):
             link.hold(Hold(role=role, index=index), create(KINDS[role]))
+    link.hold(Hold(role=Role.LOADS), create(Kind.LOADS, **load_items(workers)))
     link.hold(Hold(role=Role.TALLY), create_tally())
 
 

@@ -38,4 +38,5 @@ class Role(IntEnum):
     XSK = 21  # an AF_XDP socket of one queue of an interface
     XSK_MEMORY = 22  # its frames; same index
     TALLY = 23  # what control counts itself
+    LOADS = 25  # what each worker has to do, a row each: all of them map it
     NEXT_HOPS = 24  # where packets go that natlb sends by itself; value: the generation

@@ -58,6 +58,7 @@ CONTROLS_OWN = {
     *(Role.TABLES, Role.REGISTRY, Role.PROGRAMS),
     Role.EVENT_LOG,
     Role.TALLY,
+    Role.LOADS,
 }
 
 SECONDS_A_START = 2.0  # about what a start of control takes of a processor

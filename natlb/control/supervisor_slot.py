@@ -45,7 +45,7 @@ FREE_FORKS = 32  # that cost milliseconds each, so even many deaths in a row are
 SECONDS_A_FORK = 0.5
 SECONDS_TO_LEAVE = 3.0
 MEMORY = (Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.EVENTS)
-OF_ALL = (Role.TABLES, Role.NEXT_HOPS)  # one for every worker
+OF_ALL = (Role.LOADS, Role.TABLES, Role.NEXT_HOPS)  # one for every worker
 
 logger = structlog.get_logger()
 
@@ -74,7 +74,7 @@ class WorkerSlot:
     def is_ripe(self) -> bool:
         """Whether a worker can be forked for it now."""
         holdings = self._supervisor.holdings
-        needed = [*((role, self.index) for role in MEMORY), (Role.TABLES, 0)]
+        needed = [*((role, self.index) for role in MEMORY), (Role.LOADS, 0), (Role.TABLES, 0)]
         return (
             self.current is None
             and self._supervisor.loop.now() >= self._fork_at

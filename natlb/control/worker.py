@@ -58,6 +58,7 @@ class PacketPath(Protocol):
         counters: int,
         commands: int,
         events: int,
+        loads: int,
     ) -> None:
         """Forward between these ports with this memory; called again when one of them is new.
 
@@ -214,6 +215,7 @@ class Worker:
             counters=self._memory(Role.COUNTERS),
             commands=self._memory(Role.COMMANDS),
             events=self._memory(Role.EVENTS),
+            loads=self._memory(Role.LOADS),
         )
         close_all(replaced)
         if not self._attached:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from natlb.core.cooling import make_cooling
+from natlb.core.elsewhere import nothing_elsewhere
 from natlb.core.fragment_table import make_fragments
 from natlb.core.layout import ROWS
-from natlb.core.memory import Kind, make
+from natlb.core.memory import Kind, load_items, make
 from natlb.core.sources import count_all_sources, make_sources
 from natlb.core.state import Core
 from natlb.core.steering import share_of
@@ -16,19 +17,25 @@ from natlb.core.tables import FRAGMENTS, MOST_PER_SOURCE, SOURCES4, SOURCES6
 if TYPE_CHECKING:
     from natlb.core.batch import Batch
     from natlb.core.counters import Counters
+    from natlb.core.elsewhere import Loads
     from natlb.core.events import Events
     from natlb.core.flow_table import FlowTable
     from natlb.core.tables import Tables
 
 
 def assemble(
-    tables: Tables, flows: FlowTable, counters: Counters, batch: Batch, events: Events | None = None
+    tables: Tables,
+    flows: FlowTable,
+    counters: Counters,
+    batch: Batch,
+    events: Events | None = None,
+    loads: Loads | None = None,
 ) -> Core:
     """Return a core with memory of its own as large as its tables ask for.
 
     Of the fragments that may be followed at once each of several workers has its share.
 
-    Events that nobody gave a place for are written where nobody reads them.
+    Events and loads that nobody gave a place for are written where nobody reads them.
 
     The flows that are in the table already are counted for their clients.
 
@@ -50,4 +57,6 @@ def assemble(
         sources=sources,
         cooling=make_cooling(rows if is_full_nat_possible else 0),
         events=make(Kind.EVENTS) if events is None else events,
+        loads=make(Kind.LOADS, **load_items(1)) if loads is None else loads,
+        elsewhere=nothing_elsewhere(),
     )

@@ -78,6 +78,7 @@ def pool_of(core: Core) -> Pool:
         counters.notes,
         counters.policy,
         counters.programs,
+        core.elsewhere,
         core.batch.program_floats,
         core.batch.program_wholes,
     )

@@ -30,7 +30,8 @@ def judge_new_flow(core: Core, i: int, service: int) -> int:
         if verdict != ACCEPTED:
             return verdict
     most, count = record["max_flows"], core.counters.services[service]
-    if most > 0 and count["current"] - count["closing"] >= most:
+    elsewhere = core.elsewhere.services[service]
+    if most > 0 and count["current"] - count["closing"] + elsewhere >= most:
         return SERVICE_LIMIT
     most = core.tables.numbers[MOST_PER_SOURCE]
     if most > 0 and _flows_of_sender(core, i) >= most:

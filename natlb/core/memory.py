@@ -12,6 +12,7 @@ import numpy as np
 
 from natlb.core.commands import Commands
 from natlb.core.counters import Counters
+from natlb.core.elsewhere import Loads
 from natlb.core.events import Events
 from natlb.core.flow_table import FlowTable
 from natlb.core.layout import (
@@ -80,6 +81,7 @@ class Kind(IntEnum):
     COMMANDS = 4
     EVENTS = 5
     NEXT_HOPS = 6
+    LOADS = 7
 
 
 class Shape(NamedTuple):
@@ -138,6 +140,11 @@ SHAPES: dict[Kind, tuple[Shape, ...]] = {
         Shape("answered", ANSWERED, (-1,)),
         Shape("vlans", INT64, (-1,)),
     ),
+    Kind.LOADS: (
+        Shape("backends", INT64, (-1, MOST_BACKENDS)),
+        Shape("opening", INT64, (-1, MOST_BACKENDS)),
+        Shape("services", INT64, (-1, MOST_SERVICES)),
+    ),
 }
 TUPLES: dict[Kind, Any] = {
     Kind.FLOWS: FlowTable,
@@ -146,7 +153,13 @@ TUPLES: dict[Kind, Any] = {
     Kind.COMMANDS: Commands,
     Kind.EVENTS: Events,
     Kind.NEXT_HOPS: NextHops,
+    Kind.LOADS: Loads,
 }
+
+
+def load_items(workers: int) -> dict[str, int]:
+    """Return the lengths of the arrays of LOADS."""
+    return dict.fromkeys(("backends", "opening", "services"), workers)
 
 
 def bucket_count(max_flows: int) -> int:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from natlb.core.batch import Batch
     from natlb.core.cooling import Cooling
     from natlb.core.counters import Counters
+    from natlb.core.elsewhere import Elsewhere, Loads
     from natlb.core.events import Events
     from natlb.core.flow_table import FlowTable
     from natlb.core.fragment_table import Fragments
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 class Core(NamedTuple):
     """A worker's whole world: what it reads, what it keeps, and the batch in hand.
 
-    Tables, flows, counters and events outlive the worker; the rest is its own, and may be lost
-    with it.
+    Tables, flows, counters, events and loads outlive the worker; the rest is its own, and may be
+    lost with it.
     """
 
     tables: Tables
@@ -30,6 +31,8 @@ class Core(NamedTuple):
     sources: Sources
     cooling: Cooling
     events: Events
+    loads: Loads
+    elsewhere: Elsewhere
 
 
 # Who takes the hops that a packet pays for passing (`ttl=` of the engine)

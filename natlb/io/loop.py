@@ -17,6 +17,7 @@ from natlb.core.assembly import assemble
 from natlb.core.batch import COUNT_IN, MICROS, TRACKED_SO_FAR, make_batch, start_batch
 from natlb.core.commands import Commands, advance_command, is_command_waiting
 from natlb.core.counters import account_held_lost
+from natlb.core.elsewhere import exchange_loads
 from natlb.core.entry import pick_type, prepare_takeover
 from natlb.core.flow_recovery import recover
 from natlb.core.fragments import step_fragments
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from natlb.core.choice import Pick
+    from natlb.core.elsewhere import Loads
     from natlb.core.events import Events
     from natlb.core.next_hops import NextHops
     from natlb.core.state import Core
@@ -124,12 +126,13 @@ def _longest_wait(core: Core) -> int:
 def _keep_house(
     core: Core, commands: Commands, queues: Queues, hops: NextHops, now: int, due: int
 ) -> None:
-    """Sweep the pieces that are due, and do a piece of a command."""
+    """Sweep the pieces that are due, hear of the other workers, and do a piece of a command."""
     for _ in range(min(due, MOST_PIECES)):
         sweep_piece(core, now)
     if due > 0:
         core.flows.meta[TICK] = now
         relieve(core, now)
+    exchange_loads(core)
     step_fragments(core, now)
     if is_command_waiting(commands):
         start_batch(core.batch, 0)
@@ -150,6 +153,7 @@ class PacketLoop:
         self._parts: tuple[Any, Any] | None = None
         self._commands: Commands | None = None
         self._events: Events | None = None
+        self._loads: Loads | None = None
         self._queues: Queues | None = None
         self._hops = no_hops()
         self._faults = 0
@@ -180,19 +184,24 @@ class PacketLoop:
         counters: int,
         commands: int,
         events: int,
+        loads: int,
     ) -> None:
         """Forward between these ports with this memory; again when one of them is a new one.
 
         The descriptors stay the caller's. Raises ValueError where memory is not what it should be.
         """
-        del index  # a worker's number matters once there are several
+        del index  # the flow table knows whose it is
         self._queues = make_queues(ports)
         self._parts = attach(Kind.FLOWS, flows), attach(Kind.COUNTERS, counters)
         self._commands = attach(Kind.COMMANDS, commands)
         self._events = attach(Kind.EVENTS, events)
+        self._loads = attach(Kind.LOADS, loads)
         if self._core is not None:
             self._core = self._core._replace(
-                flows=self._parts[0], counters=self._parts[1], events=self._events
+                flows=self._parts[0],
+                counters=self._parts[1],
+                events=self._events,
+                loads=self._loads,
             )
 
     def load_next_hops(self, fd: int) -> None:
@@ -212,7 +221,7 @@ class PacketLoop:
         flows, counters = self._attached()
         tables = attach(Kind.TABLES, fd, writable=False)
         if self._core is None:
-            self._core = assemble(tables, flows, counters, self._batch, self._events)
+            self._core = assemble(tables, flows, counters, self._batch, self._events, self._loads)
         else:
             self._core = self._core._replace(tables=tables)
         generation = int(tables.numbers[TABLE_GENERATION])

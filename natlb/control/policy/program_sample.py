@@ -14,6 +14,7 @@ import numpy as np
 from numpy.random import Generator, default_rng
 
 from natlb.control.policy.program_source import ProgramError, line_of
+from natlb.core.elsewhere import nothing_elsewhere
 from natlb.core.layout import BACKEND, CHOICE, CHOICES, FIRST_PROGRAM, SERVICE, WEIGHT_ONE
 from natlb.core.memory import Kind, make
 from natlb.core.policy import NewFlow, Pool
@@ -109,6 +110,7 @@ def sample_pool(identity: int) -> Pool:
         counters.notes,
         counters.policy,
         counters.programs,
+        nothing_elsewhere(),
         *make_scratch(),
     )
 

@@ -60,7 +60,7 @@ def flows_of_pool(pool: Pool, choice: int) -> int:
     service = service_of(choice)
     if pool.services[service]["has_others"] == 0:
         total = pool.total[service]
-        return i64(total["current"] - total["closing"])
+        return i64(total["current"] - total["closing"] + pool.elsewhere.services[service])
     first, size = pool_span(pool, choice)
     flows = 0
     for at in range(first, first + size):

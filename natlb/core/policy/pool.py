@@ -32,6 +32,8 @@ from natlb.jit import i64, kernel, rare_kernel
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from natlb.core.elsewhere import Elsewhere
+
 NO_BACKEND_INDEX = -1
 NOWHERE = -1  # no position in a pool
 
@@ -55,6 +57,7 @@ class Pool(NamedTuple):
     notes: NDArray[np.void]  # NOTE, by backend
     own: NDArray[np.int64]  # POLICY_WORDS for each choice, kept from pick to pick
     programs: NDArray[np.float64]  # [program, word]
+    elsewhere: Elsewhere  # what other workers have, to be added to `load` and `total`
     floats: NDArray[np.float64]  # room to show a program what it asks for: [PROGRAM_FLOATS, place]
     wholes: NDArray[np.int64]  # [PROGRAM_WHOLES, place]
 
@@ -121,9 +124,9 @@ def pool_span(pool: Pool, choice: int) -> tuple[int, int]:
 
 @kernel
 def load_of(pool: Pool, backend: int) -> int:
-    """Return a backend's flows, opening and established: what it has to work at."""
+    """Return a backend's flows, opening and established, of all workers: what it has to do."""
     count = pool.load[backend]
-    return i64(count["current"] - count["closing"])
+    return i64(count["current"] - count["closing"] + pool.elsewhere.backends[backend])
 
 
 @kernel

@@ -178,6 +178,7 @@ class FakeControl:
             self._say(Want(serial=2), wanted)
             for role in (Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.EVENTS, Role.REGISTRY):
                 self._hold(role, os.memfd_create(role.name))
+            self._hold(Role.LOADS, os.memfd_create("loads"))
             self._hold(Role.TABLES, os.memfd_create("tables"), value=7)
         self._say_serving("taken up" if not said.fresh else "fresh")
 
@@ -229,10 +230,11 @@ class FakePath:
         counters: int,
         commands: int,
         events: int,
+        loads: int,
     ) -> None:
         """Take the fds; they must be open."""
         assert index == 0
-        for fd in (*(port.fd for port in ports), flows, counters, commands, events):
+        for fd in (*(port.fd for port in ports), flows, counters, commands, events, loads):
             os.fstat(fd)
         self.flows = flows
 

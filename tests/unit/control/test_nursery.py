@@ -29,6 +29,7 @@ from natlb.control.messages import (
 )
 from natlb.control.nursery import told
 from natlb.control.process import Process, start
+from natlb.control.queues import SIDES
 from natlb.control.roles import Role
 from natlb.errors import UnavailableError
 
@@ -77,7 +78,7 @@ def test_a_worker_is_forked_without_rights_and_can_be_attached(nursery: Nursery)
     """It talks by its own end, and forwards by what it is given."""
     pid, pidfd, worker = fork(nursery[1])
     status = Path(f"/proc/{pid}/status").read_text()
-    for role in (Role.QUEUE_PUBLIC, Role.QUEUE_PRIVATE, Role.COUNTERS, Role.COMMANDS, Role.EVENTS):
+    for role in (*SIDES, Role.COUNTERS, Role.COMMANDS, Role.EVENTS, Role.LOADS):
         memfd = os.eventfd(0)
         worker.send(Hold(role=role), memfd)
         os.close(memfd)

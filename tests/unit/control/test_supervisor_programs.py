@@ -27,6 +27,7 @@ from natlb.control.messages import (
 from natlb.control.process import hold, processes_with
 from natlb.control.roles import Role
 from natlb.control.supervisor import Supervisor
+from natlb.control.supervisor_slot import MEMORY
 from tests.unit.control.fakes import MODULES, FakeHost
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Kept:
         """Have all that a worker needs held."""
         for role in (Role.QUEUE_PUBLIC, Role.QUEUE_PRIVATE):
             self.supervisor.holdings.take(Hold(role=role), os.eventfd(0, os.EFD_NONBLOCK))
-        for role in (Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.EVENTS, Role.TABLES):
+        for role in (*MEMORY, Role.LOADS, Role.TABLES):
             memfd = os.memfd_create(role.name)
             self.channel.send(Hold(role=role, value=7), memfd)
             os.close(memfd)

@@ -64,6 +64,7 @@ def hold_all(supervisor: Supervisor, workers: int) -> None:
     for role in (*SIDES, *MEMORY):
         for index in range(workers):
             hold(supervisor, role, index)
+    hold(supervisor, Role.LOADS)
     hold(supervisor, Role.TABLES)
 
 

@@ -50,10 +50,11 @@ class RecordingPath(FakePath):
         counters: int,
         commands: int,
         events: int,
+        loads: int,
     ) -> None:
         """Take the queues."""
         self.queues = tuple(port.fd for port in ports)
-        assert min(flows, counters, commands, events) >= 0
+        assert min(flows, counters, commands, events, loads) >= 0
         self.told.append(f"attach {index}")
 
     def load_next_hops(self, fd: int) -> None:
@@ -121,7 +122,7 @@ class World:
         """Give all that is needed and return the answer."""
         self.give_queue(Role.QUEUE_PUBLIC)
         self.give_queue(Role.QUEUE_PRIVATE)
-        for role in (Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.EVENTS):
+        for role in (Role.FLOWS, Role.COUNTERS, Role.COMMANDS, Role.EVENTS, Role.LOADS):
             self.supervisor.send(Hold(role=role), 0)
         self.give_tables(self.supervisor, 5)
         self.supervisor.send(Hold(role=Role.TABLES_CHANNEL), self._controls_end.fileno())

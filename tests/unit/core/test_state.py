@@ -3,6 +3,7 @@ from __future__ import annotations
 from natlb.core.batch import Batch
 from natlb.core.cooling import Cooling
 from natlb.core.counters import Counters
+from natlb.core.elsewhere import Elsewhere, Loads
 from natlb.core.events import Events
 from natlb.core.flow_table import FlowTable
 from natlb.core.fragment_table import Fragments
@@ -20,9 +21,17 @@ def test_a_core_is_all_that_a_worker_has() -> None:
     after = path._core
 
     shared = [Tables, FlowTable, Counters, Batch]
-    assert [type(part) for part in after] == [*shared, Fragments, Sources, Cooling, Events]
+    own = [Fragments, Sources, Cooling, Events, Loads, Elsewhere]
+    assert [type(part) for part in after] == [*shared, *own]
     assert Core._fields[:4] == ("tables", "flows", "counters", "batch")
-    assert Core._fields[4:] == ("fragments", "sources", "cooling", "events")
+    assert Core._fields[4:] == (
+        "fragments",
+        "sources",
+        "cooling",
+        "events",
+        "loads",
+        "elsewhere",
+    )
     assert after.tables is not before.tables
     assert after[1:] == before[1:] or all(
         a is b for a, b in zip(after[1:], before[1:], strict=True)

@@ -14,7 +14,7 @@ from natlb.control.config import config_from_mapping
 from natlb.core import pipeline
 from natlb.core.commands import GIVEN, TAKEN
 from natlb.core.layout import CURRENT, DROPPED, FORWARDED, HELD, PRIVATE, PUBLIC, RECEIVED
-from natlb.core.memory import Kind
+from natlb.core.memory import Kind, load_items
 from natlb.core.next_hops import ON_LINK
 from natlb.io import loop as loop_module
 from natlb.io.loop import PacketLoop
@@ -49,6 +49,7 @@ class Stand:
             "counters": create(Kind.COUNTERS),
             "commands": create(Kind.COMMANDS),
             "events": create(Kind.EVENTS),
+            "loads": create(Kind.LOADS, **load_items(1)),
         }
         self.flows = attach(Kind.FLOWS, self.fds["flows"])
         self.counters = attach(Kind.COUNTERS, self.fds["counters"])

@@ -35,6 +35,7 @@ ITEMS: dict[Kind, dict[str, int]] = {
     Kind.COMMANDS: {},
     Kind.EVENTS: {},
     Kind.NEXT_HOPS: {"links": 2, "routes": 4, "neighbours": 8, "answered": 3, "vlans": 1},
+    Kind.LOADS: {"backends": 2, "opening": 2, "services": 2},
 }
 
 

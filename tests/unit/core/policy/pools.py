@@ -8,6 +8,7 @@ import numpy as np
 
 from natlb.control.compile.tables import identity_of
 from natlb.control.policy import COMPILERS, Member, Order
+from natlb.core.elsewhere import nothing_elsewhere
 from natlb.core.layout import BACKEND, CHOICE, POLICY_WORDS, SERVICE, WEIGHT_ONE
 from natlb.core.memory import Kind, make
 from natlb.core.policy import POLICY_NAMES, NewFlow, Pool
@@ -82,6 +83,7 @@ def empty_pool() -> Pool:
         counters.notes,
         counters.policy,
         counters.programs,
+        nothing_elsewhere(),
         *make_scratch(),
     )
 
