@@ -40,19 +40,25 @@ COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
     is_flag=True,
     help="Take the place of the natlb that runs here, code included; its connections go on.",
 )
-def run(file: Path, *, resume: bool, replace: bool) -> int:
+@click.option(
+    "--cpus", metavar="LIST", help="Pin workers to these CPUs, one after the other: 0,2-3."
+)
+def run(file: Path, *, resume: bool, replace: bool, cpus: str | None) -> int:
     """Run natlb in this network namespace, in the foreground."""
     _require_compiler()
     from natlb.control import supervisor
+    from natlb.control.cpus import parse_cpus, require_cpus
     from natlb.control.directory import RESUME_VARIABLE
 
+    pinned = () if cpus is None else parse_cpus(cpus)
+    require_cpus(pinned)
     if resume:
         os.environ[RESUME_VARIABLE] = "1"
     if replace:
         from natlb.control.config import load_config
 
         _try_programs(load_config(file), file)  # refused here, and the other goes on
-    return supervisor.run(file, replace=replace)
+    return supervisor.run(file, replace=replace, cpus=pinned)
 
 
 def _require_compiler() -> None:

@@ -21,12 +21,12 @@ CONFIG = Path("/etc/natlb/natlb.yaml")
 USER = "natlb"
 USER_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}")  # useradd(8)
 BARE = re.compile(r"[A-Za-z0-9@_+=:,./-]+")
-XDP = {
-    "@XDP_WHY@": "\n# BPF                  the program that leads packets to natlb's sockets",
-    "@XDP_CAPABILITIES@": " CAP_BPF",
-    "@XDP_FAMILY@": " AF_XDP",
-    "@XDP_CALLS@": "SystemCallFilter=bpf\n",
+PROGRAMS = {
+    "@BPF_WHY@": "\n# BPF                  programs that say whose a packet is",
+    "@BPF_CAPABILITIES@": " CAP_BPF",
+    "@BPF_CALLS@": "SystemCallFilter=bpf\n",
 }
+XDP = {"@XDP_FAMILY@": " AF_XDP"}
 
 
 @click.command()
@@ -42,10 +42,18 @@ XDP = {
 @click.option("--user", default=USER, show_default=True, metavar="NAME", help="Who it runs as.")
 @click.option("--resume", is_flag=True, help="Changes made at run time come back after a boot.")
 @click.option("--xdp", is_flag=True, help="With the rights that `driver: xdp` will need.")
+@click.option(
+    "--workers",
+    is_flag=True,
+    help="With what several workers need: to steer `driver: tun`, to be pinned (--cpus).",
+)
 @click.pass_obj
-def systemd(terms: Terms, config: Path, user: str, *, resume: bool, xdp: bool) -> None:
+def systemd(
+    terms: Terms, config: Path, user: str, *, resume: bool, xdp: bool, workers: bool
+) -> None:
     """Print a unit for systemd, hardened, for this installation of natlb."""
-    say(unit(executable(), config.absolute(), user, resume=resume, xdp=xdp), terms)
+    asked = {"resume": resume, "xdp": xdp, "workers": workers}
+    say(unit(executable(), config.absolute(), user, **asked), terms)
 
 
 def executable() -> str:
@@ -56,7 +64,9 @@ def executable() -> str:
     return f"{_word(sys.executable)} -m natlb"
 
 
-def unit(command: str, config: Path, user: str, *, resume: bool, xdp: bool) -> str:
+def unit(
+    command: str, config: Path, user: str, *, resume: bool, xdp: bool, workers: bool = False
+) -> str:
     """Return the unit's text. Raises UsageError for what no unit can say."""
     if not USER_NAME.fullmatch(user):
         raise UsageError(f"{user!r} is not the name of a user", fix="natlb systemd --user natlb")
@@ -67,6 +77,8 @@ def unit(command: str, config: Path, user: str, *, resume: bool, xdp: bool) -> s
         "@USER@": user,
         "@RESUME@": " --resume" if resume else "",
         **(XDP if xdp else dict.fromkeys(XDP, "")),
+        **(PROGRAMS if xdp or workers else dict.fromkeys(PROGRAMS, "")),
+        "@PINNING_CALLS@": "SystemCallFilter=sched_setaffinity\n" if workers else "",
     }
     for mark, value in words.items():
         text = text.replace(mark, value)

@@ -59,11 +59,17 @@ def ask(path: Path, token: str, holdings: Holdings) -> Adopted | None:
     return Adopted(control=control, channel=channel, said=said)
 
 
+def _is_readable(channel: Channel, seconds: float) -> bool:
+    poll = select.poll()  # select() knows 1,024 fds
+    poll.register(channel.fileno(), select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
 def _receive_all(channel: Channel, holdings: Holdings) -> HandedOver | None:
     deadline = time.monotonic() + SECONDS_TO_ANSWER
     while True:
         left = deadline - time.monotonic()
-        if left <= 0 or not select.select([channel], [], [], left)[0]:
+        if left <= 0 or not _is_readable(channel, left):
             return None
         try:
             received = channel.receive()

@@ -60,9 +60,12 @@ class Keeper:
     def _keep(self) -> None:
         while self._supervisor is not None or self._listening is not None:
             ends = [end for end in (self._supervisor, self._listening) if end is not None]
-            ready, _, _ = select.select(ends, [], [])
+            poll = select.poll()  # select() knows 1,024 fds, and the keeper may hold as many
+            for end in ends:
+                poll.register(end.fileno(), select.POLLIN)
+            ready = {fd for fd, _ in poll.poll()}
             # What a dead supervisor said last comes before whoever asks next.
-            if self._supervisor is None or self._supervisor not in ready:
+            if self._supervisor is None or self._supervisor.fileno() not in ready:
                 self._hand_over()
             elif not self._hear():
                 return

@@ -23,6 +23,7 @@ from natlb.control.failure import error_text, explain
 from natlb.control.limits import limited
 from natlb.control.memory import read_sealed, sealed_memfd
 from natlb.control.messages import (
+    NO_CPU,
     Alive,
     Ask,
     Ended,
@@ -97,7 +98,7 @@ class Nursery:
             raise LeftAlone
         message, fds = received
         if isinstance(message, Fork):
-            self._fork(Channel.from_fd(fds.pop()))
+            self._fork(Channel.from_fd(fds.pop()), message.cpu)
         elif isinstance(message, Hold) and message.role is Role.PROGRAMS:
             self._learn_programs(message.value, fds[0])
         elif isinstance(message, Ask):
@@ -125,18 +126,19 @@ class Nursery:
         self._supervisor.send(Learned(exit_code=exit_code, value=digest), said)
         os.close(said)
 
-    def _fork(self, theirs: Channel) -> None:
+    def _fork(self, theirs: Channel, cpu: int) -> None:
         """Make a worker that talks by `theirs`; tell the supervisor who it is."""
         pid = os.fork()
         if pid == 0:
-            self._be_worker(theirs)
+            self._be_worker(theirs, cpu)
         theirs.close()
         pidfd = os.pidfd_open(pid)  # not reaped yet, so it is this very process
         self._supervisor.send(Forked(pid=pid), pidfd)
         os.close(pidfd)
 
-    def _be_worker(self, supervisor: Channel) -> NoReturn:
+    def _be_worker(self, supervisor: Channel, cpu: int) -> NoReturn:
         """Be the worker; never comes back into the nursery's code."""
+        self._pin(cpu)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._supervisor.close()
@@ -144,6 +146,16 @@ class Nursery:
         code = told(supervisor, Worker(supervisor, self._path).run)
         sys.stderr.flush()
         os._exit(code)
+
+    def _pin(self, cpu: int) -> None:
+        """Run on this CPU alone from now on; where that cannot be, anywhere, and say so."""
+        if cpu == NO_CPU:
+            return
+        try:
+            os.sched_setaffinity(0, {cpu})
+        except OSError as error:
+            why = f"a worker is not pinned to CPU {cpu}: {error.strerror}"
+            self._supervisor.send(Note(text=why))
 
     def _bury(self, ended: int) -> None:
         """Take leave of workers that ended, and say how."""

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from natlb.control import log, privileges
+from natlb.control import limits, log, privileges
 from natlb.control.backoff import BackOff
 from natlb.control.code import code_identity, state_version
 from natlb.control.coding import encode
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 
 SECONDS_TO_LEAVE = 3.0
 SECONDS_A_LOOK = 0.5
+MOST_FILES = 4096  # of 64 workers alone over 500 are held, and as many of their ways
 EARLY_DEATHS = 3  # so many before the first packet, and the cause is not chance
 
 logger = structlog.get_logger()
@@ -337,13 +338,14 @@ class Supervisor:
                 Path(listening.getsockname()).unlink()
 
 
-def run(config_path: Path, *, replace: bool = False) -> int:
+def run(config_path: Path, *, replace: bool = False, cpus: tuple[int, ...] = ()) -> int:
     """Be the supervisor of this namespace until told to stop; return the exit code.
 
-    `replace`: where another supervisor lives, in its place. Raises NatlbError for what ended it
-    otherwise.
+    `replace`: where another supervisor lives, in its place. `cpus` are for workers, in turn. Raises
+    NatlbError for what ended it otherwise.
     """
     log.configure()
+    limits.allow_files(MOST_FILES)
     effective = privileges.effective_capabilities()
     privileges.require_capabilities(f"natlb run -c {config_path}", effective)
     privileges.require_tun()
@@ -354,12 +356,19 @@ def run(config_path: Path, *, replace: bool = False) -> int:
         lock = take_lock_from(directory, code_identity(), state_version())
     else:
         lock = take_lock(directory, code_identity(), state_version())
-    return supervise(lock, config_path, NetworkHost, Modules())
+    return supervise(lock, config_path, NetworkHost, Modules(), cpus)
 
 
-def supervise(lock: Lock, config_path: Path, host: Callable[[Path], Host], modules: Modules) -> int:
+def supervise(
+    lock: Lock,
+    config_path: Path,
+    host: Callable[[Path], Host],
+    modules: Modules,
+    cpus: tuple[int, ...] = (),
+) -> int:
     """Keep an instance in the directory that is locked; `host` is made of the journal's path."""
     supervisor = Supervisor(lock, host(lock.journal), str(config_path.absolute()), modules, Loop())
+    supervisor.workers.cpus = cpus
     try:
         supervisor.begin()
         supervisor.serve()

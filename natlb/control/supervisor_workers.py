@@ -20,6 +20,7 @@ from natlb.control.backoff import BackOff
 from natlb.control.channel import Channel, close_all
 from natlb.control.child import Child, environment_of
 from natlb.control.messages import (
+    NO_CPU,
     Alive,
     Ended,
     Failed,
@@ -56,6 +57,7 @@ class WorkerKeeper:
         self.slots: dict[int, WorkerSlot] = {}
         self.nursery: Child | None = None
         self.compiled = True
+        self.cpus: tuple[int, ...] = ()  # that workers are pinned to, in turn; none: to no CPU
         self.taught = 0  # the digest of the programs that the nursery knows; 0: none
         self._supervisor = supervisor
         self._prepared = False
@@ -158,7 +160,8 @@ class WorkerKeeper:
             return
         ours, theirs = Channel.pair()
         self._unborn = slot, ours
-        self.nursery.send(Fork(), theirs.fileno())
+        cpu = self.cpus[slot.index % len(self.cpus)] if self.cpus else NO_CPU
+        self.nursery.send(Fork(cpu=cpu), theirs.fileno())
         theirs.close()
         self._supervisor.loop.after(SECONDS_TO_FORK, lambda: self._expect_birth(ours))
 

@@ -131,8 +131,9 @@ def ran(numba, monkeypatch) -> list:
     """Put a function in the place of the supervisor, and return what it was asked."""
     asked: list = []
 
-    def run(path, *, replace) -> int:
+    def run(path, *, replace, cpus) -> int:
         asked.append(path)
+        asked.extend(cpus)
         asked.extend(["replace"] * replace)
         return 0
 
@@ -158,12 +159,23 @@ def test_run_takes_a_place_with_a_configuration_that_was_tried(command, ran, fol
     assert ran == [file, "replace"]
 
 
+def test_workers_are_pinned_to_cpus_that_there_are(command, ran, monkeypatch) -> None:
+    """What is no list, and what is not to be had, is refused before anything is begun."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
+    assert command("run", "--cpus", "0,x", "-c", "natlb.yaml").code == 2
+    assert command("run", "--cpus", "0,7", "-c", "natlb.yaml").code == 78
+    assert ran == []
+    assert command("run", "--cpus", "2,0-1", "-c", "natlb.yaml").code == 0
+    assert ran[1:] == [2, 0, 1]
+
+
 @pytest.mark.parametrize(("error", "code"), [(BusyError("b"), 75), (DeniedError("d"), 77)])
 def test_run_ends_with_the_code_of_what_ended_it(command, numba, monkeypatch, error, code) -> None:
     """A unit's restart policy goes by it."""
 
-    def run(_path, *, replace) -> int:
+    def run(_path, *, replace, cpus) -> int:
         assert not replace
+        assert not cpus
         raise error
 
     monkeypatch.setattr(supervisor, "run", run)

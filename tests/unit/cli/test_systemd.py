@@ -15,10 +15,13 @@ analyze = shutil.which("systemd-analyze")
 judged = pytest.mark.skipif(analyze is None, reason="systemd-analyze is not installed")
 
 
-def written(folder: Path, *, xdp: bool) -> Path:
+PLAIN, XDP, WORKERS = {"xdp": False}, {"xdp": True}, {"xdp": False, "workers": True}
+
+
+def written(folder: Path, **asked: bool) -> Path:
     """Return a file with the unit, as a user of this host would write it."""
     path = folder / "natlb.service"
-    text = unit(executable(), CONFIG, "daemon", resume=True, xdp=xdp)
+    text = unit(executable(), CONFIG, "daemon", resume=True, **asked)
     path.write_text(text + "\n")
     return path
 
@@ -32,22 +35,22 @@ def judge(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @judged
-@pytest.mark.parametrize("xdp", [False, True])
-def test_systemd_finds_nothing_to_complain_of(tmp_path: Path, xdp: bool) -> None:
+@pytest.mark.parametrize("asked", [PLAIN, XDP, WORKERS])
+def test_systemd_finds_nothing_to_complain_of(tmp_path: Path, asked: dict[str, bool]) -> None:
     """Not a key that it does not know, not a value that it cannot read."""
-    done = judge("verify", str(written(tmp_path, xdp=xdp)))
+    done = judge("verify", str(written(tmp_path, **asked)))
     about_ours = [line for line in done.stderr.splitlines() if "natlb" in line]
 
     assert about_ours == []
 
 
 @judged
-@pytest.mark.parametrize(("xdp", "exposure"), [(False, 25), (True, 30)])
+@pytest.mark.parametrize(("asked", "exposure"), [(PLAIN, 25), (XDP, 30), (WORKERS, 30)])
 def test_the_service_is_exposed_as_little_as_was_promised(
-    tmp_path: Path, xdp: bool, exposure: int
+    tmp_path: Path, asked: dict[str, bool], exposure: int
 ) -> None:
     """In tenths; less than that cannot be had by who changes routes and compiles code."""
-    path = str(written(tmp_path, xdp=xdp))
+    path = str(written(tmp_path, **asked))
     done = judge("security", "--offline=yes", "--no-pager", f"--threshold={exposure}", path)
 
     assert done.returncode == 0, done.stdout[-300:] + done.stderr

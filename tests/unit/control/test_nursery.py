@@ -13,7 +13,9 @@ import pytest
 from natlb.control.channel import Channel
 from natlb.control.memory import sealed_memfd
 from natlb.control.messages import (
+    NO_CPU,
     Alive,
+    Ask,
     Attach,
     Ended,
     Failed,
@@ -64,10 +66,10 @@ def answer(channel: Channel) -> tuple[Message, list[int]]:
             return received
 
 
-def fork(channel: Channel) -> tuple[int, int, Channel]:
+def fork(channel: Channel, cpu: int = NO_CPU) -> tuple[int, int, Channel]:
     """Return a new worker's pid, pidfd, and the supervisor's end towards it."""
     ours, theirs = Channel.pair()
-    channel.send(Fork(), theirs.fileno())
+    channel.send(Fork(cpu=cpu), theirs.fileno())
     theirs.close()
     message, fds = answer(channel)
     assert isinstance(message, Forked)
@@ -95,6 +97,20 @@ def test_a_worker_is_forked_without_rights_and_can_be_attached(nursery: Nursery)
     assert select.select([pidfd], [], [], 20)[0]
     for fd in (pidfd, flows, tables):
         os.close(fd)
+    worker.close()
+
+
+def test_a_worker_is_pinned_where_it_was_asked_for(nursery: Nursery) -> None:
+    """The nursery is not."""
+    cpu = max(os.sched_getaffinity(0))
+    pid, pidfd, worker = fork(nursery[1], cpu)
+    worker.send(Ask())
+    assert select.select([worker], [], [], 20)[0]
+    assert worker.receive() == (Alive(patience_ms=0), [])
+
+    assert os.sched_getaffinity(pid) == {cpu}
+    assert os.sched_getaffinity(nursery[0].pid) == os.sched_getaffinity(0)
+    os.close(pidfd)
     worker.close()
 
 

@@ -131,6 +131,20 @@ def test_a_place_that_lacks_something_waits_and_keeps_no_other_waiting(
     assert supervisor.workers._unborn[0].index == 1
 
 
+def test_workers_take_the_cpus_of_the_list_in_turn(supervisor: Supervisor) -> None:
+    """Where there are more workers, from its beginning again."""
+    nursery = prepare(supervisor)
+    hold_all(supervisor, 3)
+    supervisor.workers.cpus = (5, 2)
+    for _ in range(3):
+        supervisor.workers.consider()
+        assert supervisor.workers._unborn is not None
+        occupy(supervisor.workers._unborn[0])
+        supervisor.workers.forget_unborn()
+
+    assert nursery.heard == [Fork(cpu=5), Fork(cpu=2), Fork(cpu=5)]
+
+
 def test_all_forward_or_it_is_not_ready(supervisor: Supervisor) -> None:
     """The share of packets that one has would wait."""
     hold_all(supervisor, 2)
