@@ -224,12 +224,13 @@ class ProcessLab:
         run.send_signal(signal.SIGTERM)
         return run.wait(20)
 
-    def call(self) -> Call:
-        """Return a new connection to the VIP."""
-        connection = call_inside(self.client, socket.socket)
+    def call(self, source: str = "", port: int = 80, *, host: str = "") -> Call:
+        """Return a new connection to the VIP, from this address of the client, or of a host."""
+        connection = call_inside(host or self.client, socket.socket)
         connection.settimeout(5)
         try:
-            connection.connect((VIP, 80))
+            connection.bind((source, 0))
+            connection.connect((VIP, port))
         except OSError:
             connection.close()
             raise
@@ -303,9 +304,9 @@ class ProcessLab:
 class Load:
     """Connections that talk without a pause, and are counted when one fails."""
 
-    def __init__(self, lab: ProcessLab, count: int) -> None:
-        """Open the connections and begin."""
-        self.calls = [lab.call() for _ in range(count)]
+    def __init__(self, lab: ProcessLab, count: int, sources: tuple[str, ...] = ("",)) -> None:
+        """Open the connections, from these addresses in turn, and begin."""
+        self.calls = [lab.call(sources[number % len(sources)]) for number in range(count)]
         self.owners = [call.backend for call in self.calls]
         self.failures: list[str] = []
         self.rounds = 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from natlb.control.config.check_types import check_checks
 from natlb.control.config.policies import check_policies, goes_by_hash
 from natlb.control.config.problems import quoted
-from natlb.control.config.scalars import MAX_SOURCES
+from natlb.control.config.scalars import MAX_SOURCES, parse_ports
 from natlb.control.config.tree import Fault, Node, Path, fault_at, follow
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ Finding = tuple[Path, str]
 def check(shape: FileShape, root: Node) -> list[Fault]:
     """Return a fault for all that contradicts itself; `root` is the tree that has this shape."""
     findings = [*_limits(shape), *_listens(shape), *_sides(shape), *_tokens(shape)]
+    findings += _ports_of_workers(shape)
     vips = {listen.address: name for name, each in _reversed(shape) for listen in each.listen}
     findings += _sources(shape, vips)
     sources = None if _lost_sources(root) else _versions_of_sources(shape)
@@ -120,6 +121,15 @@ def _sides(shape: FileShape) -> Iterator[Finding]:
         for name in private:
             if name in public:
                 yield ("datapath", "private"), f"{quoted(name)} is a public interface as well"
+
+
+def _ports_of_workers(shape: FileShape) -> Iterator[Finding]:
+    """Complain where a worker would have no port for full NAT: each has every n-th."""
+    first, last = parse_ports(shape.datapath.source_ports)
+    if last - first + 1 < shape.datapath.workers:
+        count, workers = last - first + 1, shape.datapath.workers
+        message = f"{count} ports are fewer than 'workers', {workers}, of which each needs its own"
+        yield ("datapath", "source_ports"), message
 
 
 def _sources(shape: FileShape, vips: Mapping[Address, str]) -> Iterator[Finding]:

@@ -41,7 +41,6 @@ class Later:
 LATER = (
     Later("datapath.driver", "speed", values="packet|xdp"),
     Later("datapath.output", "speed", values="direct"),
-    Later("datapath.workers", "speed", values=r"[2-9]|[1-9]\d+"),
     Later("services.*.mode", "studies", values=r"(?!packet$).*"),
     Later("services.*.scale", "studies"),
     Later("services.*.backends.from", "studies", takes_holder=True),

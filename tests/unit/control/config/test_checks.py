@@ -325,3 +325,13 @@ def test_flows_are_adopted_where_a_hash_says_whose_they_were(
     assert said(adopting, datapath={"source": ["10.0.0.200"]}) == [
         f"services.a.unknown: {each}" for each in said_of_it
     ]
+
+
+@pytest.mark.parametrize(("ports", "fits"), [("5000-5003", True), ("5000-5002", False)])
+def test_each_worker_needs_a_port_of_its_own_for_full_nat(ports: str, *, fits: bool) -> None:
+    """One without any would refuse all flows of its clients."""
+    web = service("tcp://203.0.113.10:80", "10.77.0.11")
+    found = said(web, datapath={"workers": 4, "source_ports": ports})
+
+    assert (found == []) is fits
+    assert all("3 ports are fewer than 'workers', 4" in each for each in found)

@@ -15,7 +15,6 @@ PROMISED: list[tuple[str, Any]] = [
     ("datapath.driver", "packet"),
     ("datapath.driver", "xdp"),
     ("datapath.output", "direct"),
-    ("datapath.workers", 2),
     ("services.web.mode", "proxy"),
     ("services.web.scale", {"min": 1}),
     ("services.web.backends", {"from": "docker"}),
