@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).parent / "results"
 IN_NAMESPACES = ("start",)
-PARTS = ("core", "policies", "checks", *IN_NAMESPACES)
+PARTS = ("core", "workers", "policies", "checks", *IN_NAMESPACES)
 INTERRUPTED = 130
 FAILED = 70
 
@@ -130,12 +130,13 @@ def report_run(given: argparse.Namespace, session: Session) -> None:
 
 def measure_all(parts: Sequence[str], session: Session, measures: list[Measure]) -> None:
     """Add the measures of all parts; every lab is removed, whatever happens."""
-    from bench import checks, core, policies, start  # noqa: PLC0415 - after `rights.enter`
+    from bench import checks, core, policies, start, workers  # noqa: PLC0415 - after `rights.enter`
     from natlb.bench.stand import clean_up  # noqa: PLC0415
     from natlb.lab.demonstration import signals_interrupt  # noqa: PLC0415
 
     runs = {
         "core": core.run,
+        "workers": workers.run,
         "policies": policies.run,
         "checks": checks.run,
         "start": start.run,
