@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from natlb.core.memory import Kind, make
-from natlb.core.next_hops import BY_HOST, NextHops, neighbour_slot, route_slot
-
-if TYPE_CHECKING:
-    import numpy as np
+from natlb.core.next_hops import ANSWERED, BY_HOST, NextHops, neighbour_slot, route_slot
 
 Lanes = tuple[int, int, int, int]
 
@@ -72,3 +70,18 @@ class Paper:
         row = self.hops.links[at]
         row["ifindex"], row["mtu"] = ifindex, 1500
         row["mac_high"], row["mac_low"] = int(mac[:4], 16), int(mac[4:], 16)
+
+    @staticmethod
+    def answered(*ends: tuple[str, int]) -> np.ndarray:
+        """Return what is answered for: addresses, each with the number of its interface."""
+        made = np.zeros(len(ends), ANSWERED)
+        for row, (address, ifindex) in zip(made, ends, strict=True):
+            row["ifindex"] = ifindex
+            for lane, value in enumerate(lanes_of(address)):
+                row[f"address{lane}"] = value
+        return made
+
+    @staticmethod
+    def vlans(*numbers: int) -> np.ndarray:
+        """Return which VLANs have an interface of their own."""
+        return np.array(numbers, np.int64)
