@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bench.core_driver import BATCH, PARSED, WHOLE, Load, drive, pick_often
+from bench.core_driver import BATCH, PARSED, WHOLE, Load, drive, pick_often, sweep
 from bench.results import MeasureError
 from natlb.bench import forge
 from natlb.bench.forge import TCP, UDP
@@ -17,7 +17,7 @@ from natlb.control.config import config_from_mapping
 from natlb.core.assembly import assemble
 from natlb.core.batch import make_batch
 from natlb.core.entry import pick_type
-from natlb.core.layout import FORWARDED
+from natlb.core.layout import CURRENT, FORWARDED
 from natlb.core.memory import SECRET_BYTES, Kind, flow_items, make, start_flows
 from natlb.core.policy import pick
 from natlb.io.shared import attach, create, create_flows, create_tables, touch
@@ -46,6 +46,7 @@ CONFIG = {
 TABLE = 1_000_000  # rows, also where fewer flows are visited: the configuration's own default
 CLIENTS = "198.51.100.2"
 CLIENT_ADDRESSES = 20  # that flows come from; their ports do the rest
+PORTS_OF_CLIENT = 50_000
 PAYLOAD = 18  # octets of a datagram in the smallest frame of Ethernet, 64 octets
 HEADER_WORDS = {UDP: 4, TCP: 5}
 NOW = 1000
@@ -56,14 +57,16 @@ Memory = Literal["shared", "private"]
 class Bed:
     """A core over an empty table."""
 
-    def __init__(self, *, memory: Memory = "shared", touched: bool = True) -> None:
+    def __init__(
+        self, *, memory: Memory = "shared", touched: bool = True, rows: int = TABLE
+    ) -> None:
         """Make all memory: memfds as a worker has them, or `private` memory as an engine has."""
         config = config_from_mapping(CONFIG)
         indices = Indices().assign(config, set(), set())
         tables = compile_tables(
             config, indices=indices, run_time={}, sides=Sides(), seed=1, generation=1
         )
-        flows = shared_flows() if memory == "shared" else private_flows()
+        flows = shared_flows(rows) if memory == "shared" else private_flows(rows)
         if touched:
             touch(flows)
         self.services = indices.services
@@ -108,6 +111,19 @@ class Bed:
             raise MeasureError(f"{came} of {sent} packets came through")
         return taken / sent
 
+    def pauses(self, now: int) -> list[float]:
+        """Return how many milliseconds each step of the sweep took that ended what has run out.
+
+        Of the thread's own time: what else the machine does is no pause of natlb's.
+        """
+        compile_for(sweep, self.core, now)
+        taken = []
+        while self.core.flows.meta[CURRENT] > 0:
+            began = time.thread_time_ns()
+            sweep(self.core, now)
+            taken.append((time.thread_time_ns() - began) / 1e6)
+        return taken
+
     def pick(self, service: str, count: int) -> float:
         """Return how many nanoseconds this service's policy takes for a flow."""
         began = time.perf_counter_ns()
@@ -135,19 +151,20 @@ def mapped(kind: Kind, fd: int, *, writable: bool = True) -> Any:
         os.close(fd)
 
 
-def shared_flows() -> FlowTable:
+def shared_flows(rows: int) -> FlowTable:
     """Return an empty table in a memfd."""
-    flows: FlowTable = mapped(Kind.FLOWS, create_flows(TABLE, os.urandom(SECRET_BYTES), 0))
+    flows: FlowTable = mapped(Kind.FLOWS, create_flows(rows, os.urandom(SECRET_BYTES), 0))
     return flows
 
 
-def private_flows() -> FlowTable:
+def private_flows(rows: int) -> FlowTable:
     """Return an empty table in memory of this process alone."""
-    flows: FlowTable = make(Kind.FLOWS, **flow_items(TABLE))
-    start_flows(flows, TABLE, os.urandom(SECRET_BYTES), 0)
+    flows: FlowTable = make(Kind.FLOWS, **flow_items(rows))
+    start_flows(flows, rows, os.urandom(SECRET_BYTES), 0)
     return flows
 
 
 def calls_of(count: int, protocol: int) -> Ends:
     """Return the ends of so many flows' first packets."""
-    return forge.call(count, CLIENTS, CLIENT_ADDRESSES, VIP, PORTS[protocol])
+    addresses = max(CLIENT_ADDRESSES, -(-count // PORTS_OF_CLIENT))
+    return forge.call(count, CLIENTS, addresses, VIP, PORTS[protocol])

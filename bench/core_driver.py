@@ -19,10 +19,12 @@ from natlb.core.flow_table import (
     lookup,
     row_of,
 )
+from natlb.core.housekeeping import keep_pace
 from natlb.core.layout import CHOICES, HEADROOM
 from natlb.core.pipeline import process_batch
 from natlb.core.policy import NewFlow
 from natlb.core.state import TTL_ROUTE, Core
+from natlb.io.loop import MOST_PIECES
 from natlb.jit import entry, i64, kernel
 from natlb.wire.fields import MAPPED_LANE
 from natlb.wire.frame import set_plain
@@ -138,6 +140,12 @@ def _rewrite(core: Core) -> None:
         this, other = half(row, direction), half(row, 1 - direction)
         deltas = i64(this["address_delta"]), i64(this["transport_delta"])
         rewrite(packet, frame, parsed, other, deltas[0], deltas[1])
+
+
+@entry
+def sweep(core: Core, now: int) -> None:
+    """Do what packets wait for at the most while the clock is looked after: see `io/loop.py`."""
+    keep_pace(core, now, MOST_PIECES)
 
 
 @entry

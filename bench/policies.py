@@ -96,12 +96,12 @@ def core_of(cases: list[tuple[str, int]]) -> tuple[Core, Mapping[str, int]]:
     start_flows(flows, 1024, bytes(SECRET_BYTES), 0)
     core = assemble(tables, flows, make(Kind.COUNTERS), make_batch(64))
     random = np.random.default_rng(1)
-    counts = core.counters.backends["current"]
-    counts[:] = FLOWS + random.integers(0, 2, counts.size)
+    loads = core.counters.loads
+    loads[:] = FLOWS + random.integers(0, 2, loads.size)
     for policy, size in cases:
         number = indices.services[service_name(policy, size)]
         start = tables.services[number]["pool_start"]
-        held = counts[tables.rings[start : start + size]].sum()
+        held = loads[tables.rings[start : start + size]].sum()
         core.counters.services[number]["current"] = held
     core.counters.notes["handshake_us"] = random.integers(100, 1000, core.counters.notes.size)
     return core, indices.services

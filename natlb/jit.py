@@ -43,7 +43,7 @@ R = TypeVar("R")
 
 COMPILED = os.environ.get("NATLB_JIT", "1") != "0"
 CALLABLE = os.environ.get("NATLB_KERNELS") == "callable"
-KERNEL_SOURCES = ("jit.py", "policy.py", "wire", "core", "io", "simulation/kernels")
+KERNEL_SOURCES = ("jit.py", "linking.py", "policy.py", "wire", "core", "io", "simulation/kernels")
 NUMBA_NOISE = re.compile(r"$|Failed in nopython mode|File |During: |\^")
 MISFITS = (  # what Numba writes, and what it means
     (r"NRT required|of array passed into", "makes an array; a policy works on single values"),
@@ -114,7 +114,8 @@ _compiling: list[str] = []  # entries under way, the outermost first
 if COMPILED:
     try:
         import numba
-        from numba.core import codegen, cpu, types
+        from llvmlite import ir as llvm_ir
+        from numba.core import cgutils, types
         from numba.extending import intrinsic
     except ImportError as error:
         message = f"the compiled packet path needs Numba, which does not import: {error}"
@@ -324,46 +325,35 @@ _release: Any = _fence("release") if COMPILED else None
 _acquire: Any = _fence("acquire") if COMPILED else None
 
 
-def _optimize_entries_alone() -> None:
-    """Have LLVM work on whole entries only, once, instead of anew at each level of calls below.
+def _prefetching() -> Any:
+    """Return an intrinsic that asks for a cache line (LLVM language reference, `llvm.prefetch`)."""
 
-    Numba optimizes and emits every function with all it calls, and then again in each caller: of
-    our ten levels that was four fifths of the first compile. What is not an entry stays as it is
-    until it is linked into one. Where a later Numba has no such places, it goes the long way.
-    """
-    library, context = codegen.JITCodeLibrary, cpu.CPUContext
-    places = "_optimize_final_module", "_finalize_final_module"
-    if not all(hasattr(library, place) for place in places):
-        return
-    optimize, emit = (getattr(library, place) for place in places)
-    executable = context.get_executable
+    def typed(_context: Any, array: Any, _index: Any, _octets: Any) -> Any:
+        def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            values = context.make_array(array)(context, builder, arguments[0])
+            item = cgutils.get_item_pointer(context, builder, array, values, [arguments[1]])
+            item = builder.bitcast(item, cgutils.voidptr_t)
+            line = cgutils.pointer_add(builder, item, arguments[2])
+            number = llvm_ir.IntType(32)
+            kind = llvm_ir.FunctionType(
+                llvm_ir.VoidType(), [cgutils.voidptr_t, number, number, number]
+            )
+            prefetch = builder.module.declare_intrinsic("llvm.prefetch", [cgutils.voidptr_t], kind)
+            builder.call(prefetch, [line, number(0), number(3), number(1)])
+            return context.get_dummy_value()
 
-    def is_inside(name: str) -> bool:
-        return bool(_compiling) and name not in ENTRIES
+        return types.void(array, types.intp, types.intp), generate
 
-    def optimize_entry(self: Any) -> None:
-        if not is_inside(self.name):
-            optimize(self)
+    return intrinsic(typed)
 
-    def emit_entry(self: Any) -> None:
-        if not is_inside(self.name):
-            emit(self)
-        self._finalized = True  # so that it can be linked
 
-    def entry_executable(self: Any, library: Any, description: Any, environment: Any) -> Any:
-        if not is_inside(description.qualname):
-            return executable(self, library, description, environment)
-        # Numba knows a function by this object, so each needs its own; it is never called, since
-        # Python has no way to a kernel's machine code.
-        return object().__dir__
-
-    for place, ours in zip(places, (optimize_entry, emit_entry), strict=True):
-        setattr(library, place, ours)
-    context.get_executable = entry_executable
+_prefetch: Any = _prefetching() if COMPILED else None
 
 
 if COMPILED:
-    _optimize_entries_alone()
+    from natlb import linking
+
+    linking.optimize_entries_alone(lambda name: bool(_compiling) and name not in ENTRIES)
 
 
 @kernel
@@ -371,6 +361,18 @@ def release_fence() -> None:
     """Let no store ahead of this be seen after one behind it: LLVM would move them."""
     if COMPILED:
         _release()
+
+
+@kernel
+def prefetch(array: Any, index: int, octets: int) -> None:
+    """Have the cache line `octets` behind an item's beginning loaded, and wait for nothing.
+
+    A load that nobody needs would do the same, but no instruction behind it can retire before it
+    has its value, so a processor runs a hundred or two of them ahead and then stands still. The
+    index may be any number, since nothing is read.
+    """
+    if COMPILED:
+        _prefetch(array, index, octets)
 
 
 @kernel

@@ -70,6 +70,7 @@ class Crossing:
         for count in core.counters.backends, core.counters.services:
             count[0]["current"] = count[0]["total"] = 1
             count[0]["opening"] = int(protocol == TCP)
+        core.counters.loads[0] = 1
 
     @property
     def row(self) -> Any:

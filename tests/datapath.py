@@ -248,3 +248,6 @@ def _count_faults(flows: FlowTable, counters: Counters | None) -> Iterator[str]:
             found = np.bincount(counted[name], minlength=counts.size)
             if (found != counts[field]).any():
                 yield f"{field} flows by {name} are miscounted"
+    load = counters.backends["current"] - counters.backends["closing"]
+    if (counters.loads[: load.size] != load).any():
+        yield "loads are not current flows less closing ones"

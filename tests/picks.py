@@ -58,8 +58,8 @@ def _pool(policy: str, chance: random.Random) -> Pool:
         parameters=parameters_of(policy),
     )
     for index in range(FIRST, FIRST + size):
-        load, note = pool.load[index], pool.notes[index]
-        load["opening"] = chance.randint(0, int(load["current"]))
+        counts, note = pool.counts[index], pool.notes[index]
+        counts["opening"] = chance.randint(0, int(pool.loads[index]))
         note["handshake_us"] = chance.choice((0, 50, 800, 90_000))
         note["handshake_ms"] = chance.randrange(HORIZON_MS)
         if chance.random() < 0.3:
@@ -82,8 +82,8 @@ def _play_flow(pool: Pool, chance: random.Random) -> int:
     if chance.random() < 0.2:
         size = int(pool.services[0]["pool_size"])
         index = chance.randrange(FIRST, FIRST + size)
-        give_load(pool, index, -int(pool.load[index]["current"]))
-        pool.load[index]["opening"] = 0
+        give_load(pool, index, -int(pool.loads[index]))
+        pool.counts[index]["opening"] = 0
     return backend
 
 
@@ -91,7 +91,7 @@ def _free(pool: Pool) -> set[int]:
     """Return who has room."""
     start, size = int(pool.services[0]["pool_start"]), int(pool.services[0]["pool_size"])
     members = pool.rings[start : start + size]
-    most, load = pool.backends["max_flows"][members], pool.load["current"][members]
+    most, load = pool.backends["max_flows"][members], pool.loads[members]
     return set(members[(most == 0) | (load < most)].tolist())
 
 

@@ -71,7 +71,7 @@ def is_below_cap(pool: Pool) -> NDArray[np.bool_]:
     factor, flows = int(pool.choices[0]["parameter0"]), int(pool.total[0]["current"]) + 1
     for each in members:
         share = factor * flows * int(pool.backends[each]["weight"])
-        below[each] = int(pool.load[each]["current"]) < -(-share // (1000 * weights))
+        below[each] = int(pool.loads[each]) < -(-share // (1000 * weights))
     return below
 
 

@@ -30,7 +30,8 @@ BELOW_CLI = (
 MAY_IMPORT = {
     "errors": "model",
     "model": "errors",
-    "jit": "errors",  # so that a missing Numba is a clear error; design otherwise: nothing
+    "linking": "",
+    "jit": "errors linking",  # so that a missing Numba is a clear error; design otherwise: nothing
     "policy": "",
     "wire": "jit",
     "core": "jit wire policy",
@@ -54,8 +55,8 @@ MAY_IMPORT = {
 
 # Third party -> the places that may name it. What is not here is not a dependency of natlb.
 PLACES = {
-    "numba": "jit",
-    "llvmlite": "jit",
+    "numba": "jit linking",
+    "llvmlite": "jit linking",
     "numpy": "jit wire core io bpf control engine simulation testing bench",
     "matplotlib": "simulation bench",
     "dpkt": "simulation",

@@ -29,13 +29,15 @@ NUMBERS = (
     "output",
     "settled",
     "spare",
-    "touched",
+    "sought",
     "now",  # of the batch, in milliseconds since the table's epoch
     "shared",  # the spare slot that several packets lie in
     "filled",  # up to where
     "micros",  # the batch's time once more, in microseconds: for what answers take
 )
-COUNT_IN, PARSED_SO_FAR, FOUND_SO_FAR, TRACKED_SO_FAR, OUTPUT, SETTLED, SPARE, TOUCHED = range(8)
+COUNT_IN, PARSED_SO_FAR, FOUND_SO_FAR, TRACKED_SO_FAR, OUTPUT, SETTLED, SPARE, SOUGHT_SO_FAR = (
+    range(8)
+)
 NOW, SHARED_SLOT, FILLED, MICROS = range(8, 12)
 
 SPARE_SLOTS = 64  # for packets that are not an input packet changed in place
@@ -89,6 +91,7 @@ def start_batch(batch: Batch, count: int) -> None:
     batch.numbers[COUNT_IN] = count
     batch.numbers[PARSED_SO_FAR] = 0
     batch.numbers[FOUND_SO_FAR] = 0
+    batch.numbers[SOUGHT_SO_FAR] = 0
     batch.numbers[TRACKED_SO_FAR] = 0
     batch.numbers[OUTPUT] = 0
     batch.numbers[SETTLED] = 0

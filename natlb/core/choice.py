@@ -74,6 +74,7 @@ def pool_of(core: Core) -> Pool:
         tables.rings,
         tables.backends,
         counters.backends,
+        counters.loads,
         counters.services,
         counters.notes,
         counters.policy,

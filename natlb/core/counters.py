@@ -47,6 +47,7 @@ class Counters(NamedTuple):
     programs: NDArray[np.float64]  # [program, word]: of the user's own policies
     affinities: NDArray[np.void]  # AFFINITY
     handshakes: NDArray[np.int64]  # [backend, bucket]: how many answers took so long
+    loads: NDArray[np.int64]  # of each backend: `current` less `closing`, side by side for scans
 
 
 @kernel
@@ -122,6 +123,7 @@ def account_opened(counters: Counters, row: Any) -> None:
         count["current"] += 1
         count["total"] += 1
         count["opening"] += opening
+    counters.loads[i64(row["backend"])] += 1
 
 
 @kernel
@@ -133,6 +135,7 @@ def account_ended(counters: Counters, row: Any, state: int) -> None:
         count["current"] -= 1
         count["opening"] -= opening
         count["closing"] -= closing
+    counters.loads[i64(row["backend"])] -= 1 - closing
 
 
 @kernel
@@ -147,6 +150,7 @@ def account_closing(counters: Counters, row: Any) -> None:
     """Count a flow that both ends have closed: it is no load any more."""
     for count in _counts_of(counters, row):
         count["closing"] += 1
+    counters.loads[i64(row["backend"])] -= 1
 
 
 @kernel

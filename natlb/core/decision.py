@@ -26,12 +26,13 @@ from natlb.core.layout import (
     MARK_DATAGRAMS,
 )
 from natlb.core.lifetime import end_flow, has_expired, watch
+from natlb.core.tables import backend_lanes
 from natlb.core.tracking import is_opener
 from natlb.core.translate import translate
 from natlb.jit import i64, kernel, rare_kernel
 from natlb.wire.fields import TCP
 from natlb.wire.parsed import UNTRANSLATABLE
-from natlb.wire.rewrite import Lanes, source_lanes
+from natlb.wire.rewrite import source_lanes
 
 if TYPE_CHECKING:
     from natlb.core.choice import Pick
@@ -118,15 +119,4 @@ def _lives(core: Core, row: Any) -> bool:
     if not backend["lives"]:
         return False
     port = i64(backend["port"]) or i64(row["original"]["destination_port"])
-    return i64(reply["source_port"]) == port and source_lanes(reply) == _lanes_of(backend)
-
-
-@kernel
-def _lanes_of(backend: Any) -> Lanes:
-    """Return a backend's address."""
-    return (
-        i64(backend["address0"]),
-        i64(backend["address1"]),
-        i64(backend["address2"]),
-        i64(backend["address3"]),
-    )
+    return i64(reply["source_port"]) == port and source_lanes(reply) == backend_lanes(backend)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+from natlb.core.hashing import WORD
 from natlb.jit import i64, kernel
-from natlb.wire.checksum import NO_DELTA, add_delta
+from natlb.wire.checksum import NO_DELTA, fold
 
 Half: TypeAlias = Any  # one record of HALF
 
@@ -14,27 +15,27 @@ Half: TypeAlias = Any  # one record of HALF
 def sum_deltas(original: Half, reply: Half) -> None:
     """Sum what NAT changes in each direction's checksums: the other key replaces this one."""
     for this, other in ((original, reply), (reply, original)):
-        delta = _add_address(NO_DELTA, this, other)
-        this["address_delta"] = delta
-        delta = add_delta(delta, i64(this["source_port"]), i64(other["destination_port"]))
-        delta = add_delta(delta, i64(this["destination_port"]), i64(other["source_port"]))
-        this["transport_delta"] = delta
+        total = NO_DELTA + _changes_of_addresses(this, other)
+        this["address_delta"] = fold(total)
+        total += WORD - i64(this["source_port"]) + i64(other["destination_port"])
+        total += WORD - i64(this["destination_port"]) + i64(other["source_port"])
+        this["transport_delta"] = fold(total)
 
 
 @kernel
-def _add_address(delta: int, this: Half, other: Half) -> int:
-    """Return `delta` with both addresses of `this` replaced by those of `other`, crosswise."""
-    delta = _add_lane(delta, i64(this["source0"]), i64(other["destination0"]))
-    delta = _add_lane(delta, i64(this["source1"]), i64(other["destination1"]))
-    delta = _add_lane(delta, i64(this["source2"]), i64(other["destination2"]))
-    delta = _add_lane(delta, i64(this["source3"]), i64(other["destination3"]))
-    delta = _add_lane(delta, i64(this["destination0"]), i64(other["source0"]))
-    delta = _add_lane(delta, i64(this["destination1"]), i64(other["source1"]))
-    delta = _add_lane(delta, i64(this["destination2"]), i64(other["source2"]))
-    return _add_lane(delta, i64(this["destination3"]), i64(other["source3"]))
+def _changes_of_addresses(this: Half, other: Half) -> int:
+    """Return the sum of `~old + new` over both addresses, replaced crosswise by those of `other`.
 
-
-@kernel
-def _add_lane(delta: int, old: int, new: int) -> int:
-    """Return `delta` with a 32-bit lane's change in it."""
-    return add_delta(add_delta(delta, old >> 16, new >> 16), old & 0xFFFF, new & 0xFFFF)
+    In words of 32 bits, which sum to the same as their halves once folded (RFC 1071 section 2C).
+    """
+    return (
+        8 * WORD
+        - (i64(this["source0"]) + i64(this["source1"]))
+        - (i64(this["source2"]) + i64(this["source3"]))
+        - (i64(this["destination0"]) + i64(this["destination1"]))
+        - (i64(this["destination2"]) + i64(this["destination3"]))
+        + (i64(other["destination0"]) + i64(other["destination1"]))
+        + (i64(other["destination2"]) + i64(other["destination3"]))
+        + (i64(other["source0"]) + i64(other["source1"]))
+        + (i64(other["source2"]) + i64(other["source3"]))
+    )

@@ -77,7 +77,7 @@ def _exchange_backends(core: Core) -> None:
     start, end = next_piece(elsewhere.places, OF_BACKENDS, core.tables.backends.size)
     for at in range(start, end):
         count = core.counters.backends[at]
-        _say(loads.backends, own, at, count["current"] - count["closing"])
+        _say(loads.backends, own, at, i64(core.counters.loads[at]))
         _say(loads.opening, own, at, count["opening"])
         elsewhere.backends[at] = _others(loads.backends, own, at)
         elsewhere.opening[at] = _others(loads.opening, own, at)

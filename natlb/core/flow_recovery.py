@@ -87,6 +87,7 @@ def _recount(flows: FlowTable, counters: Counters) -> None:
         counts["current"][:] = 0
         counts["opening"][:] = 0
         counts["closing"][:] = 0
+    counters.loads[:] = 0
     current = direct = 0
     for number in range(1, flows.meta[FRESH]):
         row = flows.rows[number]
@@ -104,6 +105,7 @@ def _recount(flows: FlowTable, counters: Counters) -> None:
                 count["current"] += 1
                 count["opening"] += opening
                 count["closing"] += closing
+            counters.loads[i64(row["backend"])] += 1 - closing
     flows.meta[CURRENT] = current
     flows.meta[DIRECT_ROWS] = direct
     flows.meta[PEAK] = max(flows.meta[PEAK], current)

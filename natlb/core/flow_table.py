@@ -58,7 +58,7 @@ from natlb.core.layout import (
     PEAK,
     ROWS,
 )
-from natlb.jit import i64, kernel, release_fence
+from natlb.jit import i64, kernel, prefetch, release_fence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,6 +77,7 @@ TAG_SHIFT = 25
 DIRECTION_BIT = 1 << 24
 ROW_MASK = DIRECTION_BIT - 1
 FOUND_MASK = ROW_MASK | DIRECTION_BIT
+LINE = 64  # octets of a cache line
 CROWDED = 5  # entries from which on the second bucket is looked at for a new key
 
 
@@ -181,17 +182,9 @@ def lookup(flows: FlowTable, key: Key, protocol: int, hashed: int) -> int:
 
 
 @kernel
-def candidate(flows: FlowTable, hashed: int) -> int:
-    """Return the first entry with a hash's tag, its key not compared, or NOTHING."""
-    found = _first_tagged(flows, first_bucket(flows, hashed), hashed & 0x7F)
-    if found != NOTHING:
-        return found
-    return _first_tagged(flows, second_bucket(flows, hashed), hashed & 0x7F)
-
-
-@kernel
-def _first_tagged(flows: FlowTable, start: int, tag: int) -> int:
-    """Return what the first entry of a bucket with this tag leads to, or NOTHING."""
+def first_tagged(flows: FlowTable, start: int, hashed: int) -> int:
+    """Return what the first entry of a bucket with a hash's tag leads to, its key not compared."""
+    tag = hashed & 0x7F
     for at in range(start, start + BUCKET):
         entry = i64(flows.buckets[at])
         if entry >> TAG_SHIFT == tag and entry != NOTHING:
@@ -200,10 +193,11 @@ def _first_tagged(flows: FlowTable, start: int, tag: int) -> int:
 
 
 @kernel
-def load_row(flows: FlowTable, found: int) -> int:
-    """Have the three cache lines of a row loaded, and return what nobody needs."""
-    row = flows.rows[row_of(found)]
-    return i64(row["state"]) + i64(row["original"]["bytes"]) + i64(row["reply"]["bytes"])
+def prefetch_row(flows: FlowTable, number: int) -> None:
+    """Ask for the three cache lines of a row."""
+    prefetch(flows.rows, number, 0)
+    prefetch(flows.rows, number, LINE)
+    prefetch(flows.rows, number, 2 * LINE)
 
 
 @kernel
@@ -314,6 +308,7 @@ def insert(flows: FlowTable, key: Key, protocol: int, hashed: int) -> int:
         flows.meta[FRESH] = number + 1
     else:
         flows.meta[FREE_HEAD] = i64(row["link"])
+        prefetch_row(flows, i64(row["link"]))
     row["flags"] = 0
     row["actions"] = ACTION_NAT
     row["marks"] = 0
@@ -331,21 +326,28 @@ def insert(flows: FlowTable, key: Key, protocol: int, hashed: int) -> int:
 
 @kernel
 def bind(flows: FlowTable, number: int, state: int) -> int:
+    """Make a row live whose reply key was written; see `bind_hashed()`."""
+    row = flows.rows[number]
+    hashed = hash_key(flows, row["reply"], i64(row["protocol"]))
+    return bind_hashed(flows, number, state, hashed)
+
+
+@kernel
+def bind_hashed(flows: FlowTable, number: int, state: int, hashed: int) -> int:
     """Make a row live whose reply key was written: index that key, sum the deltas, set `state`.
 
-    Returns the row's number, CONFLICT where another flow has the reply key (the row stays
-    MAKING: bind another backend or abandon it), or NOTHING where the index has no room for it.
+    `hashed` is the reply key's. Returns the row's number, CONFLICT where another flow has that key
+    (the row stays MAKING: bind another backend or abandon it), or NOTHING where the index has no
+    room for it.
     """
     row = flows.rows[number]
     reply = row["reply"]
-    protocol = i64(row["protocol"])
-    hashed = hash_key(flows, reply, protocol)
-    if lookup(flows, reply, protocol, hashed) != NOTHING:
+    sum_deltas(row["original"], reply)  # while the index is on its way
+    if lookup(flows, reply, i64(row["protocol"]), hashed) != NOTHING:
         return CONFLICT
     at = free_position(flows, hashed)
     if at < 0:
         return NOTHING
-    sum_deltas(row["original"], reply)
     row["flags"] = FLAG_BOUND
     release_fence()
     flows.buckets[at] = make_entry(hashed, REPLY, number)

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from natlb.jit import i64, kernel
 from natlb.wire.fields import MAPPED_LANE
+from natlb.wire.rewrite import destination_lanes, source_lanes
 
 State: TypeAlias = tuple[int, int, int, int]
 
@@ -69,23 +70,30 @@ def _finish(state: State, octets: int) -> int:
 
 @kernel
 def index_hash(key0: int, key1: int, key: Any, protocol: int) -> int:
-    """Return the 32-bit hash of a flow key: a packet's `Parsed`, or a row's half.
+    """Return the 32-bit hash of a flow key: a packet's `Parsed`, or a row's half."""
+    ports = i64(key["source_port"]) << 16 | i64(key["destination_port"])
+    return index_hash_of(key0, key1, source_lanes(key), destination_lanes(key), ports, protocol)
+
+
+@kernel
+def index_hash_of(
+    key0: int, key1: int, source: State, destination: State, ports: int, protocol: int
+) -> int:
+    """Return the 32-bit hash of a flow key in parts; `ports` has the source's above.
 
     An IPv4 key's constant lanes are left out, which makes it half as dear.
     """
     state = _begin(key0, key1)
-    upper = i64(key["source0"]) | i64(key["source1"])
-    if upper != 0 or i64(key["source2"]) != MAPPED_LANE:
-        state = _absorb(state, i64(key["source0"]))
-        state = _absorb(state, i64(key["source1"]))
-        state = _absorb(state, i64(key["source2"]))
-        state = _absorb(state, i64(key["destination0"]))
-        state = _absorb(state, i64(key["destination1"]))
-        state = _absorb(state, i64(key["destination2"]))
-    state = _absorb(state, i64(key["source3"]))
-    state = _absorb(state, i64(key["destination3"]))
-    state = _absorb(state, i64(key["source_port"]) << 16 | i64(key["destination_port"]))
-    return _finish(state, protocol)
+    if source[0] | source[1] != 0 or source[2] != MAPPED_LANE:
+        state = _absorb(state, source[0])
+        state = _absorb(state, source[1])
+        state = _absorb(state, source[2])
+        state = _absorb(state, destination[0])
+        state = _absorb(state, destination[1])
+        state = _absorb(state, destination[2])
+    state = _absorb(state, source[3])
+    state = _absorb(state, destination[3])
+    return _finish(_absorb(state, ports), protocol)
 
 
 @kernel

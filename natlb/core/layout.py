@@ -11,7 +11,7 @@ import numpy as np
 
 from natlb.wire.fields import TCP, UDP
 
-LAYOUT_VERSION = 4
+LAYOUT_VERSION = 5
 
 KEY_FIELDS = [
     *((f"source{lane}", np.uint32) for lane in range(4)),

@@ -110,6 +110,7 @@ SHAPES: dict[Kind, tuple[Shape, ...]] = {
         Shape("programs", np.dtype(np.float64), (MOST_PROGRAMS, PROGRAM_WORDS)),
         Shape("affinities", AFFINITY, (MOST_AFFINITIES,)),
         Shape("handshakes", INT64, (MOST_BACKENDS, HANDSHAKE_BUCKETS)),
+        Shape("loads", INT64, (MOST_BACKENDS,)),
     ),
     Kind.TABLES: (
         Shape("endpoints", ENDPOINT, (-1,)),

@@ -10,20 +10,30 @@ from natlb.core.choice import Pick, choose, pool_of
 from natlb.core.counters import account_opened
 from natlb.core.datagrams import find_waiting, take_back
 from natlb.core.direct import give_way
-from natlb.core.flow_table import CONFLICT, NOTHING, abandon, bind, insert
-from natlb.core.hashing import WORD
-from natlb.core.layout import ACTION_MSS, ACTION_NAT, DRAWS, MARK_DATAGRAMS
+from natlb.core.flow_table import (
+    CONFLICT,
+    NOTHING,
+    abandon,
+    bind,
+    bind_hashed,
+    first_bucket,
+    insert,
+    second_bucket,
+)
+from natlb.core.hashing import WORD, index_hash_of
+from natlb.core.layout import ACTION_MSS, ACTION_NAT, DRAWS, KEY0, KEY1, MARK_DATAGRAMS
 from natlb.core.lifetime import begin_life
 from natlb.core.limits import judge_new_flow, note_flow_opened
 from natlb.core.policy.pool import has_room
 from natlb.core.pressure import join_unconfirmed
 from natlb.core.relief import make_room
 from natlb.core.source_ports import bind_with_source, needs_source
-from natlb.core.tables import has_sources
+from natlb.core.tables import backend_lanes, has_sources
 from natlb.core.tracking import first_state
-from natlb.jit import i64, kernel, rare_kernel
+from natlb.jit import i64, kernel, prefetch, rare_kernel
 from natlb.wire.fields import TCP, UDP
 from natlb.wire.reasons import ACCEPTED, PORT_EXHAUSTED, TABLE_FULL
+from natlb.wire.rewrite import source_lanes
 
 if TYPE_CHECKING:
     from natlb.core.state import Core
@@ -54,11 +64,14 @@ def open_flow(core: Core, i: int, service: int, now: int, pick: Pick) -> int:
     backend = choose(core, i, service, draw, pick)
     if backend < 0:
         return backend
+    hashed = reply_hash(core, i, backend)
+    prefetch(core.flows.buckets, first_bucket(core.flows, hashed), 0)
+    prefetch(core.flows.buckets, second_bucket(core.flows, hashed), 0)
     number = insert_row(core, i, now)
     if number == NOTHING:
         return -TABLE_FULL
     begin_life(core.flows.rows[number], now)
-    bound = _bind(core, i, number, service, backend, draw)
+    bound = _bind(core, i, number, service, backend, hashed, draw)
     if bound != number:
         return _settle_otherwise(core, number, bound, now)
     row = core.flows.rows[number]
@@ -103,8 +116,10 @@ def _settle_otherwise(core: Core, number: int, bound: int, now: int) -> int:
 
 
 @kernel
-def _bind(core: Core, i: int, number: int, service: int, backend: int, draw: int) -> int:
-    """Bind a row to a backend, and return what `bind()` says of it.
+def _bind(
+    core: Core, i: int, number: int, service: int, backend: int, hashed: int, draw: int
+) -> int:
+    """Bind a row to a backend, and return what `bind()` says of it; `hashed` as `reply_hash()`.
 
     The same backend's same port may already talk to this client's port, through another VIP or
     directly: then a reply could not be told apart, and another backend is tried, and at last a
@@ -116,7 +131,7 @@ def _bind(core: Core, i: int, number: int, service: int, backend: int, draw: int
     room: the policy is not asked again, slow start not either. What the policy keeps, and what is
     counted of a shadow, is of its own choice.
     """
-    bound = _bind_backend(core, i, number, service, backend)
+    bound = _bind_backend(core, i, number, service, backend, hashed)
     record = core.tables.services[service]
     for choice in range(OTHER_CHOICES):
         if bound != CONFLICT:
@@ -124,7 +139,7 @@ def _bind(core: Core, i: int, number: int, service: int, backend: int, draw: int
         at = record["pool_start"] + (draw + choice) % record["pool_size"]
         other = i64(core.tables.rings[at])
         if has_room(pool_of(core), other):
-            bound = _bind_backend(core, i, number, service, other)
+            bound = _bind_backend(core, i, number, service, other, reply_hash(core, i, other))
     if bound != CONFLICT:
         return bound
     write_backend(core, i, number, service, backend)
@@ -136,13 +151,25 @@ def _bind(core: Core, i: int, number: int, service: int, backend: int, draw: int
 
 
 @rare_kernel
-def _bind_backend(core: Core, i: int, number: int, service: int, backend: int) -> int:
+def _bind_backend(core: Core, i: int, number: int, service: int, backend: int, hashed: int) -> int:
     """Bind a row to this backend, and return what `bind()` says of it, or a row that waits."""
     write_backend(core, i, number, service, backend)
     if needs_source(core, i, service, backend):
         return bind_with_source(core, i, number, backend)
-    bound = bind(core.flows, number, first_state(core.batch.parsed[i]["protocol"]))
+    state = first_state(core.batch.parsed[i]["protocol"])
+    bound = bind_hashed(core.flows, number, state, hashed)
     return find_waiting(core.flows, number) if bound == CONFLICT else bound
+
+
+@kernel
+def reply_hash(core: Core, i: int, backend: int) -> int:
+    """Return the index hash of the key that `write_backend()` writes for a backend's answers."""
+    meta, parsed, record = core.flows.meta, core.batch.parsed[i], core.tables.backends[backend]
+    port = i64(record["port"]) or i64(parsed["destination_port"])
+    ports = port << 16 | i64(parsed["source_port"])
+    protocol = i64(parsed["protocol"])
+    source, destination = backend_lanes(record), source_lanes(parsed)
+    return index_hash_of(meta[KEY0], meta[KEY1], source, destination, ports, protocol)
 
 
 @kernel

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 SHARE = 4  # a quarter of the rows free or less is pressure
 MOST_MS = 240_000  # to be confirmed in, where the pressure begins: `tcp_opening` unless configured
 LEAST_MS = 3_000  # and where no row is free
-MOST_RELIEVED = 512  # flows looked at in one call: about 0.3 ms, as for a piece of the sweep
+MOST_RELIEVED = 256  # flows looked at in one call: 0.2 ms or so, as for a piece of the sweep
 LOOKED_AT = 4  # of the oldest, for one that has run out
 
 

@@ -111,3 +111,14 @@ def find_service(tables: Tables, lanes: State, port: int, protocol: int) -> int:
     if at < 0 or i64(tables.endpoints[at]["kind"]) != SERVICE_ENDPOINT:
         return NO_SERVICE_INDEX
     return i64(tables.endpoints[at]["service"])
+
+
+@kernel
+def backend_lanes(backend: Any) -> State:
+    """Return a backend's address."""
+    return (
+        i64(backend["address0"]),
+        i64(backend["address1"]),
+        i64(backend["address2"]),
+        i64(backend["address3"]),
+    )

@@ -21,6 +21,7 @@ from natlb.core.elsewhere import exchange_loads
 from natlb.core.entry import pick_type, prepare_takeover
 from natlb.core.flow_recovery import recover
 from natlb.core.fragments import step_fragments
+from natlb.core.housekeeping import keep_pace
 from natlb.core.layout import (
     CHOICES,
     CURRENT,
@@ -32,11 +33,9 @@ from natlb.core.layout import (
     PUBLIC,
     TICK,
 )
-from natlb.core.lifetime import sweep_piece
 from natlb.core.memory import Kind, flow_items, make, start_flows
 from natlb.core.pipeline import give_up_packet, turn_batch
 from natlb.core.policy import pick
-from natlb.core.relief import relieve
 from natlb.core.tables import TABLE_GENERATION
 from natlb.io.path import LOST, may_be_more, read_batch, wait, write_batch
 from natlb.io.ports import Port, PortKind
@@ -107,8 +106,8 @@ def turn(
         due = (now - meta[TICK]) // SWEEP_EVERY_MS
         if due <= 0 and may_be_more(queues):
             continue
-        _keep_house(core, commands, queues, hops, now, due)
-        busy = may_be_more(queues) or is_command_waiting(commands)
+        left = _keep_house(core, commands, queues, hops, now, due)
+        busy = left > 0 or may_be_more(queues) or is_command_waiting(commands)
         pause = 0 if busy else _longest_wait(core)
         seen = wait(queues, pause)
         if seen >= LOST:
@@ -125,19 +124,19 @@ def _longest_wait(core: Core) -> int:
 @kernel
 def _keep_house(
     core: Core, commands: Commands, queues: Queues, hops: NextHops, now: int, due: int
-) -> None:
-    """Sweep the pieces that are due, hear of the other workers, and do a piece of a command."""
-    for _ in range(min(due, MOST_PIECES)):
-        sweep_piece(core, now)
+) -> int:
+    """Sweep, hear of the other workers, do a piece of a command; return how much sweep is left."""
+    left = 0
     if due > 0:
-        core.flows.meta[TICK] = now
-        relieve(core, now)
+        left = keep_pace(core, now, min(due, MOST_PIECES))
+        core.flows.meta[TICK] = now - left * SWEEP_EVERY_MS
     exchange_loads(core)
     step_fragments(core, now)
     if is_command_waiting(commands):
         start_batch(core.batch, 0)
         advance_command(core, commands)
         write_batch(queues, core.batch, core.counters, hops)
+    return left
 
 
 class PacketLoop:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from natlb.jit import i64, kernel
 from natlb.wire.fields import TCP, TCP_CHECKSUM, UDP, UDP_CHECKSUM
-from natlb.wire.octets import Octets, get_u16, set_u16
+from natlb.wire.octets import Octets, get_u16, get_u32, set_u16
 
 NO_DELTA = 0xFFFF  # one's complement zero, of the kind that leaves a sum of 0x0000 a zero
 
@@ -55,6 +55,18 @@ def sum_octets(packet: Octets, start: int, end: int) -> int:
     if at < end:
         total += i64(packet[at]) << 8
     return fold(total)
+
+
+@kernel
+def sum_header4(packet: Octets) -> int:
+    """Return the folded sum of an IPv4 header without options, which the packet has."""
+    return fold(
+        get_u32(packet, 0)
+        + get_u32(packet, 4)
+        + get_u32(packet, 8)
+        + get_u32(packet, 12)
+        + get_u32(packet, 16)
+    )
 
 
 @kernel

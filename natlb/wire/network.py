@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from natlb.jit import kernel, rare_kernel
-from natlb.wire.checksum import sum_octets
+from natlb.wire.checksum import sum_header4, sum_octets
 from natlb.wire.fields import (
     AUTHENTICATION,
     DESTINATION_OPTIONS,
@@ -74,7 +74,8 @@ def _parse_ip4(packet: Octets, parsed: Parsed) -> int:
     total = get_u16(packet, IP4_TOTAL_LENGTH)
     if header < IP4_HEADER or total < header or total > packet.size:
         return MALFORMED
-    if sum_octets(packet, 0, header) != 0xFFFF:
+    total_sum = sum_header4(packet) if header == IP4_HEADER else sum_octets(packet, 0, header)
+    if total_sum != 0xFFFF:
         return BAD_CHECKSUM
     parsed["end"] = total
     parsed["l4"] = header

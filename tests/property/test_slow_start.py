@@ -120,7 +120,7 @@ def test_a_new_backend_in_a_busy_pool_is_not_flooded(policy: str, part: float, s
     Until it has that share of what each other one has, and it gets no more after that.
     """
     pool = pool_for(policy, size)
-    pool.load["current"][FIRST + 1 : FIRST + size] = 1000
+    pool.loads[FIRST + 1 : FIRST + size] = 1000
     found, given = picks(pool, part), 0
     for _ in range(200):
         backend = next(found)

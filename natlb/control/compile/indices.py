@@ -76,6 +76,7 @@ def start_counts(
         counters.policy[number * words : (number + 1) * words] = 0
     for number in _given_anew(old.backends, new.backends):
         counters.backends[number] = 0
+        counters.loads[number] = 0
         counters.notes[number] = 0
         if counters.handshakes[number].any():  # else a page of zeros would be taken for nothing
             counters.handshakes[number] = 0

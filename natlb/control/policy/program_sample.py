@@ -106,6 +106,7 @@ def sample_pool(identity: int) -> Pool:
         rings,
         backends,
         counters.backends,
+        counters.loads,
         counters.services,
         counters.notes,
         counters.policy,
@@ -128,9 +129,9 @@ def _change(pool: Pool, size: int, chance: Generator, *, is_full: bool) -> None:
     backends["weight"][:size] = chance.integers(1, 10, size) * WEIGHT_ONE
     backends["max_flows"][:size] = (chance.random(size) < 0.25) * (np.arange(size) > 0) | is_full
     backends.flags.writeable = False
-    pool.load["current"][:size] = chance.integers(1, 50, size)
-    pool.load["current"][0] = int(is_full)
-    pool.load["opening"][:size] = pool.load["current"][:size] // 2
+    pool.loads[:size] = chance.integers(1, 50, size)
+    pool.loads[0] = int(is_full)
+    pool.counts["opening"][:size] = pool.loads[:size] // 2
     times = chance.integers(0, 100_000, size)
     pool.notes["handshake_us"][:size] = np.where(times < 20_000, 0, times)
 

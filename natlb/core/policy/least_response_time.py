@@ -98,34 +98,40 @@ def _pick_with_care(pool: Pool, choice: int, flow: NewFlow, drawn: int) -> int:
 
 @kernel
 def _scan(pool: Pool, choice: int, flow: NewFlow, draw: int, care: int) -> int:
-    """Return one of those whose cost is least, each with equal chance."""
+    """Return one of those whose cost is least, each with equal chance; see `least.py`."""
     first, size = pool_span(pool, choice)
-    members = pool.rings[first : first + size]
     mean = max(1, i64(pool.own[own_word(choice, MEAN)]))
-    least, last, equals = FULL, NO_BACKEND_INDEX, 0
-    for member in members:
-        backend = i64(member) & INDEX
-        cost = _cost(pool, backend, mean, flow, care)
-        equals = 1 if cost < least else equals + (1 if cost == least else 0)
-        last = backend if cost < least else last
-        least = min(least, cost)
-    if equals < 2 or last == NO_BACKEND_INDEX:
-        return last
-    number, at = draw_one_of(equals, draw), first
+    at, end = first, first + size
+    least, equals, chosen = FULL, 0, at
+    while at < end:
+        least = _cost(pool, at, mean, flow, care)
+        equals, chosen, at = 1, at, at + 1
+        while at < end:
+            cost = _cost(pool, at, mean, flow, care)
+            if cost < least:
+                break
+            equals += 1 if cost == least else 0
+            at += 1
+    if least == FULL:
+        return NO_BACKEND_INDEX
+    if equals == 1:
+        return i64(pool.rings[chosen & INDEX])
+    number, at, step = draw_one_of(equals, draw), first - 1, 1
+    if 2 * number >= equals:  # nearer from the end
+        number, at, step = equals - 1 - number, end, -1
     while number >= 0:
-        last = i64(pool.rings[at & INDEX]) & INDEX
-        cost = _cost(pool, last, mean, flow, care)
-        number -= 1 if cost == least else 0
-        at += 1
-    return last
+        at += step
+        number -= 1 if _cost(pool, at, mean, flow, care) == least else 0
+    return i64(pool.rings[at & INDEX])
 
 
 @kernel
-def _cost(pool: Pool, backend: int, mean: int, flow: NewFlow, care: int) -> float:
-    """Return the cost of a backend, FULL for one that takes no part.
+def _cost(pool: Pool, at: int, mean: int, flow: NewFlow, care: int) -> float:
+    """Return the cost of the backend at a place in `rings`, FULL for one that takes no part.
 
     By a product with what a division by the weight comes to, so that a scan divides nothing.
     """
+    backend = i64(pool.rings[at & INDEX]) & INDEX
     if care == SEEMING:
         load = load_of(pool, backend)
     elif takes_part(pool, backend, flow, care):

@@ -52,12 +52,13 @@ class Pool(NamedTuple):
     choices: NDArray[np.void]  # CHOICE, CHOICES for each service
     rings: NDArray[np.int32]  # backend indexes, and what compiling halves make for picking ones
     backends: NDArray[np.void]  # BACKEND
-    load: NDArray[np.void]  # COUNT, by backend
+    counts: NDArray[np.void]  # COUNT, by backend
+    loads: NDArray[np.int64]  # flows of each backend, opening and established
     total: NDArray[np.void]  # COUNT, by service
     notes: NDArray[np.void]  # NOTE, by backend
     own: NDArray[np.int64]  # POLICY_WORDS for each choice, kept from pick to pick
     programs: NDArray[np.float64]  # [program, word]
-    elsewhere: Elsewhere  # what other workers have, to be added to `load` and `total`
+    elsewhere: Elsewhere  # what other workers have, to be added to `loads` and `total`
     floats: NDArray[np.float64]  # room to show a program what it asks for: [PROGRAM_FLOATS, place]
     wholes: NDArray[np.int64]  # [PROGRAM_WHOLES, place]
 
@@ -125,8 +126,7 @@ def pool_span(pool: Pool, choice: int) -> tuple[int, int]:
 @kernel
 def load_of(pool: Pool, backend: int) -> int:
     """Return a backend's flows, opening and established, of all workers: what it has to do."""
-    count = pool.load[backend]
-    return i64(count["current"] - count["closing"] + pool.elsewhere.backends[backend])
+    return i64(pool.loads[backend] + pool.elsewhere.backends[backend])
 
 
 @kernel

@@ -154,7 +154,7 @@ def _gather(pool: Pool, choice: int, flow: NewFlow, sees: int) -> int:
         if sees & FLOWS:
             pool.wholes[WHOLE_FLOWS, place] = load_of(pool, backend)
         if sees & OPENING:
-            opening = i64(pool.load[backend]["opening"]) + pool.elsewhere.opening[backend]
+            opening = i64(pool.counts[backend]["opening"]) + pool.elsewhere.opening[backend]
             pool.wholes[WHOLE_OPENING, place] = opening
         if sees & HANDSHAKES:
             seconds = pool.notes[backend]["handshake_us"] / 1_000_000

@@ -50,7 +50,7 @@ def pick_ipvs_sed(pool: Pool, choice: int, flow: NewFlow) -> int:  # noqa: ARG00
     best, delay, weight = NO_BACKEND_INDEX, 0, WEIGHT_ONE
     for at in range(first, first + size):
         backend = i64(pool.rings[at])
-        count = pool.load[backend]
+        count = pool.counts[backend]
         active = i64(count["current"] - count["closing"] - count["opening"]) + 1
         its_weight = i64(pool.backends[backend]["weight"])
         if best == NO_BACKEND_INDEX or active * weight < delay * its_weight:

@@ -96,8 +96,7 @@ def _take_samples(core: Core, world: World, now: int) -> None:
 @kernel
 def _load(core: Core, backend: int) -> int:
     """Return how many flows a backend has, those that are over not counted."""
-    count = core.counters.backends[backend]
-    return i64(count["current"] - count["closing"])
+    return i64(core.counters.loads[backend])
 
 
 @kernel

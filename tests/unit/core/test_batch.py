@@ -15,9 +15,9 @@ from natlb.core.batch import (
     OUTPUT,
     SETTLED,
     SHARED_SLOT,
+    SOUGHT_SO_FAR,
     SPARE,
     SPARE_SLOTS,
-    TOUCHED,
     TRACKED_SO_FAR,
     emit,
     emit_piece,
@@ -83,7 +83,7 @@ def test_a_batch_that_starts_has_nothing_of_the_last() -> None:
 
     assert batch.numbers[COUNT_IN] == 2
     assert batch.numbers[FILLED] == 256  # a shared slot that is full: the next is a new one
-    kept = [COUNT_IN, TOUCHED, NOW, SHARED_SLOT, FILLED, MICROS]
+    kept = [COUNT_IN, NOW, SHARED_SLOT, FILLED, MICROS]
     assert not np.delete(batch.numbers, kept).any()
 
 
@@ -96,7 +96,7 @@ def test_there_is_room_for_every_packet_and_every_spare() -> None:
     assert len(batch.output) == 5 + SPARE_SLOTS + MOST_EXTRA
     assert len(batch.frames) == len(batch.parsed) == len(batch.outcomes) == 5
     assert batch.numbers.size == len(NUMBERS)
-    assert max(SETTLED, SPARE, TOUCHED, MICROS) == len(NUMBERS) - 1
+    assert max(SETTLED, SPARE, SOUGHT_SO_FAR, MICROS) == len(NUMBERS) - 1
 
 
 def test_small_packets_share_a_spare_slot() -> None:

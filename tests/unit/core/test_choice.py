@@ -67,7 +67,7 @@ def test_a_pool_without_room_is_another_thing_than_none() -> None:
 
     backends, services = core.tables.backends.copy(), core.tables.services.copy()
     backends[0]["max_flows"] = 1
-    core.counters.backends[0]["current"] = 1
+    core.counters.loads[0] = 1
     full = core._replace(tables=core.tables._replace(backends=backends))
     assert choose(full, 0, 0, 0, pick) == -BACKEND_LIMIT
     services[0]["pool_size"] = 0

@@ -177,6 +177,7 @@ def test_a_command_is_done_in_bounded_pieces() -> None:
         add_flow(path._flows, number)
     path._counters.backends[0]["current"] = path._counters.backends[0]["opening"] = ROWS_A_STEP + 10
     path._counters.services[0]["current"] = path._counters.services[0]["opening"] = ROWS_A_STEP + 10
+    path._counters.loads[0] = ROWS_A_STEP + 10
     ring = given(path, reset=False)
     start_batch(path._batch, 0)
     step_command(path._core, ring)

@@ -130,6 +130,7 @@ def test_a_flow_is_opening_or_closing_or_neither() -> None:
 
     def counts() -> set[tuple[int, int, int, int]]:
         fields = "current", "opening", "closing", "total"
+        assert counters.loads[5] == columns[1]["current"] - columns[1]["closing"]
         return {tuple(int(each[field]) for field in fields) for each in columns}  # type: ignore[misc]
 
     account_opened(counters, row)

@@ -366,6 +366,7 @@ def test_counts_left_by_the_dead_are_counted_anew() -> None:
     counters.services["opening"] = 9
     counters.backends["closing"] = counters.services["closing"] = 9
     counters.backends["total"] = 9
+    counters.loads[:] = 9
     number = add_flow(flows, 1)
     flows.rows[number]["backend"] = MOST_BACKENDS - 1
     closing = flows.rows[add_flow(flows, 2)]
@@ -378,6 +379,7 @@ def test_counts_left_by_the_dead_are_counted_anew() -> None:
     assert counters.backends["current"][-1] == 1
     assert counters.backends["closing"][7] == counters.services["closing"][2] == 1
     assert (counters.backends["total"] == 9).all()
+    assert int(counters.loads.sum()) == int(counters.loads[-1]) == 1
     assert client_key(1)["source_port"] == flows.rows[number]["original"]["source_port"]
 
 

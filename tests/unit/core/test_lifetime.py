@@ -189,6 +189,7 @@ def swept(flows_in_table: int) -> Any:
     for number in range(flows_in_table):
         row = add_flow(path._flows, number, UNREPLIED, UDP)
         path._counters.backends[0]["current"] += 1
+        path._counters.loads[0] += 1
         path._counters.services[0]["current"] += 1
         assert row
     return path

@@ -120,6 +120,7 @@ def test_every_kind_of_memory_is_made_zero_and_by_its_tuple() -> None:
     """The names in the tuple are the arrays in their order."""
     lengths = {"rows": 2, "buckets": 8, "endpoints": 16, "services": 3, "backends": 4}
     lengths |= {"choices": 6, "rings": 5, "timeouts": 3, "ways": 2, "access": 1, "sources": 1}
+    lengths |= {"links": 1, "routes": 1, "neighbours": 1}
     for kind in Kind:
         memory = make(kind, **lengths)
         assert isinstance(memory, TUPLES[kind])

@@ -18,7 +18,7 @@ from natlb.testing import packets
 from tests.datapath import CLIENT, VIP, assert_counts_agree, broken_laws, engine
 
 FROM, WEB = f"{CLIENT}:40000", f"{VIP}:80"
-STAGES = ["parse", "hash_key", "candidate", "lookup", "translate", "arrive", "holds"]
+STAGES = ["parse", "hash_key", "first_tagged", "lookup", "translate", "arrive", "holds"]
 
 
 def test_a_batch_is_the_same_as_its_packets_one_by_one() -> None:
@@ -95,8 +95,8 @@ def _is_about(path: Any, stage: str, arguments: tuple[Any, ...], victim: int) ->
     if stage in ("translate", "arrive"):
         return bool(arguments[1] == victim)
     expected = path._batch.parsed[victim]
-    if stage == "candidate":
-        return bool(arguments[1] == expected["hash"])
+    if stage == "first_tagged":
+        return bool(arguments[2] == expected["hash"])
     record = {"parse": 2, "hash_key": 1, "lookup": 1, "holds": 2}[stage]
     shown = arguments[record]
     return bool(shown.__array_interface__["data"] == expected.__array_interface__["data"])

@@ -80,7 +80,7 @@ def test_counts_of_a_new_owner_start_at_zero_and_those_of_the_old_stay() -> None
     for array in (counters.services, counters.backends):
         array["total"] = 7
         array["bytes_reply"] = 7
-    counters.policy[:] = 7
+    counters.policy[:] = counters.loads[:] = 7
     counters.notes["smooth"] = 7
     old = Indices(services={"a": 0, "b": 1}, backends={("a", "x"): 0, ("b", "y"): 1})
     new = Indices(services={"a": 0, "c": 1}, backends={("a", "z"): 0, ("b", "y"): 1})
@@ -90,6 +90,7 @@ def test_counts_of_a_new_owner_start_at_zero_and_those_of_the_old_stay() -> None
 
     assert counters.services["total"][:3].tolist() == [7, 0, 7]
     assert counters.backends["total"][:3].tolist() == [0, 7, 7]
+    assert counters.loads[:3].tolist() == [0, 7, 7]
     assert counters.services["bytes_reply"][:3].tolist() == [7, 0, 7]
     words = counters.policy.reshape(-1, CHOICES * POLICY_WORDS)
     assert [set(row.tolist()) for row in words[:3]] == [{7}, {0}, {7}]

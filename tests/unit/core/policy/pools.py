@@ -79,6 +79,7 @@ def empty_pool() -> Pool:
         np.zeros(1, np.int32),
         np.zeros(1, BACKEND),
         counters.backends,
+        counters.loads,
         counters.services,
         counters.notes,
         counters.policy,
@@ -90,7 +91,7 @@ def empty_pool() -> Pool:
 
 def give_load(pool: Pool, index: int, flows: int) -> None:
     """Let a backend have so many flows more, established ones."""
-    pool.load[index]["current"] += flows
+    pool.loads[index] += flows
     pool.total[0]["current"] += flows
 
 

@@ -113,7 +113,7 @@ def test_who_does_not_admit_a_flow_gets_it_where_nobody_else_has_room() -> None:
     )  # fmt: skip
 
     assert pick_by_score(pool, 0, refused) == FIRST + 1
-    pool.load[FIRST + 1]["current"] = 1
+    pool.loads[FIRST + 1] = 1
     assert pick_by_score(pool, 0, refused) == FIRST
 
 

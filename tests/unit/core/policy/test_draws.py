@@ -148,7 +148,7 @@ def test_the_largest_pools_stay_within_63_bits(name: str) -> None:
         [65535] * size, name, loads=[1] * size, most=[1] * (size - 1) + [0], indexes=range(size)
     )
     assert draw_other(pool, 0, flow_of(draw=(1 << 31) - 1), NO_BACKEND_INDEX) == size - 1
-    pool.load["current"] = 0
+    pool.loads[:] = 0
     found = {draw_other(pool, 0, flow_of(draw=draw), 0) for draw in draws(1000)}
 
     assert len(found) > 980

@@ -33,7 +33,7 @@ def test_who_has_the_fewest_gets_the_next() -> None:
     assert fill(pool, 2) == [2, 2]
     assert sorted(fill(pool, 6)) == [1, 1, 1, 2, 2, 2]  # 5, 5 and 5
     fill(pool, 30)
-    assert pool.load["current"][FIRST : FIRST + 3].tolist() == [15, 15, 15]
+    assert pool.loads[FIRST : FIRST + 3].tolist() == [15, 15, 15]
 
 
 def test_an_idle_pool_is_entered_anywhere() -> None:
@@ -49,7 +49,7 @@ def test_an_idle_pool_is_entered_anywhere() -> None:
 def test_what_is_closing_is_no_load() -> None:
     """It costs the backend nothing any more."""
     pool = pool_of([1, 1], loads=[9, 3])
-    pool.load[FIRST]["closing"] = 7
+    pool.loads[FIRST] -= 7
 
     assert fill(pool, 1) == [0]
 

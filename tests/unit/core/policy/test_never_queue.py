@@ -40,4 +40,4 @@ def test_with_nobody_idle_it_is_the_shortest_expected_delay() -> None:
         assert backend == pick_shortest_expected_delay(pool, 0, flow_of(draw=draw))
         give_load(pool, backend, 1)
 
-    assert pool.load["current"][FIRST : FIRST + 3].tolist() == [25, 51, 127]
+    assert pool.loads[FIRST : FIRST + 3].tolist() == [25, 51, 127]

@@ -29,9 +29,9 @@ def test_a_pool_is_made_of_what_the_core_has() -> None:
     """No copy: a policy reads counts as they are now."""
     path = engine()
     pool = pool_of_core(path._core)
-    path._core.counters.backends[1]["current"] = 9
+    path._core.counters.loads[1] = 9
 
-    assert pool.load[1]["current"] == 9
+    assert pool.loads[1] == 9
     assert pool.rings.flags.writeable is False
 
 
@@ -44,7 +44,7 @@ def test_no_backend_is_no_index() -> None:
 def test_a_load_is_what_is_not_closed() -> None:
     """Opening and established; what both ends have closed is no work."""
     pool = pool_of([1], loads=[5])
-    pool.load[FIRST]["closing"] = 3
+    pool.loads[FIRST] -= 3
 
     assert load_of(pool, FIRST) == 2
 

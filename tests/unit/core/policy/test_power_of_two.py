@@ -85,5 +85,5 @@ def test_two_choices_are_far_better_than_one() -> None:
         give_load(two, pick_power_of_two(two, 0, flow_of(draw=draw)), 1)
         give_load(one, pick_random(one, 0, flow_of(draw=draw)), 1)
 
-    assert two.load["current"].max() <= math.log(math.log(1000)) / math.log(2) + 1.3  # 4
-    assert one.load["current"].max() > two.load["current"].max()
+    assert two.loads.max() <= math.log(math.log(1000)) / math.log(2) + 1.3  # 4
+    assert one.loads.max() > two.loads.max()

@@ -51,7 +51,7 @@ def test_it_sees_pool_and_flow(expression: str, expected: int) -> None:
     choose, pool = program(f"return {expression}", (2, 1, 1))
     for index, flows in ((FIRST, 3), (FIRST + 1, 1), (FIRST + 2, 1)):
         give_load(pool, index, flows)
-    pool.load[FIRST]["opening"] = 1
+    pool.counts[FIRST]["opening"] = 1
     pool.notes[FIRST + 1]["handshake_us"] = 250_000
     pool.backends[FIRST + 2]["identity"] = 42
     pool.backends[FIRST + 2]["max_flows"] = 1

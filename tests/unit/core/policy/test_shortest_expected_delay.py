@@ -29,6 +29,6 @@ def test_a_burst_of_openings_is_spread() -> None:
     for draw in np.random.default_rng(1).integers(0, 1 << 31, 400):
         backend = pick_shortest_expected_delay(pool, 0, flow_of(draw=int(draw)))
         give_load(pool, backend, 1)
-        pool.load[backend]["opening"] += 1
+        pool.counts[backend]["opening"] += 1
 
-    assert pool.load["opening"][FIRST : FIRST + 3].tolist() == [100, 100, 200]
+    assert pool.counts["opening"][FIRST : FIRST + 3].tolist() == [100, 100, 200]

@@ -18,7 +18,7 @@ def test_loads_become_as_the_weights_are() -> None:
     for draw in np.random.default_rng(1).integers(0, 1 << 31, 900):
         give_load(pool, pick_weighted_least_connections(pool, 0, flow_of(draw=int(draw))), 1)
 
-    assert pool.load["current"][FIRST : FIRST + 3].tolist() == [400, 300, 200]
+    assert pool.loads[FIRST : FIRST + 3].tolist() == [400, 300, 200]
 
 
 def test_fractions_are_compared_whole() -> None:
@@ -47,6 +47,6 @@ def test_what_opens_weighs_as_much_as_what_is_established() -> None:
     for _ in range(30):
         backend = pick_weighted_least_connections(pool, 0, flow_of())
         give_load(pool, backend, 1)
-        pool.load[backend]["opening"] += 1
+        pool.counts[backend]["opening"] += 1
 
-    assert pool.load["opening"][FIRST : FIRST + 2].tolist() == [20, 10]
+    assert pool.counts["opening"][FIRST : FIRST + 2].tolist() == [20, 10]

@@ -30,7 +30,7 @@ def turns(pool: Pool, picks: int, now: int = 0, choice: int = 0) -> str:
 
 def reweigh(pool: Pool, weights: Sequence[int]) -> Pool:
     """Return the pool as the next generation has it: new weights, what was kept is kept."""
-    return pool_of(weights, NAME)._replace(notes=pool.notes, own=pool.own, load=pool.load)
+    return pool_of(weights, NAME)._replace(notes=pool.notes, own=pool.own, loads=pool.loads)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_pool_that_changes_all_the_time_keeps_its_bounds() -> None:
     for _ in range(300):
         pool = reweigh(pool, [chance.choice((1, 7, 65535)) for _ in range(6)])
         pool.backends["max_flows"][FIRST:] = [chance.choice((0, 0, 1)) for _ in range(6)]
-        pool.load["current"][FIRST : FIRST + 6] = 1
+        pool.loads[FIRST : FIRST + 6] = 1
         turns(pool, chance.randint(1, 20))
         assert np.abs(pool.notes["smooth"]).max() <= (MOST_AHEAD + 1) * 6 * 65535 * WEIGHT_ONE
 

@@ -20,6 +20,8 @@ def pool(weights: tuple[int, ...], **loads: list[int]) -> Any:
     stage = Stage(invented(weights, 1), PolicyConfig(name="source-hash"), 10)
     for name, counts in loads.items():
         stage.core.counters.backends[name][: len(counts)] = counts
+    counted = stage.core.counters.backends
+    stage.core.counters.loads[:] = counted["current"] - counted["closing"]
     return pool_of(stage.core)
 
 
