@@ -3,7 +3,13 @@
 driver tun, by route    a TUN queue for each side
 driver tun, direct      the same, and an OUTPUT for each side
 driver packet           a LINK for each interface, an OUTPUT and two HOSTs for each side
-driver xdp              an XSK for each queue of each interface, OUTPUTs and HOSTs as above
+driver xdp              an XSK for each interface: of the queue that has the worker's number; an
+                        OUTPUT and two HOSTs for each side
+
+An XSK comes bound, with need-wakeup, and of the shape in `xsk_shape.py`; its rings are as the
+kernel made them, or as a worker before left them (`rings.py`). It is open, and its queue of the
+interface taken, until each process that was given it has ended or attached other ports, since a
+mapped ring keeps its socket.
 """
 
 from __future__ import annotations
