@@ -35,7 +35,9 @@ class Role(IntEnum):
     OUTPUT_PRIVATE = 18
     LINK = 19  # a packet socket that receives from one interface
     HOST = 20  # a raw IP socket: what it sends, the host routes
-    XSK = 21  # an AF_XDP socket of one queue of an interface; the next worker takes it over as it is
+    XSK = (
+        21  # an AF_XDP socket of one queue of an interface; the next worker takes it over as it is
+    )
     XSK_MEMORY = 22  # its frames (io/xsk_shape.py), all zero at first; same index and value
     TALLY = 23  # what control counts itself
     LOADS = 25  # what each worker has to do, a row each: all of them map it

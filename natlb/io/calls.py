@@ -14,6 +14,7 @@ write = external("write", "intp", "int32", "intp", "intp")
 poll = external("poll", "int32", "intp", "intp", "int32")
 recvmmsg = external("recvmmsg", "int32", "int32", "intp", "int32", "int32", "intp")
 sendmmsg = external("sendmmsg", "int32", "int32", "intp", "int32", "int32")
+memmove = external("memmove", "intp", "intp", "intp", "intp")
 sendto = external("sendto", "intp", "int32", "intp", "intp", "int32", "intp", "int32")
 
 POLLFD = np.dtype([("fd", np.int32), ("events", np.int16), ("revents", np.int16)])

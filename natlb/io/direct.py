@@ -23,9 +23,10 @@ from natlb.io.fallback import send_by_host
 from natlb.io.known_hops import destination_of, look_up_hop
 from natlb.io.packet import tag_of_output
 from natlb.io.ports import SHUT_4, SHUT_6
-from natlb.io.queues import DRIVER, SHUT, TUN_DRIVER
+from natlb.io.queues import DRIVER, SHUT, TUN_DRIVER, XDP_DRIVER
 from natlb.io.sending import RUN, SIDES
 from natlb.io.unsent import NONE_LOST, account_lost, headers_of
+from natlb.io.xdp import NO_SOCKET, push_rings, put_into_ring, socket_for
 from natlb.jit import i64, kernel, rare_kernel
 from natlb.wire.ethernet import (
     ETHERNET_HEADER,
@@ -56,6 +57,7 @@ def send_directly(queues: Queues, batch: Batch, counters: Counters, hops: NextHo
         _send_frame(queues, batch, counters, hops, at)
     for side in range(SIDES):
         send_run(queues, batch, counters, side)
+    push_rings(queues)
     batch.numbers[OUTPUT] = 0
 
 
@@ -77,11 +79,27 @@ def _send_frame(queues: Queues, batch: Batch, counters: Counters, hops: NextHops
         _send_apart(queues, batch, counters, at)
     elif octets > known["mtu"]:
         send_run(queues, batch, counters, side)
+        push_rings(queues)
         _send_apart(queues, batch, counters, at)
+    elif queues.numbers[DRIVER] == XDP_DRIVER and _is_in_ring(queues, batch, counters, at, known):
+        return
     else:
         if sending.filled[side] == RUN:
             send_run(queues, batch, counters, side)
         _append(queues, batch, at, known, headers)
+
+
+@rare_kernel
+def _is_in_ring(queues: Queues, batch: Batch, counters: Counters, at: int, known: Any) -> bool:
+    """Put an output frame into its interface's ring, and return whether there is one."""
+    frame = batch.output[at]
+    way = socket_for(queues, frame, i64(known["ifindex"]))
+    if way == NO_SOCKET:
+        return False
+    if not put_into_ring(queues, batch, at, known, way):
+        side, lost = i64(frame["way"]), queues.sending.lost
+        lost[side] = account_lost(batch, counters, at, i64(lost[side]))
+    return True
 
 
 @rare_kernel

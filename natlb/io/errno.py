@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from natlb.io.calls import memmove
 from natlb.jit import COMPILED, external, i64, kernel
 
 # The numbers of Linux (asm-generic): where others differ, natlb does not run
@@ -18,12 +19,11 @@ ENOBUFS = 105
 
 if COMPILED:
     _place = external("__errno_location", "intp")  # errno(3): each thread has its own
-    _move = external("memmove", "intp", "intp", "intp", "intp")
 
     @kernel
     def last_error(word: Any) -> int:
         """Return `errno` after an external function failed; `word` is an int32 array of one."""
-        _move(word.ctypes.data, _place(), 4)
+        memmove(word.ctypes.data, _place(), 4)
         return i64(word[0])
 
 else:

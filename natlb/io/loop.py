@@ -94,7 +94,7 @@ def turn(
         if batch.numbers[TRACKED_SO_FAR] >= batch.numbers[COUNT_IN]:
             count = read_batch(queues, batch, hops)
             if queues.numbers[DRIVER] != TUN_DRIVER:
-                leave_to_host(core, count)
+                leave_to_host(queues, core, count)
         micros = microseconds_now(timespec, meta[EPOCH])
         now = micros // 1000
         batch.numbers[MICROS] = micros

@@ -25,7 +25,7 @@ from natlb.io.calls import (
 )
 from natlb.io.errno import EBADF, EINTR, EINVAL, ENOTSOCK, last_error
 from natlb.io.neighbours import answer_arp, answer_solicitation
-from natlb.io.queues import DRIVER, PACKET_DRIVER
+from natlb.io.queues import DRIVER, TUN_DRIVER
 from natlb.io.tun import MOST_OCTETS
 from natlb.jit import i64, kernel, rare_kernel
 from natlb.wire.ethernet import ETHERNET_HEADER, TYPE_ARP, TYPE_IP4, TYPE_IP6, VLAN_NUMBER
@@ -161,6 +161,6 @@ def is_of_another(hops: NextHops, ifindex: int, tag: int) -> bool:
 def tag_of_output(queues: Queues, batch: Batch, at: int) -> int:
     """Return the tag that an output frame keeps: that of the packet it was put out for."""
     origin = i64(batch.origins[at])
-    if queues.numbers[DRIVER] != PACKET_DRIVER or not 0 <= origin < batch.numbers[COUNT_IN]:
+    if queues.numbers[DRIVER] == TUN_DRIVER or not 0 <= origin < batch.numbers[COUNT_IN]:
         return 0
     return i64(queues.receiving.tags[batch.frames[origin]["slot"]])

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from natlb.io.calls import POLLERR, POLLHUP, POLLNVAL, poll
 from natlb.io.direct import send_directly
 from natlb.io.packet import read_links
-from natlb.io.queues import BY_ROUTE, DRIVER, OUTPUT_BY, PACKET_DRIVER, TUN_DRIVER
+from natlb.io.queues import BY_ROUTE, DRIVER, OUTPUT_BY, PACKET_DRIVER, TUN_DRIVER, XDP_DRIVER
 from natlb.io.tun import read_tuns, write_tuns
+from natlb.io.xdp import read_rings
 from natlb.jit import i64, kernel, rare_kernel
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def read_batch(queues: Queues, batch: Batch, hops: NextHops) -> int:
     """Fill the batch with what waits, an equal share of it from each way in; return how many."""
     if queues.numbers[DRIVER] == PACKET_DRIVER:
         return read_links(queues, batch, hops)
+    if queues.numbers[DRIVER] == XDP_DRIVER:
+        return read_rings(queues, batch)
     return read_tuns(queues, batch)
 
 

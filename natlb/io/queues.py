@@ -15,6 +15,7 @@ from natlb.core.state import TTL_DIRECT, TTL_OWN, TTL_ROUTE
 from natlb.io.calls import POLLFD, POLLIN
 from natlb.io.ports import Port, PortKind
 from natlb.io.receiving import Receiving, make_receiving
+from natlb.io.rings import Rings, make_rings
 from natlb.io.sending import Sending, make_sending
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class Queues(NamedTuple):
     ready: NDArray[np.int64]  # [way in] 1: there may be a packet; 0: there was none, so ask poll()
     polled: NDArray[np.void]  # POLLFD[ways in + 1]
     sending: Sending
-    receiving: Receiving  # of packet sockets
+    receiving: Receiving  # of packet sockets; of AF_XDP sockets links, lengths and tags alone
+    rings: Rings  # of AF_XDP sockets: socket and way in are the same
 
 
 def make_queues(ports: Sequence[Port]) -> Queues:
@@ -62,7 +64,8 @@ def make_queues(ports: Sequence[Port]) -> Queues:
     ways = len(inward)
     numbers = np.zeros(len(QUEUE_NUMBERS), np.int64)
     numbers[DRIVER] = drivers.pop()
-    numbers[OUTPUT_BY] = DIRECT if (sending.outputs >= 0).all() else BY_ROUTE
+    is_direct = numbers[DRIVER] == XDP_DRIVER or (sending.outputs >= 0).all()
+    numbers[OUTPUT_BY] = DIRECT if is_direct else BY_ROUTE
     numbers[TTL] = _hops_of(int(numbers[DRIVER]), int(numbers[OUTPUT_BY]))
     out = [port.number for port in ports if (port.kind, port.side) == (PortKind.OUTPUT, PUBLIC)]
     numbers[SHUT] = max([0, *out])
@@ -77,6 +80,7 @@ def make_queues(ports: Sequence[Port]) -> Queues:
         polled=polled,
         sending=sending,
         receiving=make_receiving(inward),
+        rings=make_rings(inward),
     )
 
 

@@ -2,17 +2,20 @@
 
 A socket's filter brings what is sent to VIPs and what backends send. Among that is what goes to
 the host itself: answers to its checks, and the ports of a shared VIP that no service has. By TUN
-such packets never come, since the host's own routing keeps them.
+such packets never come, since the host's own routing keeps them. An AF_XDP socket takes them away
+from the host, which is given them back by a raw socket: it delivers them to itself.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from natlb.core.batch import start_batch
+from natlb.core.batch import OUTPUT, emit, start_batch
 from natlb.core.layout import HOST, SHARED, VIP
 from natlb.core.tables import NO_SERVICE_INDEX, find_service, kind_of_address
 from natlb.io.known_hops import destination_of
+from natlb.io.queues import DRIVER, XDP_DRIVER
+from natlb.io.raw import write_to_host
 from natlb.jit import i64, kernel, rare_kernel
 from natlb.wire.fields import IP4_PROTOCOL, IP6_HEADER, IP6_NEXT_HEADER
 from natlb.wire.octets import get_u8, get_u16
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from natlb.core.batch import Batch
     from natlb.core.state import Core
     from natlb.core.tables import Tables
+    from natlb.io.queues import Queues
     from natlb.wire.frame import Frame
     from natlb.wire.octets import Octets
 
@@ -28,13 +32,15 @@ LEAST = 20  # octets of a packet that can say where it goes; of IPv6 twice as ma
 
 
 @kernel
-def leave_to_host(core: Core, count: int) -> int:
+def leave_to_host(queues: Queues, core: Core, count: int) -> int:
     """Take what is the host's own out of a batch of `count` packets; return how many are left."""
     batch = core.batch
     kept = 0
     for at in range(count):
         frame = batch.frames[at]
         if is_hosts(core.tables, batch.slots[frame["slot"]], frame):
+            if queues.numbers[DRIVER] == XDP_DRIVER:
+                _give_back(queues, batch, at)
             continue
         if kept != at:
             _move(batch, at, kept)
@@ -42,6 +48,16 @@ def leave_to_host(core: Core, count: int) -> int:
     if kept != count:
         start_batch(batch, kept)
     return kept
+
+
+@rare_kernel
+def _give_back(queues: Queues, batch: Batch, at: int) -> None:
+    """Have the host deliver an input packet; one that it does not take now is lost."""
+    frame = batch.frames[at]
+    batch.numbers[OUTPUT] = 0
+    emit(batch, frame, i64(frame["way"]))
+    write_to_host(queues, batch, 0)
+    batch.numbers[OUTPUT] = 0
 
 
 @kernel

@@ -15,8 +15,10 @@ from natlb.io.queues import (
     PACKET_DRIVER,
     TTL,
     TUN_DRIVER,
+    XDP_DRIVER,
     make_queues,
 )
+from tests.unit.io.xsks import FakeXsk, install
 
 TUNS = [Port(PortKind.TUN, PRIVATE, 4), Port(PortKind.TUN, PUBLIC, 3)]
 OUTPUTS = [Port(PortKind.OUTPUT, PUBLIC, 5), Port(PortKind.OUTPUT, PRIVATE, 6)]
@@ -49,6 +51,20 @@ def test_packet_sockets_take_a_hop_of_natlbs_own() -> None:
     assert queues.numbers[[DRIVER, OUTPUT_BY, TTL]].tolist() == [PACKET_DRIVER, DIRECT, TTL_OWN]
     assert queues.sides.tolist() == [PUBLIC, PUBLIC, PRIVATE]
     assert queues.sending.hosts.tolist() == [[-1, -1], [24, 26]]
+
+
+def test_af_xdp_sockets_send_by_their_own_rings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Directly, with packet sockets beside them or without."""
+    install(monkeypatch)
+    xsks = [FakeXsk(PUBLIC, 7), FakeXsk(PRIVATE, 8)]
+    queues = make_queues([each.port for each in xsks])
+    for each in xsks:
+        each.close()
+
+    assert queues.numbers[[DRIVER, OUTPUT_BY, TTL]].tolist() == [XDP_DRIVER, DIRECT, TTL_OWN]
+    assert queues.receiving.ifindexes.tolist() == [7, 8]
+    assert len(queues.rings.places) == 2
+    assert len(make_queues(TUNS).rings.places) == 0
 
 
 @pytest.mark.parametrize(

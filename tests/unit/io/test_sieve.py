@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 
 from natlb.core.batch import COUNT_IN, make_batch, start_batch
-from natlb.core.layout import HEADROOM, HOST, SERVICE_ENDPOINT, SHARED, VIP
+from natlb.core.layout import HEADROOM, HOST, PRIVATE, PUBLIC, SERVICE_ENDPOINT, SHARED, VIP
 from natlb.core.tables import endpoint_slot
 from natlb.io.loop import sample_core
+from natlb.io.ports import Port, PortKind
+from natlb.io.queues import DRIVER, XDP_DRIVER, make_queues
 from natlb.io.sieve import leave_to_host
 from natlb.testing import packets
 from natlb.wire.fields import TCP
 from tests.kernels import needs_plain_kernels
 from tests.paper_hops import lanes_of
+from tests.unit.io.links import FakeLink
 
 needs_plain_kernels()
 
@@ -21,8 +24,15 @@ CALLER = "10.77.0.11:5000"
 KEPT = "203.0.113.10:80"  # a VIP of natlb's own
 
 
-def left(ends: list[tuple[str, str]]) -> list[int]:
-    """Return which packets stay: 203.0.113.1 is the host's, and its port 80 a service's."""
+def left(ends: list[tuple[str, str]], host: FakeLink | None = None) -> list[int]:
+    """Return which packets stay: 203.0.113.1 is the host's, and its port 80 a service's.
+
+    With `host` they come from AF_XDP sockets, and it is the public side's raw IP socket.
+    """
+    ports = [Port(PortKind.LINK, side, -1, side) for side in (PUBLIC, PRIVATE)]
+    queues = make_queues([*ports, *([host.host(PUBLIC, 4)] if host else [])])
+    if host:
+        queues.numbers[DRIVER] = XDP_DRIVER
     core = sample_core()._replace(batch=make_batch(8))
     tables = core.tables._replace(endpoints=core.tables.endpoints.copy())
     for address, port, protocol, kind in (
@@ -47,7 +57,7 @@ def left(ends: list[tuple[str, str]]) -> list[int]:
         frame = batch.frames[at]
         frame["slot"], frame["start"], frame["length"] = at, HEADROOM, len(packet)
         batch.slots[at, HEADROOM : HEADROOM + len(packet)] = np.frombuffer(packet, np.uint8)
-    count = leave_to_host(core._replace(tables=tables), len(ends))
+    count = leave_to_host(queues, core._replace(tables=tables), len(ends))
     assert batch.numbers[COUNT_IN] == count
     return [int(slot) for slot in batch.frames["slot"][:count]]
 
@@ -65,3 +75,15 @@ def left(ends: list[tuple[str, str]]) -> list[int]:
 def test_what_goes_to_the_host_is_left_to_it(ends: list[tuple[str, str]], kept: list[int]) -> None:
     """But for ports of a shared VIP that a service has; what is too short is parse()'s to judge."""
     assert left(ends) == kept
+
+
+def test_what_an_af_xdp_socket_took_from_the_host_is_given_back() -> None:
+    """By its raw socket, untouched; a packet socket's was a copy."""
+    host = FakeLink(7)
+    ends = [(CALLER, KEPT), (CALLER, "203.0.113.1:22"), (CALLER, "203.0.113.1:80")]
+    kept = left(ends, host)
+    given = host.packets()
+    host.close()
+
+    assert kept == [0, 2]
+    assert given == [packets.tcp(CALLER, "203.0.113.1:22")]
