@@ -24,7 +24,7 @@ from natlb.control.compile import Indices, Sides, compile_tables
 from natlb.control.config import config_from_mapping
 from natlb.control.host.packet_sockets import open_host, open_link
 from natlb.core.layout import FORWARDED, PRIVATE, PUBLIC
-from natlb.core.memory import Kind
+from natlb.core.memory import Kind, load_items
 from natlb.core.next_hops import ON_LINK, VLAN_BITS
 from natlb.io.loop import PacketLoop
 from natlb.io.ports import Port, PortKind
@@ -109,6 +109,7 @@ class Stand:
             "counters": create(Kind.COUNTERS),
             "commands": create(Kind.COMMANDS),
             "events": create(Kind.EVENTS),
+            "loads": create(Kind.LOADS, **load_items(1)),
         }
         self.wake = os.eventfd(0, os.EFD_NONBLOCK)
         for fd in (*self.links, *outputs, *hosts, *self.memory.values(), self.wake):
