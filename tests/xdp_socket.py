@@ -1,7 +1,4 @@
-"""An AF_XDP socket in plain Python, as small as it can be: it receives, and that is all.
-
-The numbers are those of Linux: if_xdp.h. It has its own memory of 64 frames and gives none back.
-"""
+"""AF_XDP sockets in plain Python. The numbers are those of Linux: if_xdp.h."""
 
 from __future__ import annotations
 
@@ -12,10 +9,13 @@ import select
 import socket
 from struct import pack, pack_into, unpack, unpack_from
 
+from natlb.io.xsk_shape import FRAME_OCTETS as WHOLE_OCTETS
+from natlb.io.xsk_shape import RING_SIZE, UMEM_OCTETS
+
 AF_XDP, SOL_XDP = 44, 283
-MMAP_OFFSETS, RX_RING, UMEM_REG, FILL_RING, COMPLETION_RING = 1, 2, 4, 5, 6
+MMAP_OFFSETS, RX_RING, TX_RING, UMEM_REG, FILL_RING, COMPLETION_RING = 1, 2, 3, 4, 5, 6
 FILL_PLACE = 0x100000000
-COPY = 1 << 1
+COPY, NEED_WAKEUP = 1 << 1, 1 << 3
 FRAMES, FRAME_OCTETS = 64, 2048
 RING_OCTETS = mmap.PAGESIZE  # what 64 frames need; the kernel refuses to map more
 
@@ -29,8 +29,36 @@ def _bind(descriptor: int, address: bytes) -> None:
         raise OSError(reason, os.strerror(reason))
 
 
+def open_whole(ifindex: int, queue: int) -> tuple[int, int]:
+    """Return the fds of a socket as natlb's worker is given it, and of its memory."""
+    memory = os.memfd_create("frames")
+    try:
+        os.ftruncate(memory, UMEM_OCTETS)
+        with socket.socket(AF_XDP, socket.SOCK_RAW, 0) as made:
+            with mmap.mmap(memory, UMEM_OCTETS) as mapped:
+                _register(made, mapped)
+            for ring in (RX_RING, TX_RING, FILL_RING, COMPLETION_RING):
+                made.setsockopt(SOL_XDP, ring, RING_SIZE)
+            flags = COPY | NEED_WAKEUP
+            _bind(made.fileno(), pack("=HHIII", AF_XDP, flags, ifindex, queue, 0))
+            return made.detach(), memory
+    except BaseException:
+        os.close(memory)
+        raise
+
+
+def _register(made: socket.socket, mapped: mmap.mmap) -> None:
+    """Have the kernel hold the memory's pages for a socket: it needs the mapping no more then."""
+    start = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
+    registered = pack("=QQIIII", start, len(mapped), WHOLE_OCTETS, 0, 0, 0)
+    made.setsockopt(SOL_XDP, UMEM_REG, registered)
+
+
 class XdpSocket:
-    """A socket bound to a queue of an interface of this thread's namespace."""
+    """A socket bound to a queue of an interface of this thread's namespace: it receives, no more.
+
+    It has its own memory of 64 frames and gives none back.
+    """
 
     def __init__(self, ifindex: int, queue: int) -> None:
         """Register memory, fill the kernel's ring with all of it, and bind."""
