@@ -89,7 +89,7 @@ def _send_frame(queues: Queues, batch: Batch, counters: Counters, hops: NextHops
         _append(queues, batch, at, known, headers)
 
 
-@rare_kernel
+@kernel
 def _is_in_ring(queues: Queues, batch: Batch, counters: Counters, at: int, known: Any) -> bool:
     """Put an output frame into its interface's ring, and return whether there is one."""
     frame = batch.output[at]

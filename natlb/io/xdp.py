@@ -166,7 +166,7 @@ def socket_for(queues: Queues, frame: Any, ifindex: int) -> int:
     return found
 
 
-@rare_kernel
+@kernel
 def put_into_ring(queues: Queues, batch: Batch, at: int, known: Any, way: int) -> bool:
     """Copy an output frame behind the header of its next hop into a ring; return if it had room.
 
