@@ -28,7 +28,6 @@ NEEDED = {
     CAP_NET_RAW: "CAP_NET_RAW to send packets as they are",
 }
 CHANGES_USER = 1 << CAP_SETUID | 1 << CAP_SETGID
-TUN_DEVICE = Path("/dev/net/tun")
 
 
 class _Header(ctypes.Structure):
@@ -72,17 +71,6 @@ def require_capabilities(command: str, effective: int) -> None:
     for capability, purpose in needed.items():
         if not effective >> capability & 1:
             raise DeniedError(f"need {purpose}", fix=f"sudo {command}")
-
-
-def require_tun(device: Path = TUN_DEVICE) -> None:
-    """Return where TUN devices can be made; else raise what was seen, and the cure."""
-    try:
-        os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
-    except OSError as error:
-        # Loads pyroute2, which a start that succeeds has no time for here.
-        from natlb.control.host.tun import explain_device  # noqa: PLC0415
-
-        raise explain_device(error.errno or 0) from None
 
 
 def drop_to_nobody() -> bool:

@@ -348,7 +348,6 @@ def run(config_path: Path, *, replace: bool = False, cpus: tuple[int, ...] = ())
     limits.allow_files(MOST_FILES)
     effective = privileges.effective_capabilities()
     privileges.require_capabilities(f"natlb run -c {config_path}", effective)
-    privileges.require_tun()
     os.close(open_file(config_path))  # before anything living is taken over for its sake
     directory = own_directory()
     require_readable_state(directory)

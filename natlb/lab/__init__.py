@@ -44,7 +44,7 @@ def up(
     """
     from natlb.lab import lifecycle, rights  # noqa: PLC0415 - a backend needs none of it
 
-    if balancer and driver != "packet":
+    if balancer and driver == "tun":
         rights.check_tun()
     rights.enter(make=True)
     try:

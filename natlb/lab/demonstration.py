@@ -118,7 +118,7 @@ def run(*, topology: str, count: int, driver: str, json_: bool, console: Console
     found = Findings(topology=load_topology(topology), engine=engine)
     python, kernel = platform.python_version(), platform.release()
     screen.say(f"natlb {__version__}, {engine}, Python {python}, Linux {kernel}", "bold")
-    if driver != "packet":
+    if driver == "tun":
         rights.check_tun()
     rights.enter(make=True)
     try:

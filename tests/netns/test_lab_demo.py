@@ -158,7 +158,8 @@ def test_what_a_killed_demo_left_the_next_one_removes() -> None:
     assert left_by(process.pid) == []
 
 
-def test_a_demo_as_an_ordinary_user_runs_in_a_user_namespace() -> None:
+@pytest.mark.parametrize("driver", ["auto", "packet"])
+def test_a_demo_as_an_ordinary_user_runs_in_a_user_namespace(driver: str) -> None:
     """Where the host allows it; root without capabilities is one (see test_lab)."""
     if shutil.which("setpriv") is None:
         pytest.skip("needs setpriv, of util-linux")
@@ -166,7 +167,7 @@ def test_a_demo_as_an_ordinary_user_runs_in_a_user_namespace() -> None:
         pytest.skip("needs user namespaces: user.max_user_namespaces is 0")
     drop = ["setpriv", "--bounding-set=-all,+setfcap", "--inh-caps=-all"]
     done = subprocess.run(
-        [*drop, *DEMO, "--json", "--count", "24"],
+        [*drop, *DEMO, "--driver", driver, "--json", "--count", "24"],
         capture_output=True,
         text=True,
         check=False,

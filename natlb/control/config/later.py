@@ -39,7 +39,7 @@ class Later:
 
 
 LATER = (
-    Later("datapath.driver", "speed", values="packet|xdp"),
+    Later("datapath.driver", "speed", values="xdp"),
     Later("datapath.output", "speed", values="direct"),
     Later("services.*.mode", "studies", values=r"(?!packet$).*"),
     Later("services.*.scale", "studies"),

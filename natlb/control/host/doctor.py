@@ -49,7 +49,7 @@ def examine(
         *drivers(probe, wanted),
         *_memory(probe),
         *_ipv6(probe),
-        *_forwarding(probe, used_driver(wanted)),
+        *_forwarding(probe, used_driver(probe, wanted)),
         *filters(probe, vips),
         *_leftovers(probe, running=running),
     ]

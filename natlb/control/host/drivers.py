@@ -32,9 +32,11 @@ OPENS: dict[Driver, str] = {
 }
 
 
-def used_driver(wanted: Wanted | None = None) -> Driver:
-    """Return the driver that would bring packets in here."""
-    return "tun" if wanted is None or wanted.driver == "auto" else wanted.driver
+def used_driver(probe: Probe, wanted: Wanted | None = None) -> Driver:
+    """Return the driver that would bring packets in here, as `choose` has it."""
+    if wanted is not None and wanted.driver != "auto":
+        return wanted.driver
+    return "tun" if probe.tun() is None else "packet"
 
 
 def drivers(probe: Probe, wanted: Wanted | None = None) -> Iterator[Check]:
@@ -44,7 +46,7 @@ def drivers(probe: Probe, wanted: Wanted | None = None) -> Iterator[Check]:
         "packet": probe.packet(),
         "xdp": probe.xdp(),
     }
-    used, held = used_driver(wanted), probe.capabilities()
+    used, held = used_driver(probe, wanted), probe.capabilities()
     for driver, reason in reasons.items():
         needed = CAPABILITIES | (CAP_BPF if _loads_a_program(driver, wanted) else {})
         missing = [name for name, bit in needed.items() if not held >> bit & 1]

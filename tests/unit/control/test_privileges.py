@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from natlb.control import privileges
-from natlb.errors import DeniedError, HostError
+from natlb.errors import DeniedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,17 +122,6 @@ def test_ambient_capabilities_of_a_user_go_as_roots_do(call: str, result: str, u
     assert has_nothing(status)
     assert status["Result"] == [result]
     assert status["Uid"] == status["Gid"] == [str(uid)] * 4
-
-
-def test_what_is_wrong_with_the_tun_device_is_said(tmp_path: Path) -> None:
-    """What the host's own part says when it cannot make one, before anything is begun."""
-    with pytest.raises(HostError, match="no /dev/net/tun") as missing:
-        privileges.require_tun(tmp_path / "tun")
-    with pytest.raises(HostError, match="Is a directory"):
-        privileges.require_tun(tmp_path)
-
-    assert missing.value.fix is not None
-    assert "modprobe tun" in missing.value.fix
 
 
 def test_a_status_file_is_read_by_the_line(tmp_path: Path) -> None:

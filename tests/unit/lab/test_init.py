@@ -65,7 +65,7 @@ def test_a_host_without_tun_is_refused_before_anything_is_made(
     monkeypatch.setattr(rights, "enter", None)
 
     with pytest.raises(HostError, match="no TUN"):
-        commands.up(name="x")
+        commands.up(name="x", driver="tun")
 
 
 def test_the_topologies_are_named() -> None:

@@ -12,7 +12,6 @@ from natlb.control.config.tree import tree_of
 
 # Every key and value that is promised for later, with a value that will be right then.
 PROMISED: list[tuple[str, Any]] = [
-    ("datapath.driver", "packet"),
     ("datapath.driver", "xdp"),
     ("datapath.output", "direct"),
     ("services.web.mode", "proxy"),
@@ -92,6 +91,7 @@ def test_no_key_is_both_of_this_version_and_of_a_later_one() -> None:
         ("services.web.check", "none"),
         ("services.web.backends", [{"address": "10.0.0.1", "check": "none"}]),
         ("datapath.driver", "tun"),
+        ("datapath.driver", "packet"),
     ],
 )
 def test_values_of_this_version_beside_later_ones_are_taken(path: str, value: object) -> None:
