@@ -46,6 +46,7 @@ from natlb.control.roles import Role
 from natlb.control.succession import require_readable_state, take_lock_from
 from natlb.control.supervisor_adoption import Left, find
 from natlb.control.supervisor_control import ControlKeeper, open_file
+from natlb.control.supervisor_hops import HopKeeper
 from natlb.control.supervisor_keeper import KeeperKeeper
 from natlb.control.supervisor_network import NetworkHost
 from natlb.control.supervisor_programs import ProgramKeeper
@@ -95,6 +96,7 @@ class Supervisor:
         self.workers = WorkerKeeper(self)
         self.programs = ProgramKeeper(self)
         self.watch = HostWatch(self)
+        self.hops = HopKeeper(self)
         self.keeper = KeeperKeeper(self)
         self.watchdog = Watchdog(self)
         self.notifier = Notifier.take_from(os.environ)
@@ -173,6 +175,7 @@ class Supervisor:
         if plan is not None:
             self.host.adopt(read_sealed(plan.fd))
             self.watch.follow()
+            self.hops.follow()
         if left.keeper is None:
             self.keeper.start()
         else:

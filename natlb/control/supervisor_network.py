@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from natlb.control.host import HostPlan, Links, Steering, Step, Tun, Upkeep, Wanted
+    from natlb.control.host import HopFollower, HostPlan, Links, Steering, Step, Tun, Upkeep, Wanted
     from natlb.control.queues import Way
     from natlb.netlink import Events
 
@@ -69,6 +69,21 @@ class Host(Protocol):
     def look(self, now: float, *, everything: bool) -> Found:
         """Make again what is missing; with `everything`, follow what changed on the host too."""
 
+    def watched_hops(self) -> list[int]:
+        """Return the fds that are readable when next hops may be others; none where none are."""
+
+    def heard_hops(self) -> bool:
+        """Hear all that was said; return whether next hops may be others."""
+
+    def make_hops(self, generation: int) -> bytes | None:
+        """Return the next hops as octets; None where they are none, or those of the last time."""
+
+    def why_no_hops(self) -> str:
+        """Return why the host routes what natlb would send by itself; empty where it does not."""
+
+    def doubt_hops(self) -> None:
+        """Have everything read again for the next `make_hops`."""
+
     def open_socket(self, family: int, kind: int) -> int:
         """Return the fd of a new socket in the private side's namespace."""
 
@@ -100,6 +115,7 @@ class NetworkHost:
         self._upkeep: Upkeep | None = None
         self._ears: dict[str, tuple[int, Events]] = {}
         self._links: Links | None = None
+        self._hops: HopFollower | None = None
         self._decided: list[FactWords] = []
         self._steering: Steering | None = None
 
@@ -235,6 +251,37 @@ class NetworkHost:
             is_whole=outcome.is_whole,
         )
 
+    def watched_hops(self) -> list[int]:
+        """Return a netlink socket for each namespace, where natlb sends by itself."""
+        from natlb.control.host import HopFollower  # noqa: PLC0415 - the module says why
+
+        plan = self._plan
+        if plan is None or plan.driver == "tun":
+            return []
+        self._hops = self._hops or HopFollower(plan.public.netns, plan.private.netns)
+        return self._hops.watched()
+
+    def heard_hops(self) -> bool:
+        """Hear the kernel; return whether next hops may be others."""
+        return self._hops is not None and self._hops.hear()
+
+    def make_hops(self, generation: int) -> bytes | None:
+        """Return next hops, and whom natlb answers for, where they differ from the last."""
+        from natlb.control.host import answered_by  # noqa: PLC0415 - the module says why
+
+        if self._plan is None or self._hops is None:
+            return None
+        return self._hops.make(generation, is_open=True, answered=answered_by(self._plan))
+
+    def why_no_hops(self) -> str:
+        """Return why the host routes everything, where it does."""
+        return "" if self._hops is None else self._hops.problem
+
+    def doubt_hops(self) -> None:
+        """Have everything read again."""
+        if self._hops is not None:
+            self._hops.doubt()
+
     def open_socket(self, family: int, kind: int) -> int:
         """Return the fd of a new socket in the private side's namespace.
 
@@ -254,6 +301,8 @@ class NetworkHost:
         for _, events in self._ears.values():
             events.close()
         self._ears.clear()
+        if self._hops is not None:
+            self._hops.close()
         undo(Journal(self._journal))
 
     def _make(self, steps: list[Step], steering: Mapping[str, int]) -> list[Way]:

@@ -164,6 +164,7 @@ class HostWatch:
         roles = (*SIDES, Role.LINK, Role.HOST, *OUTPUTS)
         held = [(said, fd) for said, fd in supervisor.holdings if said.role in roles]
         supervisor.workers.take_ways(supervisor.host.renew(held))
+        supervisor.hops.follow()  # of interfaces, and of addresses that it answers for
 
     def tell(self, kind: str, level: str, words: dict[str, str]) -> None:
         """Log a past fact, and have control keep it as an event."""

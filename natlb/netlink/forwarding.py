@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from natlb.netlink.asking import ROUTE as ROUTE_PROTOCOL
@@ -37,6 +38,7 @@ ETHERNET = 1  # Linux: if_arp.h, ARPHRD_ETHER
 UP, LOOPBACK, POINT_TO_POINT, NO_ARP, CARRIER = 0x1, 0x8, 0x10, 0x80, 0x10000  # Linux: if.h
 IFLA_ADDRESS, IFLA_NAME, IFLA_MTU, IFLA_QDISC, IFLA_MASTER = 1, 3, 4, 6, 10  # Linux: if_link.h
 IFLA_LINKINFO, IFLA_FAMILIES, INFO_KIND, INET6_CONF, CONF_MTU6 = 18, 26, 1, 2, 2
+IFLA_LINK, INFO_VALUES, VLAN_ID, VLAN_BITS = 5, 2, 1, 12
 
 RTA_DST, RTA_SRC, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_METRICS = 1, 2, 4, 5, 6, 8
 RTA_MULTIPATH, RTA_TABLE, RTA_VIA, RTA_ENCAP, RTA_NEXT_HOP = 9, 15, 18, 22, 30
@@ -70,6 +72,7 @@ class HopLink(NamedTuple):
     mac: bytes
     can_send: bool
     queueing: str  # the name of what queues what it sends
+    vlan: int = 0  # of a VLAN's interface: the index of the one below, and its number: << 12 |
 
 
 class HopRoute(NamedTuple):
@@ -144,7 +147,8 @@ def parse_link(body: bytes) -> HopLink:
     _, _, kind, index, flags, _ = LINK.unpack_from(body)
     said = attributes(body, LINK.size)
     mtu, mac = _number(said, IFLA_MTU), said.get(IFLA_ADDRESS, b"")
-    made = attributes(said.get(IFLA_LINKINFO, b""), 0).get(INFO_KIND, b"").rstrip(b"\0")
+    origin = attributes(said.get(IFLA_LINKINFO, b""), 0)
+    made = origin.get(INFO_KIND, b"").rstrip(b"\0")
     shut = flags & (LOOPBACK | POINT_TO_POINT | NO_ARP) or not flags & UP or not flags & CARRIER
     is_apart = IFLA_MASTER in said or made == b"vrf"
     return HopLink(
@@ -155,7 +159,15 @@ def parse_link(body: bytes) -> HopLink:
         mac=mac,
         can_send=kind == ETHERNET and not shut and not is_apart and len(mac) == 6,
         queueing=_text(said, IFLA_QDISC),
+        vlan=_vlan(said, origin) if made == b"vlan" else 0,
     )
+
+
+def _vlan(said: dict[int, bytes], origin: dict[int, bytes]) -> int:
+    """Return below which interface a VLAN's own stands, and the VLAN's number, as one number."""
+    values = attributes(origin.get(INFO_VALUES, b""), 0)
+    number = int.from_bytes(values.get(VLAN_ID, b"")[:2], sys.byteorder)
+    return _number(said, IFLA_LINK) << VLAN_BITS | number
 
 
 def _mtu6(families: bytes, mtu: int) -> int:

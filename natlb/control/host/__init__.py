@@ -18,6 +18,7 @@ from natlb.control.host.check import Check, verdict
 from natlb.control.host.choose import choose
 from natlb.control.host.concern import Concern, Need
 from natlb.control.host.doctor import examine
+from natlb.control.host.hop_follower import HopFollower
 from natlb.control.host.journal import Journal
 from natlb.control.host.layout import (
     LayoutError,
@@ -27,7 +28,7 @@ from natlb.control.host.layout import (
     encode_wanted,
 )
 from natlb.control.host.leftovers import cleanup
-from natlb.control.host.links import Links, filters_of
+from natlb.control.host.links import Links, answered_by, filters_of
 from natlb.control.host.operations import Step, operations, repair
 from natlb.control.host.plan import PRIVATE_TUN, PUBLIC_TUN, HostPlan, Side, Wanted
 from natlb.control.host.probe import HostProbe
@@ -42,6 +43,7 @@ __all__ = [
     "PUBLIC_TUN",
     "Check",
     "Concern",
+    "HopFollower",
     "HostPlan",
     "HostProbe",
     "HostReader",
@@ -57,6 +59,7 @@ __all__ = [
     "Upkeep",
     "Wanted",
     "announce",
+    "answered_by",
     "apply",
     "choose",
     "cleanup",

@@ -13,6 +13,8 @@ from natlb.control.host.hop_place import HopPlace
 from natlb.netlink.namespace import namespaces
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from natlb.netlink.forwarding import HopNeighbour
 
 Managed = tuple[str, int, int]  # namespace, the link's index, address
@@ -55,23 +57,28 @@ class HopFollower:
         for place in self._places.values():
             place.doubt()
 
-    def make(self, generation: int, *, is_open: bool) -> bytes | None:
+    def make(
+        self, generation: int, *, is_open: bool, answered: Sequence[tuple[int, int]] = ()
+    ) -> bytes | None:
         """Return the memory of this generation, or None where the last one says the same.
 
-        `is_open` False: everything is the host's to route.
+        `is_open` False: everything is the host's to route. `answered` is as in `HopMemory`.
         """
         tables = [self._table(name) if is_open else NOWHERE for name in self._names]
-        now = tuple((table.links, table.ways, self._used(table)) for table in tables)
+        now = (
+            *((table.links, table.ways, self._used(table), table.vlans) for table in tables),
+            tuple(answered),
+        )
         if now == self._last:
             return None
         problems = [place.problem for place in self._places.values() if place.problem]
         self.problem = problems[0] if problems and is_open else ""
         try:
-            content = self._memory.content(tables, self._sides, generation)
+            content = self._memory.content(tables, self._sides, generation, answered)
         except TooManyLengthsError:
             self.problem = f"routes of more than {LENGTHS} prefix lengths"
             nothing = [NOWHERE for _ in tables]
-            content = self._memory.content(nothing, self._sides, generation)
+            content = self._memory.content(nothing, self._sides, generation, answered)
         self._last = now
         return content
 

@@ -25,7 +25,8 @@ LINK = struct.Struct("=4q")
 ROUTE = struct.Struct("=4I4H2iq")
 NEIGHBOUR = struct.Struct("=4I2Hi2q")
 NUMBERS = struct.Struct("=8q")
-ANSWERED_OCTETS, VLAN_OCTETS = 24, 8
+ANSWERED = struct.Struct("=4Iq")
+VLAN = struct.Struct("=q")
 
 MAGIC, KIND, MOST_ARRAYS, ALIGNMENT = 0x4E41544C42000000, 6, 16, 64  # io/shared.py
 HEAD = struct.Struct(f"={4 + 3 * MOST_ARRAYS}q")
@@ -40,6 +41,7 @@ class Table(NamedTuple):
     links: Mapping[int, HopLink]  # those that natlb sends by
     ways: Mapping[Network, Way]
     macs: Mapping[tuple[int, int], bytes]  # of neighbours by the link's index and the address
+    vlans: tuple[int, ...] = ()  # what has an interface of its own: see `HopLink.vlan`
 
 
 class TooManyLengthsError(Exception):
@@ -92,8 +94,16 @@ class HopMemory:
         self._routes: bytes = b""
         self._made_of: object = None
 
-    def content(self, tables: Sequence[Table], sides: tuple[int, int], generation: int) -> bytes:
+    def content(
+        self,
+        tables: Sequence[Table],
+        sides: tuple[int, int],
+        generation: int,
+        answered: Iterable[tuple[int, int]] = (),
+    ) -> bytes:
         """Return the memory for these tables; `sides` says which is whose.
+
+        `answered` are the addresses that natlb answers for, each with an interface's index.
 
         Raises TooManyLengthsError.
         """
@@ -116,8 +126,8 @@ class HopMemory:
             (neighbours, NEIGHBOUR.size),
             (lengths, 8 * LENGTHS),
             (NUMBERS.pack(generation, *sides, 0, 0, 0, 0, 0), 8),
-            (b"", ANSWERED_OCTETS),  # of drivers that answer in the kernel's place
-            (b"", VLAN_OCTETS),
+            (_answered(answered), ANSWERED.size),
+            (b"".join(VLAN.pack(each) for table in tables for each in table.vlans), VLAN.size),
         )
         return self._framed(arrays)
 
@@ -222,6 +232,10 @@ def _hop(
 def _link(link: HopLink) -> bytes:
     high, low = int.from_bytes(link.mac[:2]), int.from_bytes(link.mac[2:])
     return LINK.pack(link.number, link.mtu, high, low)
+
+
+def _answered(answered: Iterable[tuple[int, int]]) -> bytes:
+    return b"".join(ANSWERED.pack(*lanes(address), index) for address, index in answered)
 
 
 def _lengths(ways: Mapping[Network, Way]) -> bytes:

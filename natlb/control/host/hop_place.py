@@ -42,6 +42,7 @@ class HopPlace:
         self._events = HopEvents(self._name)
         self._readers = {version: RouteReader() for version in VERSIONS}
         self._links: dict[int, HopLink] = {}
+        self._vlans: tuple[int, ...] = ()
         self._ways: dict[Network, Way] = {}
         self._macs: dict[Place, bytes] = {}
         self._made_of: object = None
@@ -96,11 +97,12 @@ class HopPlace:
         if self._is_stale:
             self._is_stale = False
             self._read()
-        return Table(self._links, self._ways, dict(self._macs))
+        return Table(self._links, self._ways, dict(self._macs), self._vlans)
 
     def _read(self) -> None:
         links = read_links(self._name)
         self._links = {index: link for index, link in links.items() if link.can_send}
+        self._vlans = tuple(sorted(link.vlan for link in links.values() if link.vlan))
         read: list[tuple[list[HopRule], list[HopRoute]]] = []
         left = MOST_ROUTES
         for version in VERSIONS:

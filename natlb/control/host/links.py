@@ -35,6 +35,7 @@ from natlb.control.queues import OUTPUTS, SIDE_SHIFT, place_index, place_value, 
 from natlb.control.roles import Role
 from natlb.io.ports import SHUT_4, SHUT_6
 from natlb.netlink import inside
+from natlb.netlink.forwarding import FAMILY_OF, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -221,6 +222,22 @@ def _missing_ways_out(plan: HostPlan, held: Sequence[Way]) -> Iterator[Way]:
                 if (index, value) not in known:
                     said = Hold(role=Role.HOST, index=index, value=value)
                     yield said, open_host(version, stands.netns)
+
+
+def answered_by(plan: HostPlan) -> list[tuple[int, int]]:
+    """Return the addresses, as 128 bits, that natlb itself answers for, with the interfaces.
+
+    Where interfaces of both sides have one number, in two namespaces, a question is let in by the
+    filters of the right ones alone.
+    """
+    if plan.driver != "packet":
+        return []
+    return [
+        (number_of(FAMILY_OF[proxy.address.version], proxy.address.packed), ifindex)
+        for side, proxies in ((PUBLIC, plan.proxies), (PRIVATE, plan.private_proxies))
+        for proxy in proxies
+        if (ifindex := _number(plan, (side, proxy.dev))) is not None
+    ]
 
 
 def _solicited(plan: HostPlan) -> Iterator[tuple[int, IPv6Address, int]]:

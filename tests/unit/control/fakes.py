@@ -108,6 +108,25 @@ class FakeHost:
         """Find everything as it was."""
         return Found(facts=[], lost=[], plan=None, is_whole=True)
 
+    def watched_hops(self) -> list[int]:
+        """Have none."""
+        return []
+
+    def heard_hops(self) -> bool:
+        """Hear nothing."""
+        return False
+
+    def make_hops(self, generation: int) -> bytes | None:  # noqa: ARG002
+        """Make none."""
+        return None
+
+    def why_no_hops(self) -> str:
+        """Have no reason."""
+        return ""
+
+    def doubt_hops(self) -> None:
+        """Have none to doubt."""
+
     def open_socket(self, family: int, kind: int) -> int:
         """Give one of this namespace."""
         self._note(f"socket {family} {kind}")

@@ -176,3 +176,21 @@ def test_the_supervisor_loads_nothing_heavy() -> None:
     names = {name.split(".")[0] for name in loaded.stdout.decode().split()}
 
     assert not names & {"numpy", "numba", "pyroute2", "pydantic", "fastapi", "ruamel"}
+
+
+def test_next_hops_are_followed_where_natlb_sends_by_itself(
+    hands: Hands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a TUN there are none."""
+    network = NetworkHost(tmp_path / "journal")
+    assert network.watched_hops() == []
+    network.doubt_hops()
+    assert (network.make_hops(1), network.heard_hops(), network.why_no_hops()) == (None, False, "")
+    plan = replace(host_plan(), driver="packet")
+    network.adopt(encode_plan(plan))
+    monkeypatch.setattr(host, "answered_by", lambda _: [(1, 2)])
+    assert len(network.watched_hops()) == 1
+    assert network.make_hops(1) is not None
+    network.doubt_hops()
+    assert network.heard_hops()
+    network.undo()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -43,6 +44,7 @@ class World:
             (Hold(role=role), 3) for role in (Role.FLOWS, Role.LINK, Role.HOST, Role.QUEUE_PUBLIC)
         ]
         self.did: list[object] = []
+        self.hops = SimpleNamespace(follow=lambda: None)
         self.watch_ = HostWatch(self)  # type: ignore[arg-type]
         self.watch_.follow()
 

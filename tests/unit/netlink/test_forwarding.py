@@ -183,3 +183,12 @@ def test_routes_are_read_up_to_a_bound_and_known_again(monkeypatch: pytest.Monke
         reader.read(None, 4, 9)
     monkeypatch.setattr(forwarding, "parse_route", lambda _: None)
     assert RouteReader().read(None, 4, 0) == ([], True)
+
+
+def test_an_interface_of_a_vlan_says_below_which_it_stands() -> None:
+    """By the one below, and the number; any other says nothing of the kind."""
+    numbered = attribute(2, attribute(1, struct.pack("=H", 77)))
+    made = attribute(18, attribute(1, b"vlan\0") + numbered)
+
+    assert parse_link(link(attribute(5, number(2)), made)).vlan == 2 << 12 | 77
+    assert parse_link(link(attribute(5, number(2)))).vlan == 0

@@ -156,3 +156,14 @@ def test_a_namespace_of_the_same_name_is_followed_anew(
     monkeypatch.setattr(hop_follower, "namespaces", list)
     assert follower.watched() == [7]
     assert follower.make(1, is_open=True) is not None
+
+
+def test_whom_natlb_answers_for_is_of_the_generation(follower: HopFollower) -> None:
+    """Another address there is another generation, and so is a VLAN's interface."""
+    asked = number("10.0.0.7")
+    content = follower.make(1, is_open=True, answered=[(asked, 3)])
+    assert content is not None
+    answered = read(content).answered
+    assert [tuple(map(int, each)) for each in answered.tolist()] == [(*lanes(asked), 3)]
+    assert follower.make(2, is_open=True, answered=[(asked, 3)]) is None
+    assert follower.make(3, is_open=True) is not None

@@ -62,7 +62,7 @@ def test_the_records_are_the_packet_paths_own() -> None:
     assert kinds == (next_hops.ON_LINK, next_hops.VIA, next_hops.HOST, next_hops.BY_HOST)
     head = (hop_memory.MAGIC, hop_memory.MOST_ARRAYS, hop_memory.ALIGNMENT, hop_memory.KIND)
     assert head == (shared.MAGIC, shared.MOST_ARRAYS, shared.ALIGNMENT, Kind.NEXT_HOPS)
-    assert next_hops.ANSWERED.itemsize == hop_memory.ANSWERED_OCTETS
+    assert next_hops.ANSWERED.itemsize == hop_memory.ANSWERED.size
     assert HopMemory()._version == LAYOUT_VERSION
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from natlb.bpf.filters import private_filter, public_filter
 from natlb.control.host import links
-from natlb.control.host.links import Links, filters_of, shut
+from natlb.control.host.links import Links, answered_by, filters_of, shut
 from natlb.control.host.packet_sockets import NOTHING
 from natlb.control.messages import Hold
 from natlb.control.queues import OUTPUTS, place_index, place_value
@@ -242,3 +242,16 @@ def test_questions_for_ipv6_addresses_are_listened_to(kernel: Kernel) -> None:
     assert kernel.solicited == {("2001:db8:1::10", 8)}
     known.renew(PLAN, ways)
     assert kernel.solicited == set()
+
+
+def test_who_answers_for_what_is_known_by_numbers(kernel: Kernel) -> None:
+    """On interfaces that are there; with a TUN the kernel answers."""
+    there, gone = next(iter(kernel.numbers)), "gone9"
+    proxies = [Proxy(address=ip_address(text), dev=there) for text in ("203.0.113.9", "fd00::9")]
+    lost = Proxy(address=ip_address("203.0.113.8"), dev=gone)
+    plan = replace(host_plan(), driver="packet", proxies=tuple(proxies), private_proxies=(lost,))
+    mapped = 0xFFFF << 32 | int(ip_address("203.0.113.9"))
+    number = kernel.numbers[there]
+
+    assert answered_by(plan) == [(mapped, number), (int(ip_address("fd00::9")), number)]
+    assert answered_by(replace(plan, driver="tun")) == []
