@@ -83,7 +83,7 @@ packages: # what Debian has to give: installed as root, named otherwise (those t
 # Two lanes, one a core. Beside: kernels as plain Python, where coverage sees them, and then what has
 # none. Before: kernels compiled, and then whole natlbs. What failed of real processes is run again
 # alone, and said (docs/decisions/0055). The last line is pytest's own.
-test: $(TESTING) packages ## all tests, kernels twice; under ten minutes
+test: $(TESTING) packages ## all tests, kernels twice; about 20 minutes on two cores
 	@log=$$(mktemp); \
 	setsid env --default-signal=INT $(SHELL) -c 'for run in warm interpreted others; do \
 	  $(MAKE) --no-print-directory $$run || echo $$run >>"$$0.failed"; \
