@@ -16,7 +16,14 @@ from hypothesis import settings
 
 from natlb import jit
 from tests import again
-from tests.host import MARK, Leftovers, others_are_testing, why_no_docker, why_no_namespaces
+from tests.host import (
+    MARK,
+    Leftovers,
+    announced,
+    others_are_testing,
+    why_no_docker,
+    why_no_namespaces,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,19 +49,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(reason)
 
 
+def _left_since(before: Leftovers, session: str) -> list[str]:
+    """Return what is there now and is this session's; of another's, namespaces are not told."""
+    others = others_are_testing(session)  # asked first: it clears up before it ends
+    left = Leftovers.now(session).since(before)
+    return [each for each in left if each.startswith("process") or not others]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def nothing_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail the session if it leaves a namespace, a link or a process on this host."""
     session = str(os.getpid())
     os.environ[MARK] = session
     before = Leftovers.now(session)
-    yield
-    deadline = time.monotonic() + 20
-    while (left := Leftovers.now(session).since(before)) and time.monotonic() < deadline:
-        time.sleep(0.1)  # what was told to end is on its way
-    if others_are_testing(session):
-        left = [each for each in left if each.startswith("process")]
-
+    with announced(session):
+        yield
+        deadline = time.monotonic() + 20
+        while (left := _left_since(before, session)) and time.monotonic() < deadline:
+            time.sleep(0.1)  # what was told to end is on its way
     if left and request.config.pluginmanager.hasplugin("cacheprovider"):
         request.config.cache.set(again.LEFT, left)  # no one test's failure: not to be run again
     assert not left, f"the tests left behind: {'; '.join(left)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-from tests.host import MARK, Leftovers, others_are_testing
+from tests.host import MARK, Leftovers, announced, others_are_testing
 
 NOTHING = Leftovers(namespaces=frozenset(), links=frozenset(), processes=frozenset())
 
@@ -28,12 +28,19 @@ def test_a_process_is_known_by_its_mark_even_when_its_parent_is_gone() -> None:
         orphan = int(output.readline())
     try:
         found = Leftovers.now("a session").since(NOTHING)
-        others = others_are_testing("a third")
     finally:
         os.kill(orphan, 15)
 
     assert any(each.startswith(f"process {orphan}: ") for each in found)
-    assert others
+
+
+def test_another_session_is_known_though_it_has_no_process() -> None:
+    """It announces itself, as this one does: neither of the two is alone."""
+    with announced("the one"):
+        assert others_are_testing("the other")
+        with announced("the other"):
+            assert others_are_testing("the one")
+    assert others_are_testing("the other")  # the one that runs this test
 
 
 def test_the_loopback_link_is_seen() -> None:

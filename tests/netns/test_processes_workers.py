@@ -108,7 +108,8 @@ def home_of(flow: Flow) -> int:
 
 def is_replaced(lab: ProcessLab, before: WorkerStatistics) -> bool:
     """Return whether another worker forwards in the place of this one."""
-    return lab.api.status().ready and lab.api.stats().workers[before.index] != before
+    now = lab.api.stats().workers[before.index]
+    return lab.api.status().ready and now != before and now.pid != 0
 
 
 def answers(lab: ProcessLab, client: str) -> bool:

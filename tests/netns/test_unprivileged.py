@@ -39,13 +39,15 @@ SETPRIV = (
 )
 # $1 is what becomes /run/natlb; then the folders that all may reach, "--", and the command.
 # A folder below one that is closed to others is mounted anew below an empty one in that place.
+# /run is one of its own: a mount goes with what it covers, which the last lab elsewhere removes.
 MOUNTS = """
 set -e
 run="$1"; shift
 mount -t tmpfs -o mode=0755 tmpfs /mnt
 mknod -m 0666 /mnt/tun c 10 200
 mount --bind /mnt/tun /dev/net/tun
-mkdir -p /run/natlb
+mount -t tmpfs -o mode=0755 tmpfs /run
+mkdir /run/natlb
 mount --bind "$run" /run/natlb
 covered=
 while [ "$1" != -- ]; do
